@@ -1,0 +1,2 @@
+//! shared
+#![no_std]
