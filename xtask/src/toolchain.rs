@@ -38,7 +38,9 @@ impl Toolchain {
     pub fn find() -> Result<Self, Vec<String>> {
         match (find_compiler(), find_linker()) {
             (Ok(compiler), Ok(linker)) => Ok(Self { compiler, linker }),
-            (compiler, linker) => Err([compiler.err(), linker.err()].into_iter().flatten().collect()),
+            (compiler, linker) => {
+                Err([compiler.err(), linker.err()].into_iter().flatten().collect())
+            }
         }
     }
 

@@ -1,0 +1,3 @@
+#![no_std]
+#![no_main]
+#[panic_handler] fn panic(_: &core::panic::PanicInfo) -> ! { loop {} }
