@@ -2,4 +2,6 @@
 //! tests and fuzz targets reach each part.
 
 pub mod image;
+pub mod policy;
 pub mod sensor;
+pub mod text;
