@@ -2,4 +2,5 @@
 //! tests and fuzz targets reach each part.
 
 pub mod image;
+pub mod kernel;
 pub mod sensor;
