@@ -149,11 +149,6 @@ fn survey(purpose: Purpose) -> Vec<Need> {
     };
     let mut needs = vec![
         Need {
-            name: "cc",
-            found: shown(process::find("cc")),
-            remedy: Remedy::Packages(&["gcc", "libc6-dev"]),
-        },
-        Need {
             name: "eBPF compiler",
             found: compiler.ok().map(|compiler| match compiler {
                 Compiler::Nightly => "nightly with rust-src".to_owned(),
@@ -202,10 +197,9 @@ fn packages(missing: &[Need]) -> Vec<&'static str> {
     for need in missing {
         let wanted: &[&str] = match need.remedy {
             Remedy::Packages(packages) => packages,
-            // The linker is written in Rust over LLVM's C++ library: without g++ there is no
-            // libstdc++ to link it to.
+            // Written in Rust over LLVM's library; a C++ compiler is not needed.
             Remedy::BpfLinker if llvm_is_here() => &[],
-            Remedy::BpfLinker => &["llvm-22-dev", "g++"],
+            Remedy::BpfLinker => &["llvm-22-dev"],
             Remedy::Component(_) => &[],
         };
         names.extend(wanted);
@@ -220,7 +214,7 @@ fn llvm_prefix() -> PathBuf {
 }
 
 fn llvm_is_here() -> bool {
-    llvm_prefix().join("bin/llvm-config").exists() && process::find("g++").is_some()
+    llvm_prefix().join("bin/llvm-config").exists()
 }
 
 fn bpf_linker_command() -> Command {
