@@ -1,1 +1,4 @@
-//! The daemon and the command line of weir.
+//! The daemon and the command line of weir, as a library: the binary is one call of it, and the
+//! tests and fuzz targets reach each part.
+
+pub mod sensor;

@@ -49,7 +49,8 @@ impl Toolchain {
     /// The command that builds the object of `manifest` under `target_dir`.
     pub(crate) fn build_command(&self, manifest: &Path, target_dir: &Path, arch: &str) -> Command {
         let mut command = self.cargo("build", target_dir, arch);
-        command.arg("--manifest-path").arg(manifest);
+        // A build script's output is shown only when it fails: the errors are what counts.
+        command.args(["--quiet", "--manifest-path"]).arg(manifest);
         command
     }
 

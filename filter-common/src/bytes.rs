@@ -1,0 +1,79 @@
+//! Where packet bytes come from. All bounds checks of the parser are behind this trait.
+
+/// A value that may be read from any bytes: every bit pattern is valid and there is no padding.
+///
+/// # Safety
+/// Implementors must uphold just that.
+pub unsafe trait Plain: Copy {}
+
+// SAFETY: integers and arrays of bytes have no invalid patterns and no padding.
+unsafe impl Plain for u8 {}
+// SAFETY: as above.
+unsafe impl Plain for u16 {}
+// SAFETY: as above.
+unsafe impl Plain for u32 {}
+// SAFETY: as above.
+unsafe impl Plain for u64 {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Plain for [u8; N] {}
+
+/// A packet, readable from its start.
+pub trait Bytes {
+    /// The value at `offset`, as it lies in the packet; `None` when any of it is out of reach.
+    fn load<T: Plain>(&self, offset: usize) -> Option<T>;
+
+    /// Bytes on the wire from the first to the last, readable here or not. May be dear to ask.
+    fn wire_len(&self) -> usize;
+
+    /// Bytes that are surely on the wire, cheap to ask: at most [`Self::wire_len`].
+    #[inline(always)]
+    fn least_len(&self) -> usize {
+        self.wire_len()
+    }
+
+    /// The 16 bits at `offset`, network order turned to host order.
+    #[inline(always)]
+    fn be16(&self, offset: usize) -> Option<u16> {
+        Some(u16::from_be(self.load(offset)?))
+    }
+
+    /// The 32 bits at `offset`, network order turned to host order.
+    #[inline(always)]
+    fn be32(&self, offset: usize) -> Option<u32> {
+        Some(u32::from_be(self.load(offset)?))
+    }
+
+    /// The 64 bits at `offset`, network order turned to host order.
+    #[inline(always)]
+    fn be64(&self, offset: usize) -> Option<u64> {
+        Some(u64::from_be(self.load(offset)?))
+    }
+}
+
+/// A packet in memory, possibly cut by the capture.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice<'a> {
+    /// What was captured.
+    pub data: &'a [u8],
+    /// Bytes there were on the wire; at least `data.len()`.
+    pub wire_len: usize,
+}
+
+impl<'a> Slice<'a> {
+    /// A packet captured whole.
+    pub fn whole(data: &'a [u8]) -> Self {
+        Self { data, wire_len: data.len() }
+    }
+}
+
+impl Bytes for Slice<'_> {
+    fn load<T: Plain>(&self, offset: usize) -> Option<T> {
+        let bytes = self.data.get(offset..offset.checked_add(size_of::<T>())?)?;
+        // SAFETY: `bytes` has exactly the size of T, and T accepts any bytes at any alignment here.
+        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+
+    fn wire_len(&self) -> usize {
+        self.wire_len
+    }
+}

@@ -1,0 +1,83 @@
+//! Seeded 64-bit mixing, for tables whose keys strangers choose.
+//!
+//! Multiply and xor-shift rounds with odd constants, which the BPF target does in single
+//! instructions (it has no 128-bit product, which rules out the usual folded multiply). The seed is
+//! drawn once per boot and never leaves the host, so who sends packets cannot aim at a cell.
+
+use crate::addr::Addr;
+
+const K1: u64 = 0x9e37_79b9_7f4a_7c15;
+const K2: u64 = 0xd6e8_feb8_6659_fd93;
+const K3: u64 = 0xa076_1d64_78bd_642f;
+
+#[inline(always)]
+const fn round(mut x: u64) -> u64 {
+    x = (x ^ (x >> 32)).wrapping_mul(K2);
+    x = (x ^ (x >> 29)).wrapping_mul(K3);
+    x ^ (x >> 32)
+}
+
+/// Mixes two words under a seed.
+#[inline(always)]
+pub const fn pair(seed: u64, a: u64, b: u64) -> u64 {
+    round(round(a ^ seed).wrapping_add(b.wrapping_mul(K1)) ^ seed.rotate_left(32))
+}
+
+/// Mixes an address and a word under a seed.
+#[inline(always)]
+pub const fn addr(seed: u64, addr: Addr, extra: u64) -> u64 {
+    // Every IPv4 source has the same first half: one round less for them.
+    let first = if addr.hi == 0 { seed } else { pair(seed, addr.hi, K3) };
+    pair(first, addr.lo, extra)
+}
+
+/// The same value for both directions of a flow.
+#[inline(always)]
+pub const fn flow(seed: u64, protocol: u8, source: (Addr, u16), destination: (Addr, u16)) -> u64 {
+    let a = addr(seed, source.0, source.1 as u64);
+    let b = addr(seed, destination.0, destination.1 as u64);
+    pair(seed, a.wrapping_add(b), a ^ b ^ protocol as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_hashes_alike_both_ways() {
+        let a = (Addr::v4(0x0a00_0001), 40000);
+        let b = (Addr::v4(0x0a00_0002), 8080);
+        assert_eq!(flow(7, 6, a, b), flow(7, 6, b, a));
+        assert_ne!(flow(7, 6, a, b), flow(7, 17, a, b));
+        assert_ne!(flow(7, 6, a, b), flow(8, 6, a, b));
+    }
+
+    /// One bit of input changes about half the bits of output, whichever bit it is.
+    #[test]
+    fn every_input_bit_matters() {
+        let base = addr(1, Addr { hi: 3, lo: 5 }, 9);
+        for bit in 0..64 {
+            for changed in [
+                addr(1, Addr { hi: 3 ^ (1 << bit), lo: 5 }, 9),
+                addr(1, Addr { hi: 3, lo: 5 ^ (1 << bit) }, 9),
+                addr(1, Addr { hi: 3, lo: 5 }, 9 ^ (1 << bit)),
+                addr(1 ^ (1 << bit), Addr { hi: 3, lo: 5 }, 9),
+            ] {
+                let flipped = (base ^ changed).count_ones();
+                assert!((14..=50).contains(&flipped), "bit {bit} flips {flipped}");
+            }
+        }
+    }
+
+    /// Sequential addresses, the common case, spread evenly over the cells of a small table.
+    #[test]
+    fn sequential_addresses_spread() {
+        let mut cells = [0u32; 256];
+        for host in 0..65536u32 {
+            cells[(addr(99, Addr::v4(0x0a00_0000 + host), 1) & 255) as usize] += 1;
+        }
+        for (cell, &count) in cells.iter().enumerate() {
+            assert!((180..=340).contains(&count), "cell {cell} has {count}, expected about 256");
+        }
+    }
+}

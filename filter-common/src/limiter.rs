@@ -1,0 +1,127 @@
+//! The limiter's table: set-associative, in an array, without allocation or locks.
+//!
+//! A cell holds eight ways in two cache lines. A way is the arrival time of one kind of limit of one
+//! source at one API, under a 64-bit fingerprint. A way whose arrival time is past says no more
+//! than an empty one, so taking it over loses nothing: exact state is kept for every source that is
+//! inside its burst. Only when all eight are in use is a source turned to the overflow budget.
+
+use crate::slot::Slot;
+
+/// Ways in a cell.
+pub const WAYS: usize = 8;
+
+/// One limit of one source.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Way {
+    /// Whose it is; 0 when nobody's.
+    pub fingerprint: Slot,
+    /// The arrival time, see [`crate::gcra`].
+    pub arrival: Slot,
+}
+
+/// The ways that one hash leads to.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct Cell {
+    /// In the order they are searched.
+    pub ways: [Way; WAYS],
+}
+
+const _: () = assert!(size_of::<Cell>() == 128);
+
+/// Kinds of limits, as fingerprints tell them apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// Packets.
+    Packets = 0,
+    /// Bytes on the wire.
+    Bytes = 1,
+    /// SYNs without ACK.
+    Connections = 2,
+}
+
+/// The fingerprint of a kind under a source's hash; never 0.
+#[inline(always)]
+pub const fn fingerprint(hash: u64, kind: Kind) -> u64 {
+    // Two bits of the hash make room for the kind; 3 is no kind, so no fingerprint is 0.
+    (hash & !3) | (3 - kind as u64)
+}
+
+/// What looking up a way came to.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// The source's own state.
+    Known(&'a Slot),
+    /// A way nobody had.
+    Claimed(&'a Slot),
+    /// A way whose owner had been idle.
+    Evicted(&'a Slot),
+    /// Every way is in use.
+    Full,
+}
+
+impl Cell {
+    /// The state for `fingerprint`, taking over an idle way when there is none yet.
+    ///
+    /// Ways are claimed by compare-and-swap in a fixed order, so that two CPUs that meet a new
+    /// source at the same time end up in the same way.
+    #[inline(always)]
+    pub fn find(&self, fingerprint: u64, now: u64) -> Found<'_> {
+        for way in &self.ways {
+            if way.fingerprint.load() == fingerprint {
+                return Found::Known(&way.arrival);
+            }
+        }
+        for way in &self.ways {
+            let owner = way.fingerprint.load();
+            if owner != 0 && way.arrival.load() > now {
+                continue;
+            }
+            let found = way.fingerprint.swap_if(owner, fingerprint);
+            if found == owner {
+                return if owner == 0 {
+                    Found::Claimed(&way.arrival)
+                } else {
+                    Found::Evicted(&way.arrival)
+                };
+            }
+            if found == fingerprint {
+                return Found::Known(&way.arrival);
+            }
+        }
+        Found::Full
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_active_sources_and_evicts_idle_ones() {
+        let cell = Cell::default();
+        for source in 0..WAYS as u64 {
+            let Found::Claimed(arrival) = cell.find(100 + source, 1_000) else {
+                panic!("an empty way for source {source}")
+            };
+            arrival.store(2_000 + source);
+        }
+        assert!(matches!(cell.find(999, 1_000), Found::Full));
+        assert!(matches!(cell.find(103, 1_000), Found::Known(_)));
+        assert!(matches!(cell.find(999, 2_003), Found::Evicted(_)), "the first idle way is taken");
+        assert!(matches!(cell.find(100, 1_000), Found::Full), "its owner had lost nothing");
+        assert!(matches!(cell.find(999, 2_003), Found::Known(_)));
+    }
+
+    #[test]
+    fn fingerprints_differ_by_kind_and_are_never_zero() {
+        let kinds = [Kind::Packets, Kind::Bytes, Kind::Connections];
+        for hash in [0, 1, 3, u64::MAX] {
+            let all = kinds.map(|kind| fingerprint(hash, kind));
+            assert!(all.iter().all(|&one| one != 0));
+            assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+        }
+    }
+}

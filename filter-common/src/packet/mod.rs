@@ -1,0 +1,160 @@
+//! From bytes to the few fields a verdict needs: Ethernet, up to two VLAN tags, IPv4 with options,
+//! IPv6 with a bounded walk of its extension headers, TCP, UDP and ICMP.
+//!
+//! Checksums are not looked at: they are not final on live traffic, and the stack checks them.
+
+mod ip;
+mod transport;
+
+use crate::addr::Addr;
+use crate::bytes::Bytes;
+use crate::reason::Reason;
+
+/// EtherType of IPv4.
+pub const ETHERTYPE_IPV4: u16 = 0x0800;
+/// EtherType of IPv6.
+pub const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// IP protocol numbers the verdict knows.
+pub mod protocol {
+    /// ICMP, RFC 792.
+    pub const ICMP: u8 = 1;
+    /// TCP, RFC 9293.
+    pub const TCP: u8 = 6;
+    /// UDP, RFC 768.
+    pub const UDP: u8 = 17;
+    /// ICMPv6, RFC 4443.
+    pub const ICMPV6: u8 = 58;
+}
+/// TCP flags as they lie in the header's 14th byte.
+pub mod tcp_flags {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronise sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset the connection.
+    pub const RST: u8 = 0x04;
+    /// The acknowledgement field counts.
+    pub const ACK: u8 = 0x10;
+}
+
+/// Place of a packet in a fragmented datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
+pub enum Fragment {
+    /// Not a fragment.
+    #[default]
+    None,
+    /// The first: it has the transport header.
+    First,
+    /// A later one: no ports.
+    Later,
+}
+
+/// What the parser found. Numbers are in host byte order, offsets and lengths in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Packet {
+    /// Source address.
+    pub source: Addr,
+    /// Destination address.
+    pub destination: Addr,
+    /// TCP sequence number.
+    pub tcp_seq: u32,
+    /// TCP acknowledgement number.
+    pub tcp_ack: u32,
+    /// Bytes of the frame on the wire.
+    pub wire_len: u32,
+    /// Transport payload on the wire, without link-layer padding.
+    pub payload_len: u32,
+    /// Where the transport payload begins.
+    pub payload_offset: u32,
+    /// Source port, 0 when the protocol has none.
+    pub source_port: u16,
+    /// Destination port, 0 when the protocol has none.
+    pub destination_port: u16,
+    /// TCP window as in the header, not scaled.
+    pub tcp_window: u16,
+    /// IP protocol after the extension headers.
+    pub protocol: u8,
+    /// TCP flags, see [`tcp_flags`].
+    pub tcp_flags: u8,
+    /// ICMP or ICMPv6 type.
+    pub icmp_type: u8,
+    /// ICMP or ICMPv6 code.
+    pub icmp_code: u8,
+    /// IPv4 time to live or IPv6 hop limit.
+    pub hop_limit: u8,
+    /// Whether the IP version is 4.
+    pub is_v4: bool,
+    /// Place in a fragmented datagram.
+    pub fragment: Fragment,
+}
+
+impl Packet {
+    /// A TCP segment that opens a connection: SYN without ACK.
+    #[inline(always)]
+    pub const fn opens_connection(&self) -> bool {
+        self.protocol == protocol::TCP
+            && self.tcp_flags & (tcp_flags::SYN | tcp_flags::ACK) == tcp_flags::SYN
+    }
+
+    /// ARP's successor and path-MTU discovery: the host is lost without them. Neighbour discovery
+    /// counts only with hop limit 255, which no router lets through (RFC 4861, 7.1).
+    #[inline(always)]
+    pub const fn is_essential(&self) -> bool {
+        match self.protocol {
+            protocol::ICMPV6 if !self.is_v4 => {
+                self.icmp_type == 2
+                    || (self.icmp_type >= 133 && self.icmp_type <= 137 && self.hop_limit == 255)
+            }
+            protocol::ICMP if self.is_v4 => self.icmp_type == 3 && self.icmp_code == 4,
+            _ => false,
+        }
+    }
+}
+
+/// Parses a frame that begins with an Ethernet header (IEEE 802.3, 802.1Q, 802.1ad).
+///
+/// # Errors
+/// The reason under which the packet is to be counted; what `packet` holds is then incomplete.
+#[inline(always)]
+pub fn parse<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<(), Reason> {
+    packet.wire_len = bytes.least_len() as u32;
+    let ethertype = bytes.be16(12).ok_or(Reason::Truncated)?;
+    if !is_vlan(ethertype) {
+        return parse_network(bytes, 14, ethertype, packet);
+    }
+    let ethertype = bytes.be16(16).ok_or(Reason::Truncated)?;
+    if !is_vlan(ethertype) {
+        return parse_network(bytes, 18, ethertype, packet);
+    }
+    let ethertype = bytes.be16(20).ok_or(Reason::Truncated)?;
+    if is_vlan(ethertype) {
+        return Err(Reason::VlanDepth);
+    }
+    parse_network(bytes, 22, ethertype, packet)
+}
+
+/// Parses from the network header at `offset` on.
+///
+/// # Errors
+/// As [`parse`].
+#[inline(always)]
+pub fn parse_network<B: Bytes>(
+    bytes: &B,
+    offset: usize,
+    ethertype: u16,
+    packet: &mut Packet,
+) -> Result<(), Reason> {
+    packet.wire_len = bytes.least_len() as u32;
+    match ethertype {
+        ETHERTYPE_IPV4 => ip::parse_v4(bytes, offset, packet),
+        ETHERTYPE_IPV6 => ip::parse_v6(bytes, offset, packet),
+        _ => Err(Reason::NotIp),
+    }
+}
+
+/// 802.1Q, 802.1ad, and the number that came before the latter.
+#[inline(always)]
+const fn is_vlan(ethertype: u16) -> bool {
+    matches!(ethertype, 0x8100 | 0x88a8 | 0x9100)
+}

@@ -1,0 +1,373 @@
+//! Layouts of the tables that userspace fills and the packet path reads.
+//!
+//! Two sorts. *Policy tables* belong to one generation: the compiler makes them, a fresh program
+//! is loaded with them, and they are never changed. *State* is pinned and shared by all
+//! generations; it is keyed by *stable ids*, which are never used again within a boot.
+
+use crate::addr::Addr;
+use crate::gcra::Rate;
+use crate::limiter::Kind;
+use crate::reason::REASONS;
+use crate::slot::Slot;
+
+/// The stable id of traffic that no API claims.
+pub const UNCLAIMED: u32 = 0;
+
+/// Bits of [`Config::features`]: what the policy uses, so that the verifier prunes the rest.
+pub mod feature {
+    /// A policy is in force: malformed packets are dropped. Without it they are would-drops.
+    pub const ENFORCE: u32 = 1 << 0;
+    /// There are APIs.
+    pub const APIS: u32 = 1 << 1;
+    /// Some listens name an address.
+    pub const LISTENS: u32 = 1 << 2;
+    /// Some IPv4 prefixes matter.
+    pub const V4_CLASSES: u32 = 1 << 3;
+    /// Some IPv6 prefixes matter.
+    pub const V6_CLASSES: u32 = 1 << 4;
+    /// There are trusted sources.
+    pub const TRUSTED: u32 = 1 << 5;
+    /// Trust is narrowed to the ports marked in the port table.
+    pub const TRUSTED_PORTS: u32 = 1 << 6;
+    /// Trust is narrowed to [`super::Config::trusted_interfaces`].
+    pub const TRUSTED_INTERFACES: u32 = 1 << 7;
+    /// Unclaimed traffic is refused.
+    pub const UNCLAIMED_DROP: u32 = 1 << 8;
+    /// Some API has limits.
+    pub const LIMITS: u32 = 1 << 9;
+    /// Some limit counts bytes.
+    pub const LIMIT_BYTES: u32 = 1 << 10;
+    /// Some limit counts connections.
+    pub const LIMIT_CONNECTIONS: u32 = 1 << 11;
+    /// Some API or group of sources has one budget.
+    pub const LIMIT_SHARED: u32 = 1 << 12;
+    /// Some burst is shorter than two ticks: use the exact clock.
+    pub const EXACT_CLOCK: u32 = 1 << 13;
+    /// Segments are sampled.
+    pub const SENSOR: u32 = 1 << 14;
+}
+
+/// Constants of a generation, in the program's `.rodata`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// See [`feature`].
+    pub features: u32,
+    /// Number of this generation.
+    pub generation: u32,
+    /// Secret seed of all hashes, drawn once per boot.
+    pub seed: u64,
+    /// What to add to jiffies × tick to get CLOCK_MONOTONIC, in ns, wrapping.
+    pub jiffies_offset: u64,
+    /// Length of a jiffy in ns.
+    pub tick: u32,
+    /// Cells of the limiter less one; they are a power of two.
+    pub limiter_mask: u32,
+    /// Classes below this number, but not class 0, are trusted.
+    pub trusted_classes: u32,
+    /// Payload bytes a sample may carry.
+    pub snap: u32,
+    /// Interfaces that trust is narrowed to; unused ones are 0.
+    pub trusted_interfaces: [u32; 8],
+}
+
+/// Words of the port table: four ports each, TCP first, then UDP.
+pub const PORT_WORDS: usize = 2 * 65536 / 4;
+/// In a port's 16 bits: the slot of the API plus one, or the first listen of a chain.
+pub const PORT_VALUE: u16 = 0x3fff;
+/// In a port's 16 bits: trusted sources are trusted on this port.
+pub const PORT_TRUSTED: u16 = 0x4000;
+/// In a port's 16 bits: the value is the index of a chain of listens.
+pub const PORT_CHAIN: u16 = 0x8000;
+/// Listens in a chain at most.
+pub const MAX_CHAIN: u32 = 65;
+
+/// The word and the shift of a port's 16 bits in the port table.
+#[inline(always)]
+pub const fn port_place(udp: bool, port: u16) -> (u32, u32) {
+    (((udp as u32) << 14) | (port as u32 >> 2), (port as u32 & 3) * 16)
+}
+
+/// One step of a chain: an address on which an API listens, or its end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listen {
+    /// The address.
+    pub addr: Addr,
+    /// The slot of the API plus one; 0: none.
+    pub api: u32,
+    /// Not 0: the end of the chain, which stands for every other address.
+    pub last: u32,
+}
+
+/// An API may be watched only: its drops are would-drops.
+pub const API_MONITOR: u32 = 1 << 0;
+/// The sensor leaves the API alone (`kind = "opaque"`).
+pub const API_OPAQUE: u32 = 1 << 1;
+/// A source without room in the limiter passes without a limit.
+pub const API_OVERFLOW_PASS: u32 = 1 << 2;
+/// A source without room in the limiter is dropped.
+pub const API_OVERFLOW_DROP: u32 = 1 << 3;
+
+/// An API, by its slot in this generation.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Api {
+    /// Stable id, at least 1.
+    pub id: u32,
+    /// `API_…` bits.
+    pub flags: u32,
+    /// Index of the rule for class 0; the others follow.
+    pub rules: u32,
+    /// Profile of the limit on the API as a whole; 0: none.
+    pub total: u32,
+    /// Mask on the last half of an IPv4 source: how a source is told from another.
+    pub v4_mask: u64,
+    /// Mask on the first half of an IPv6 source.
+    pub v6_mask_hi: u64,
+    /// Mask on the last half of an IPv6 source.
+    pub v6_mask_lo: u64,
+    /// Zero.
+    pub reserved: [u64; 3],
+}
+
+const _: () = assert!(size_of::<Api>() == 64);
+
+/// [`Rule::action`]: no group of the source is allowed.
+pub const RULE_NOT_ALLOWED: u8 = 0;
+/// [`Rule::action`]: a group of the source is denied.
+pub const RULE_DENIED: u8 = 1;
+/// [`Rule::action`]: pass, within the profile.
+pub const RULE_PASS: u8 = 2;
+
+/// [`Rule::flags`]: this rule's drops, its limit's too, are would-drops.
+pub const RULE_MONITOR: u8 = 1 << 0;
+
+/// What an API does with a class of sources.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// `RULE_…`.
+    pub action: u8,
+    /// Bits, see [`RULE_MONITOR`].
+    pub flags: u8,
+    /// Index of the limit profile; 0: no limit.
+    pub profile: u16,
+    /// Which of the API's shared budgets the profile draws on; 0: each source has its own.
+    pub shared: u16,
+    /// Which entry of the policy decided, for people; meaningless to the packet path.
+    pub origin: u16,
+}
+
+const _: () = assert!(size_of::<Rule>() == 8);
+
+/// A limit: up to one rate of each kind.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// Packets.
+    pub packets: Rate,
+    /// Bytes on the wire.
+    pub bytes: Rate,
+    /// New connections.
+    pub connections: Rate,
+}
+
+impl Profile {
+    /// The rate of one kind.
+    #[inline(always)]
+    pub const fn rate(&self, kind: Kind) -> &Rate {
+        match kind {
+            Kind::Packets => &self.packets,
+            Kind::Bytes => &self.bytes,
+            Kind::Connections => &self.connections,
+        }
+    }
+}
+
+/// Groups there can be in a boot, by stable id.
+pub const MAX_GROUPS: u32 = 256;
+
+/// The groups a class of sources is in: bit `id % 64` of word `id / 64` for each stable id.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassGroups {
+    /// The bits.
+    pub bits: [u64; (MAX_GROUPS / 64) as usize],
+}
+
+impl ClassGroups {
+    /// Whether the group is among them.
+    #[inline(always)]
+    pub const fn contains(&self, group: u32) -> bool {
+        let word = (group as usize / 64) & (self.bits.len() - 1);
+        group < MAX_GROUPS && self.bits[word] >> (group & 63) & 1 != 0
+    }
+}
+
+/// Shared budgets of each API: 0 is the API's total, 1 its overflow, the rest are groups'.
+pub const SHARED_PER_API: u32 = 16;
+/// The shared budget of the API as a whole.
+pub const SHARED_TOTAL: u32 = 0;
+/// The shared budget of sources for which the limiter has no room.
+pub const SHARED_OVERFLOW: u32 = 1;
+/// The first shared budget of a group.
+pub const SHARED_GROUPS: u32 = 2;
+
+/// State: one budget that many sources draw on, at `api id * SHARED_PER_API + n`.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Stable id of the group plus one, which userspace writes and reads; 0: nobody's.
+    pub owner: Slot,
+    /// Arrival times, by [`Kind`].
+    pub arrivals: [Slot; 3],
+}
+
+const _: () = assert!(size_of::<Shared>() == 32);
+
+/// A time in the tables: CLOCK_BOOTTIME in ns; this one never comes.
+pub const FOREVER: u64 = u64::MAX;
+
+/// The override was made by a detector: it is a would-drop in monitor mode.
+pub const OVERRIDE_AUTOMATIC: u64 = 1 << 0;
+
+/// State: what is ordered about an API at the moment, by stable id. Each part is in force while its
+/// `…_until` lies ahead. Userspace writes the arguments first and the time last.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Override {
+    /// Nothing passes.
+    pub shutdown_until: Slot,
+    /// Only `lockdown_group` passes.
+    pub lockdown_until: Slot,
+    /// Stable id of a group.
+    pub lockdown_group: Slot,
+    /// [`OVERRIDE_AUTOMATIC`] for the lockdown.
+    pub lockdown_flags: Slot,
+    /// `mode` replaces the policy's.
+    pub mode_until: Slot,
+    /// 1: monitor, 0: enforce.
+    pub mode: Slot,
+    /// `limit` applies to each source on top of the policy's.
+    pub limit_until: Slot,
+    /// The tighter limit: packets only.
+    pub limit_mul: Slot,
+    /// See [`Rate::tau`].
+    pub limit_tau: Slot,
+    /// See [`Rate::ceiling`].
+    pub limit_ceiling: Slot,
+    /// See [`Rate::shift`].
+    pub limit_shift: Slot,
+    /// Zero.
+    pub reserved: [Slot; 5],
+}
+
+const _: () = assert!(size_of::<Override>() == 128);
+
+/// Key of a ban.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct BanKey {
+    /// The address, masked.
+    pub addr: Addr,
+    /// Length of the prefix in 128 bits; 128 is one address, of either family.
+    pub len: u32,
+    /// Stable id of the only API it covers; [`UNCLAIMED`]: the whole host.
+    pub api: u32,
+}
+
+/// The ban was made by a detector: it is a would-drop at an API in monitor mode.
+pub const BAN_AUTOMATIC: u64 = 1 << 0;
+
+/// State: a ban.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Ban {
+    /// When it ends: CLOCK_BOOTTIME in ns, or [`FOREVER`].
+    pub until: Slot,
+    /// Packets it dropped, or would have.
+    pub hits: Slot,
+    /// When it began: CLOCK_BOOTTIME in ns.
+    pub since: Slot,
+    /// [`BAN_AUTOMATIC`].
+    pub flags: Slot,
+}
+
+const _: () = assert!(size_of::<Ban>() == 32);
+
+/// Words of the bitmap that says which addresses may be banned.
+pub const BAN_WORDS: u32 = 1 << 16;
+/// Lengths other than single addresses and IPv6 /64s that may be banned at once, each family.
+pub const WIDE_BANS: usize = 8;
+
+/// State: what kinds of bans there are, so that a host without bans does not look for them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BanControl {
+    /// Bans of single addresses and of IPv6 /64s.
+    pub exact: u64,
+    /// Other lengths in use for IPv4, as of 128 bits; 0 ends the list.
+    pub v4: [u8; WIDE_BANS],
+    /// Other lengths in use for IPv6; 0 ends the list.
+    pub v6: [u8; WIDE_BANS],
+}
+
+/// The word and the bit of an address in the ban bitmap. IPv6 /64s have the masked address's.
+#[inline(always)]
+pub const fn ban_place(seed: u64, addr: Addr) -> (u32, u32) {
+    let hash = crate::hash::addr(seed, addr, 0);
+    ((hash >> 6) as u32 & (BAN_WORDS - 1), hash as u32 & 63)
+}
+
+/// State: what one reason did to one API on one CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes on the wire.
+    pub bytes: u64,
+}
+
+/// Cells of the counter table for each API: decided, then would-have-been, by reason.
+pub const COUNTS_PER_API: u32 = 2 * REASONS;
+
+/// The cell of the counter table.
+#[inline(always)]
+pub const fn count_place(api: u32, reason: u32, would: bool) -> u32 {
+    api * COUNTS_PER_API + (would as u32) * REASONS + reason
+}
+
+/// Bytes of a name in the name tables, the last one 0.
+pub const NAME_BYTES: usize = 64;
+
+/// State: the name behind a stable id, UTF-8, padded with zeros. All zeros: the id is free.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// The bytes.
+    pub bytes: [u8; NAME_BYTES],
+}
+
+/// Cells of the table of UDP flows sent on; a power of two.
+pub const SEEN_CELLS: u32 = 1 << 14;
+/// Cells of the table that spaces out notices; a power of two.
+pub const NOTICE_CELLS: u32 = 1 << 14;
+/// One notice about a source and reason passes in 2^34 grains, 1.07 s.
+pub const NOTICE_WINDOW_SHIFT: u32 = 34;
+/// Notices from all sources together: 2000 a second.
+pub const NOTICE_BUDGET: Rate = match Rate::new(2000, 1_000_000_000, 1_000_000_000, 1) {
+    Some(rate) => rate,
+    None => panic!("a rate that can be"),
+};
+
+/// State, one cell: what userspace tunes while a generation runs.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Tuning {
+    /// A flow is in the sample when the upper 32 bits of its hash are below this: 0 to 2^32.
+    pub sample_below: Slot,
+    /// Arrival time of the notice budget.
+    pub notices: Slot,
+}

@@ -1,0 +1,3 @@
+//! From sampled segments to transactions.
+
+pub mod transaction;

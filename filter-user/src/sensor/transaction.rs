@@ -1,0 +1,73 @@
+//! What the sensor makes of a flow: one HTTP request with its response.
+
+use std::net::IpAddr;
+
+use filter_common::addr::Addr;
+
+/// An [`Addr`] as the standard library's type.
+pub fn ip(addr: Addr) -> IpAddr {
+    if addr.is_v4() { IpAddr::V4(addr.v4_bits().into()) } else { IpAddr::V6(addr.octets().into()) }
+}
+
+/// The standard library's address as an [`Addr`].
+pub fn addr(ip: IpAddr) -> Addr {
+    match ip {
+        IpAddr::V4(v4) => Addr::v4(v4.into()),
+        IpAddr::V6(v6) => Addr::v6(v6.octets()),
+    }
+}
+
+/// A connection, seen from who opened it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Flow {
+    /// The side that sends requests.
+    pub client: IpAddr,
+    /// Its port.
+    pub client_port: u16,
+    /// The side that answers.
+    pub server: IpAddr,
+    /// Its port.
+    pub server_port: u16,
+}
+
+/// One request and what became of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Transaction {
+    /// When the first byte of the request was seen, ns: CLOCK_MONOTONIC live, since 1970 in a
+    /// capture.
+    pub time: u64,
+    /// Between whom.
+    pub flow: Flow,
+    /// Stable id of the API, 0 when none claims the server's address and port.
+    pub api: u32,
+    /// Whether the request came into this host (the server is here) rather than left it.
+    pub inbound: bool,
+    /// `1.0` or `1.1`.
+    pub version: &'static str,
+    /// The method; at most 32 bytes.
+    pub method: String,
+    /// The request target as sent, at most 2048 bytes. May hold secrets: not to be stored or
+    /// logged with its query.
+    pub target: String,
+    /// The Host header's value, or the authority of an absolute target.
+    pub host: Option<String>,
+    /// The User-Agent header's value, at most 256 bytes.
+    pub user_agent: Option<String>,
+    /// Whether the request carried an Authorization header, cookie or API key; never its value.
+    pub credentials: bool,
+    /// The final status; `None` when the response was not seen.
+    pub status: Option<u16>,
+    /// Bytes of the request's body on the wire; `None` when a loss hides them.
+    pub request_body_bytes: Option<u64>,
+    /// Bytes of the response's body on the wire; `None` when a loss hides them.
+    pub response_body_bytes: Option<u64>,
+    /// From the first byte of the request to the first byte of the final response, ns.
+    pub latency: Option<u64>,
+    /// Segments of the client and of the server acknowledged each other: the source address is not
+    /// forged.
+    pub handshake: bool,
+    /// How many transactions this one stands for, times 2^16 (sampling by flow).
+    pub weight: u32,
+    /// Nothing of the request's or the response's head or framing was lost.
+    pub complete: bool,
+}
