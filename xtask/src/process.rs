@@ -24,8 +24,12 @@ pub(crate) fn cargo() -> Command {
 
 /// The command as a person would type it.
 pub(crate) fn line(command: &Command) -> String {
-    std::iter::once(command.get_program())
-        .chain(command.get_args())
+    words(std::iter::once(command.get_program()).chain(command.get_args()))
+}
+
+/// Words as a person would type them.
+pub(crate) fn words<'a>(words: impl Iterator<Item = &'a OsStr>) -> String {
+    words
         .map(OsStr::to_string_lossy)
         .map(|word| if word.contains(' ') { format!("'{word}'") } else { word.into_owned() })
         .collect::<Vec<_>>()

@@ -255,9 +255,9 @@ fn by_hand(why: &str, missing: &[Need], packages: &[&str]) -> Result<()> {
             match need.remedy {
                 Remedy::Packages(_) => {}
                 Remedy::BpfLinker => println!(
-                    "    LLVM_PREFIX={} {}",
+                    "    LLVM_PREFIX={} cargo {}",
                     llvm_prefix().display(),
-                    process::line(&bpf_linker_command())
+                    process::words(bpf_linker_command().get_args())
                 ),
                 Remedy::Component(component) => println!("    rustup component add {component}"),
             }
