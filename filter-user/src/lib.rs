@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod image;
+pub mod kernel;
 pub mod policy;
 pub mod sensor;
 pub mod text;
