@@ -1,4 +1,5 @@
 //! The daemon and the command line of weir, as a library: the binary is one call of it, and the
 //! tests and fuzz targets reach each part.
 
+pub mod control;
 pub mod sensor;
