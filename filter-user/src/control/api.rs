@@ -16,7 +16,7 @@ mod status;
 use serde::{Deserialize, Serialize};
 
 pub use ban::{Ban, BanAdd, BanRemove};
-pub use error::{ApiError, Code, Diagnostic, Severity};
+pub use error::{ApiError, Code, Diagnostic, ErrorBody, Severity};
 pub use event::{EventQuery, Feed, Line};
 pub use explain::{ExplainRequest, Explanation, Origin, Step};
 pub use orders::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet};
@@ -33,7 +33,7 @@ pub struct Caller {
     pub uid: u32,
     /// Effective group id of the process when it connected.
     pub gid: u32,
-    /// Process id.
+    /// Process id; 0 when it is in another PID namespace.
     pub pid: u32,
     /// User id that logged in, which `su` and `sudo` do not change; `None` outside a login.
     pub login_uid: Option<u32>,

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
-    /// The answer is no: an invalid policy, a guard, a caller who may not.
+    /// The answer is no: an invalid policy, a guard.
     Refused,
+    /// This caller may not speak to the daemon.
+    Forbidden,
     /// What the request names is not there.
     NotFound,
     /// The request itself makes no sense.
@@ -30,12 +32,20 @@ impl Code {
     pub const fn http_status(self) -> u16 {
         match self {
             Self::Refused => 409,
+            Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::Invalid => 400,
             Self::Unavailable => 503,
             Self::Internal => 500,
         }
     }
+}
+
+/// The body of every HTTP response that is not a success, and what `--json` prints then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// Why.
+    pub error: ApiError,
 }
 
 /// Why a request was not done, and what to do about it.
