@@ -6,6 +6,7 @@
 //! otherwise.
 
 mod ban;
+mod diagnostic;
 mod error;
 mod event;
 mod explain;
@@ -16,7 +17,8 @@ mod status;
 use serde::{Deserialize, Serialize};
 
 pub use ban::{Ban, BanAdd, BanRemove};
-pub use error::{ApiError, Code, Diagnostic, ErrorBody, Severity};
+pub use diagnostic::{Diagnostic, Severity};
+pub use error::{ApiError, Code, ErrorBody};
 pub use event::{EventQuery, Feed, Line};
 pub use explain::{ExplainRequest, Explanation, Origin, Step};
 pub use orders::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet};
