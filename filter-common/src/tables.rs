@@ -45,8 +45,6 @@ pub mod feature {
     pub const EXACT_CLOCK: u32 = 1 << 13;
     /// Segments are sampled.
     pub const SENSOR: u32 = 1 << 14;
-    /// Rare events are logged through aya-log.
-    pub const LOG: u32 = 1 << 15;
 }
 
 /// Constants of a generation, in the program's `.rodata`.
@@ -356,8 +354,13 @@ pub struct Name {
 pub const SEEN_CELLS: u32 = 1 << 14;
 /// Cells of the table that spaces out notices; a power of two.
 pub const NOTICE_CELLS: u32 = 1 << 14;
-/// Seconds between two notices about one source and reason.
-pub const NOTICE_WINDOW: u32 = 1;
+/// One notice about a source and reason passes in 2^34 grains, 1.07 s.
+pub const NOTICE_WINDOW_SHIFT: u32 = 34;
+/// Notices from all sources together: 2000 a second.
+pub const NOTICE_BUDGET: Rate = match Rate::new(2000, 1_000_000_000, 1_000_000_000, 1) {
+    Some(rate) => rate,
+    None => panic!("a rate that can be"),
+};
 
 /// State, one cell: what userspace tunes while a generation runs.
 #[repr(C)]

@@ -457,15 +457,9 @@ fn refused(api: &Api, rule: &Rule, monitor: bool) -> Option<Decision> {
     Some(Decision::monitored(reason, api.id, monitor))
 }
 
-/// A state that a packet is held against: what it costs, at which rate.
-struct Claim<'a> {
-    rate: &'a Rate,
-    state: &'a Slot,
-    units: u64,
-}
-
-/// Up to one claim for each kind.
-type Claims<'a> = [Option<Claim<'a>>; 3];
+/// The states that a packet is held against, by kind; `None` where the profile has no limit. What
+/// a claim costs is asked twice rather than kept: the kernel's stack is small.
+type Claims<'a> = [Option<&'a Slot>; 3];
 
 /// Stage 6: all limits of the source and of the API are checked, then all are charged.
 #[inline(always)]
@@ -482,14 +476,14 @@ fn limited<T: Tables>(
     }
     let now = tables.now();
     let refuse = |reason| Some(Decision::monitored(reason, api.id, monitor));
-    let profile = tables.profile(rule.profile as u32);
     let hash = source_hash(tables, packet, api);
+    let own_profile = tables.profile(rule.profile as u32).filter(|_| rule.profile != 0);
+    let total_profile =
+        tables.profile(api.total).filter(|_| has(tables, feature::LIMIT_SHARED) && api.total != 0);
 
-    let mut own: Claims<'_> = [None, None, None];
-    let mut total: Claims<'_> = [None, None, None];
-    if let Some(profile) = profile
-        && rule.profile != 0
-    {
+    let mut own: Claims<'_> = [None; 3];
+    let mut total: Claims<'_> = [None; 3];
+    if let Some(profile) = own_profile {
         let found = if has(tables, feature::LIMIT_SHARED) && rule.shared != 0 {
             claim_shared(tables, packet, api, profile, rule.shared as u32, &mut own)
         } else {
@@ -498,28 +492,29 @@ fn limited<T: Tables>(
         if found.is_none() {
             return refuse(Reason::LimitOverflow);
         }
+        if let Some(kind) = first_refusal(tables, &own, profile, false, now) {
+            return refuse(own_reason(kind));
+        }
     }
-    if has(tables, feature::LIMIT_SHARED)
-        && api.total != 0
-        && let Some(profile) = tables.profile(api.total)
-    {
+    if let Some(profile) = total_profile {
         claim_shared(tables, packet, api, profile, SHARED_TOTAL, &mut total);
+        if let Some(kind) = first_refusal(tables, &total, profile, true, now) {
+            return refuse(total_reason(kind));
+        }
     }
-    if let Some(kind) = first_refusal(tables, &own, false, now) {
-        return refuse(own_reason(kind));
-    }
-    if let Some(kind) = first_refusal(tables, &total, true, now) {
-        return refuse(total_reason(kind));
-    }
-    if let Some(rate) = &tight
-        && !within_tight(tables, rate, hash, now)
+    if let Some(over) = tight
+        && !within_tight(tables, over, hash, now)
     {
         return refuse(Reason::LimitPackets);
     }
-    if let Some(kind) = charge(tables, &own, now) {
+    if let Some(profile) = own_profile
+        && let Some(kind) = charge(tables, packet, &own, profile, now)
+    {
         return refuse(own_reason(kind));
     }
-    if let Some(kind) = charge(tables, &total, now) {
+    if let Some(profile) = total_profile
+        && let Some(kind) = charge(tables, packet, &total, profile, now)
+    {
         return refuse(total_reason(kind));
     }
     None
@@ -585,7 +580,9 @@ fn claim_own<'a, T: Tables>(
 ) -> Option<()> {
     let cell = tables.limiter((hash >> 3) as u32 & tables.limiter_mask())?;
     for kind in KINDS {
-        let Some(units) = units(tables, packet, profile, kind) else { continue };
+        if units(tables, packet, profile, kind).is_none() {
+            continue;
+        }
         let state = match cell.find(limiter::fingerprint(hash, kind), now) {
             Found::Known(state) => state,
             Found::Claimed(state) => {
@@ -608,7 +605,7 @@ fn claim_own<'a, T: Tables>(
                 &tables.shared(index)?.arrivals[kind as usize]
             }
         };
-        claims[kind as usize] = Some(Claim { rate: profile.rate(kind), state, units });
+        claims[kind as usize] = Some(state);
     }
     Some(())
 }
@@ -625,9 +622,8 @@ fn claim_shared<'a, T: Tables>(
 ) -> Option<()> {
     let budget = tables.shared(api.id * SHARED_PER_API + (number & (SHARED_PER_API - 1)))?;
     for kind in KINDS {
-        if let Some(units) = units(tables, packet, profile, kind) {
-            let state = &budget.arrivals[kind as usize];
-            claims[kind as usize] = Some(Claim { rate: profile.rate(kind), state, units });
+        if units(tables, packet, profile, kind).is_some() {
+            claims[kind as usize] = Some(&budget.arrivals[kind as usize]);
         }
     }
     Some(())
@@ -637,12 +633,13 @@ fn claim_shared<'a, T: Tables>(
 fn first_refusal<T: Tables>(
     tables: &T,
     claims: &Claims<'_>,
+    profile: &Profile,
     total: bool,
     now: u64,
 ) -> Option<Kind> {
     for kind in KINDS {
-        if let Some(claim) = &claims[kind as usize] {
-            let admits = claim.rate.admits(claim.state, now);
+        if let Some(state) = claims[kind as usize] {
+            let admits = profile.rate(kind).admits(state, now);
             tables.trace(Step::Limit(kind, total, admits));
             if !admits {
                 return Some(kind);
@@ -654,10 +651,17 @@ fn first_refusal<T: Tables>(
 
 /// Charges every claim; the kind that another CPU exhausted meanwhile, if any.
 #[inline(always)]
-fn charge<T: Tables>(tables: &T, claims: &Claims<'_>, now: u64) -> Option<Kind> {
+fn charge<T: Tables>(
+    tables: &T,
+    packet: &Packet,
+    claims: &Claims<'_>,
+    profile: &Profile,
+    now: u64,
+) -> Option<Kind> {
     for kind in KINDS {
-        if let Some(claim) = &claims[kind as usize] {
-            match claim.rate.charge(claim.state, claim.units, now) {
+        if let Some(state) = claims[kind as usize] {
+            let units = units(tables, packet, profile, kind).unwrap_or(0);
+            match profile.rate(kind).charge(state, units, now) {
                 Charge::Admitted => {}
                 Charge::Contended => tables.bump(Stat::LimiterContended),
                 Charge::Refused => return Some(kind),
@@ -667,25 +671,23 @@ fn charge<T: Tables>(tables: &T, claims: &Claims<'_>, now: u64) -> Option<Kind> 
     None
 }
 
-/// The tighter limit ordered for each source of the API, when one is in force.
+/// The orders for the API, when a tighter limit for each of its sources is among them.
 #[inline(always)]
-fn tight_limit<T: Tables>(tables: &T, api: &Api) -> Option<Rate> {
+fn tight_limit<'a, T: Tables>(tables: &'a T, api: &Api) -> Option<&'a Override> {
     let over = tables.overrides(api.id)?;
-    if !in_force(tables, over.limit_until.load()) {
-        return None;
-    }
-    Some(Rate {
+    in_force(tables, over.limit_until.load()).then_some(over)
+}
+
+/// Checks and charges the tighter limit, in a way of its own beside the policy's.
+#[inline(always)]
+fn within_tight<T: Tables>(tables: &T, over: &Override, hash: u64, now: u64) -> bool {
+    let rate = Rate {
         mul: over.limit_mul.load(),
         tau: over.limit_tau.load(),
         ceiling: over.limit_ceiling.load(),
         shift: over.limit_shift.load() as u32,
         reserved: 0,
-    })
-}
-
-/// Checks and charges the tighter limit, in a way of its own beside the policy's.
-#[inline(always)]
-fn within_tight<T: Tables>(tables: &T, rate: &Rate, hash: u64, now: u64) -> bool {
+    };
     let hash = hash::pair(tables.seed(), hash, TIGHT);
     let Some(cell) = tables.limiter((hash >> 3) as u32 & tables.limiter_mask()) else {
         return true;

@@ -1,3 +1,99 @@
+//! weir in the kernel: XDP judges what comes in, TCX watches what goes out.
+//!
+//! Only the shell is here: entry points, maps, and the traits of filter-common over them. What a
+//! packet is and what becomes of it is decided in filter-common, once for kernel and userspace.
 #![no_std]
 #![no_main]
-#[panic_handler] fn panic(_: &core::panic::PanicInfo) -> ! { loop {} }
+
+mod bytes;
+mod gate;
+mod maps;
+mod sample;
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
+use filter_common::packet::{self, Packet};
+use filter_common::reason::Verdict;
+use filter_common::stat::Stat;
+use filter_common::tables::{API_OPAQUE, UNCLAIMED, feature};
+use filter_common::verdict::{self, Tables};
+
+use crate::bytes::{Frame, Skb};
+use crate::gate::Gate;
+
+/// Hands a packet on to the next program at this hook, and in the end to the stack.
+const TCX_NEXT: i32 = -1;
+
+/// Every packet that comes in: judged, counted, sampled.
+#[xdp(frags)]
+pub fn weir_ingress(ctx: XdpContext) -> u32 {
+    match ingress(&ctx) {
+        Verdict::Pass => xdp_action::XDP_PASS,
+        Verdict::Drop => xdp_action::XDP_DROP,
+    }
+}
+
+/// Every packet that goes out: counted and sampled, never stopped.
+#[classifier]
+pub fn weir_egress(ctx: TcContext) -> i32 {
+    egress(&ctx);
+    TCX_NEXT
+}
+
+#[inline(always)]
+fn ingress(ctx: &XdpContext) -> Verdict {
+    let frame = Frame::new(ctx);
+    let gate = Gate::new(ctx.ingress_ifindex() as u32);
+    let mut packet = Packet::default();
+    let decision = match packet::parse(&frame, &mut packet) {
+        Ok(()) => verdict::judge(&gate, &packet),
+        Err(reason) => verdict::judge_unparsed(&gate, reason),
+    };
+    gate.count(&decision, packet.wire_len);
+    if !matches!(decision.reason.verdict(), Verdict::Pass) {
+        sample::notice(&gate, &packet, &decision);
+    }
+    if matches!(decision.verdict(), Verdict::Pass) && gate.features() & feature::SENSOR != 0 {
+        sample::segment(&gate, &frame, &packet, &decision);
+    }
+    decision.verdict()
+}
+
+#[inline(always)]
+fn egress(ctx: &TcContext) {
+    let mut skb = Skb::new(ctx);
+    let gate = Gate::new(skb.interface());
+    if gate.is_gated(skb.came_in_by()) {
+        gate.bump(Stat::EgressForwarded);
+        return;
+    }
+    let mut packet = Packet::default();
+    let mut parsed = packet::parse(&skb, &mut packet);
+    if parsed.is_err() && skb.pull_headers() {
+        packet = Packet::default();
+        parsed = packet::parse(&skb, &mut packet);
+    }
+    if parsed.is_err() {
+        gate.bump(Stat::EgressUnparsed);
+        return;
+    }
+    verdict::note_sent(&gate, &packet);
+    let (api, flags) = verdict::claim_source(&gate, &packet).unwrap_or((UNCLAIMED, 0));
+    let segments = skb.segments();
+    gate.count_egress(api, segments, packet.wire_len, packet.payload_offset);
+    if flags & API_OPAQUE == 0 && gate.features() & feature::SENSOR != 0 {
+        sample::sent(&gate, &skb, &packet, api, segments);
+    }
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier proves that this is never reached.
+    loop {}
+}
+
+/// What the kernel reads to decide which helpers the object may use.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

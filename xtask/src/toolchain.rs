@@ -49,12 +49,20 @@ impl Toolchain {
         let mut command = match &self.compiler {
             Compiler::Nightly => {
                 let mut command = Command::new("rustup");
-                command.args(["run", "nightly", "cargo", "build", "-Z", "build-std=core"]);
+                command.args([
+                    "run",
+                    "nightly",
+                    "cargo",
+                    "build",
+                    "--quiet",
+                    "-Z",
+                    "build-std=core",
+                ]);
                 command
             }
             Compiler::Prebuilt(rustc) => {
                 let mut command = Command::new(cargo());
-                command.arg("build").env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1");
+                command.args(["build", "--quiet"]).env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1");
                 command
             }
         };

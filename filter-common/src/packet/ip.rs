@@ -35,14 +35,8 @@ pub(super) fn parse_v4<B: Bytes>(
     packet.source = Addr::v4(source);
     packet.destination = Addr::v4(destination);
 
-    let present = bytes.wire_len().wrapping_sub(offset);
-    let total = if total == 0 && present > 0xffff {
-        // A segment-offload packet of more than 64 KiB ("BIG TCP") carries 0 here.
-        present
-    } else {
-        total
-    };
-    if total < header || total > present {
+    let total = check_length(bytes, offset, total, packet).ok_or(Reason::BadIp)?;
+    if total < header {
         return Err(Reason::BadIp);
     }
     let fragment_offset = fragment & FRAGMENT_OFFSET;
@@ -59,6 +53,28 @@ pub(super) fn parse_v4<B: Bytes>(
         packet.fragment = Fragment::First;
     }
     transport::parse(bytes, offset + header, total - header, packet)
+}
+
+/// Bytes from `offset` on that the header says there are, if they can be there. The exact length on
+/// the wire is asked only when the cheap one does not do.
+#[inline(always)]
+fn check_length<B: Bytes>(
+    bytes: &B,
+    offset: usize,
+    claimed: usize,
+    packet: &mut Packet,
+) -> Option<usize> {
+    if claimed != 0 && offset + claimed <= bytes.least_len() {
+        return Some(claimed);
+    }
+    let wire_len = bytes.wire_len();
+    packet.wire_len = wire_len as u32;
+    let present = wire_len.checked_sub(offset)?;
+    if claimed == 0 && present > 0xffff {
+        // A segmentation-offload packet of more than 64 KiB ("BIG TCP"), or a jumbogram (RFC 2675).
+        return Some(present);
+    }
+    (claimed <= present).then_some(claimed)
 }
 
 #[inline(always)]
@@ -87,16 +103,7 @@ pub(super) fn parse_v6<B: Bytes>(
     if packet.source.is_v4() {
         return Err(Reason::MappedSource);
     }
-    let present = bytes.wire_len().wrapping_sub(offset + 40);
-    let payload = if payload == 0 && present > 0xffff {
-        // A jumbogram (RFC 2675), as "BIG TCP" makes them inside a host.
-        present
-    } else {
-        payload
-    };
-    if payload > present {
-        return Err(Reason::BadIp);
-    }
+    let payload = check_length(bytes, offset + 40, payload, packet).ok_or(Reason::BadIp)?;
     walk_extensions(bytes, offset + 40, offset + 40 + payload, next, packet)
 }
 
