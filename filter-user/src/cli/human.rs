@@ -132,8 +132,7 @@ mod tests {
 
     #[test]
     fn shares() {
-        let rows =
-            [(1.0, "100 %"), (0.999_999, "99.99 %"), (0.9, "90.0 %"), (0.0, "0.0 %")];
+        let rows = [(1.0, "100 %"), (0.999_999, "99.99 %"), (0.9, "90.0 %"), (0.0, "0.0 %")];
         for (share, text) in rows {
             assert_eq!(percent(share), text, "{share}");
         }

@@ -19,7 +19,7 @@ pub enum Outcome {
 }
 
 /// What a verb returns.
-pub type Verdict = Result<Outcome, Failure>;
+pub(super) type Verdict = Result<Outcome, Failure>;
 
 /// Why a verb did not do what it was asked.
 #[derive(Debug)]

@@ -126,11 +126,8 @@ mod tests {
     use super::*;
 
     fn example() -> Table<3> {
-        let mut table = Table::new([
-            ("NAME", Align::Left),
-            ("PACKETS", Align::Right),
-            ("WHY", Align::Cut),
-        ]);
+        let mut table =
+            Table::new([("NAME", Align::Left), ("PACKETS", Align::Right), ("WHY", Align::Cut)]);
         table.row(["a".into(), "12".into(), "a reason that goes on and on".into()]);
         table.row([cell("longer", Tone::Bad), "3".into(), "".into()]);
         table

@@ -13,5 +13,3 @@ pub mod notify;
 pub mod peer;
 mod routes;
 pub mod server;
-#[cfg(test)]
-mod tests;

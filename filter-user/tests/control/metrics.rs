@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::bail;
 use tokio::sync::watch;
 
-use crate::control::metrics_http::{MetricsSocket, Probe};
+use filter_user::control::metrics_http::{MetricsSocket, Probe};
 
 #[derive(Default)]
 struct Half {

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::Served;
-use crate::control::peer::Admission;
+use filter_user::control::peer::Admission;
 
 /// The rights a thread takes on before it connects.
 struct Identity {

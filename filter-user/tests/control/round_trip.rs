@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use super::Served;
-use crate::control::api::*;
+use filter_user::control::api::*;
 
 fn ban(prefix: &str, api: Option<&str>) -> BanAdd {
     BanAdd {

@@ -1,6 +1,8 @@
-//! The server and the client over a real socket, with a daemon that keeps its state in memory.
+//! The server, the client and the command line over a real socket, with a daemon that keeps its
+//! state in memory.
 
 mod admission;
+mod cli;
 mod daemon;
 mod metrics;
 mod round_trip;
@@ -13,10 +15,10 @@ use std::thread::JoinHandle;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use super::client::Client;
-use super::peer::Admission;
-use super::server::ControlSocket;
 use daemon::InMemory;
+use filter_user::control::client::Client;
+use filter_user::control::peer::Admission;
+use filter_user::control::server::ControlSocket;
 
 /// A served socket; dropping it ends the server.
 struct Served {

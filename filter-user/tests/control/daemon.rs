@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use tokio::sync::broadcast;
 
-use crate::control::api::*;
+use filter_user::control::api::*;
 
 /// The state.
 #[derive(Default)]
@@ -17,7 +17,7 @@ struct State {
 }
 
 /// The daemon. It knows one API, `orders`, and one bad policy, any whose name ends in `bad.toml`.
-pub(super) struct InMemory {
+pub(crate) struct InMemory {
     state: Mutex<State>,
     live: broadcast::Sender<Line>,
 }
@@ -30,19 +30,19 @@ impl Default for InMemory {
 
 impl InMemory {
     /// Everyone who changed something.
-    pub(super) fn callers(&self) -> Vec<Caller> {
+    pub(crate) fn callers(&self) -> Vec<Caller> {
         self.state.lock().expect("no panic").callers.clone()
     }
 
     /// Writes an event.
-    pub(super) fn event(&self, line: &str) {
+    pub(crate) fn event(&self, line: &str) {
         let mut state = self.state.lock().expect("no panic");
         state.past.push(line.into());
         let _nobody_follows = self.live.send(line.into());
     }
 
     /// Clients that follow.
-    pub(super) fn followers(&self) -> usize {
+    pub(crate) fn followers(&self) -> usize {
         self.live.receiver_count()
     }
 

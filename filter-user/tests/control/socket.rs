@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
 use super::Served;
-use crate::control::api::Code;
-use crate::control::client::{Client, socket_of};
-use crate::control::server::ControlSocket;
+use filter_user::control::api::Code;
+use filter_user::control::client::{Client, socket_of};
+use filter_user::control::server::ControlSocket;
 
 #[test]
 fn it_is_closed_to_others_and_gone_at_the_end() {
