@@ -371,3 +371,18 @@ pub struct Tuning {
     /// Arrival time of the notice budget.
     pub notices: Slot,
 }
+
+/// Cells of the table of small facts.
+pub const META_CELLS: u32 = 8;
+/// Cell: the seed of all hashes; 0 until it is drawn.
+pub const META_SEED: u32 = 0;
+/// Cell: the last generation that was loaded.
+pub const META_GENERATION: u32 = 1;
+/// Cell: jiffies when the clock program ran.
+pub const META_JIFFIES: u32 = 2;
+/// Cell: CLOCK_MONOTONIC in ns at the same moment.
+pub const META_MONOTONIC: u32 = 3;
+/// Cell: length of a jiffy in ns, once it is known.
+pub const META_TICK: u32 = 4;
+/// Cell: what to add to jiffies × tick to get CLOCK_MONOTONIC, once it is known.
+pub const META_OFFSET: u32 = 5;

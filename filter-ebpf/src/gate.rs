@@ -94,7 +94,7 @@ impl Gate {
     #[inline(always)]
     pub fn is_gated(&self, interface: u32) -> bool {
         // SAFETY: the value is not kept.
-        interface != 0 && unsafe { maps::INTERFACES.get(&interface) }.is_some()
+        interface != 0 && unsafe { maps::INTERFACES.get(interface) }.is_some()
     }
 
     /// Counts a decision.

@@ -11,12 +11,13 @@ mod maps;
 mod sample;
 
 use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns};
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use filter_common::packet::{self, Packet};
 use filter_common::reason::Verdict;
 use filter_common::stat::Stat;
-use filter_common::tables::{API_OPAQUE, UNCLAIMED, feature};
+use filter_common::tables::{API_OPAQUE, META_JIFFIES, META_MONOTONIC, UNCLAIMED, feature};
 use filter_common::verdict::{self, Tables};
 
 use crate::bytes::{Frame, Skb};
@@ -39,6 +40,20 @@ pub fn weir_ingress(ctx: XdpContext) -> u32 {
 pub fn weir_egress(ctx: TcContext) -> i32 {
     egress(&ctx);
     TCX_NEXT
+}
+
+/// Reads both clocks at one moment, for the loader, which cannot read jiffies; never attached.
+#[xdp]
+pub fn weir_clock(_ctx: XdpContext) -> u32 {
+    // SAFETY: no arguments.
+    let (jiffies, ns) = unsafe { (bpf_jiffies64(), bpf_ktime_get_ns()) };
+    for (index, value) in [(META_JIFFIES, jiffies), (META_MONOTONIC, ns)] {
+        if let Some(cell) = maps::META.get_ptr_mut(index) {
+            // SAFETY: one aligned word, read by userspace after this run.
+            unsafe { cell.write(value) };
+        }
+    }
+    xdp_action::XDP_PASS
 }
 
 #[inline(always)]

@@ -11,7 +11,8 @@ use filter_common::record::{HEADER_BYTES, MAX_SNAP};
 use filter_common::slot::Slot;
 use filter_common::tables::{
     Api, BAN_WORDS, Ban, BanControl, BanKey, COUNTS_PER_API, ClassGroups, Config, Count, Listen,
-    NOTICE_CELLS, Name, Override, Profile, Rule, SEEN_CELLS, SHARED_PER_API, Shared, Tuning,
+    META_CELLS, NOTICE_CELLS, Name, Override, Profile, Rule, SEEN_CELLS, SHARED_PER_API, Shared,
+    Tuning,
 };
 use filter_common::{limiter, seen, stat};
 
@@ -121,9 +122,10 @@ pub static API_NAMES: Array<Name> = Array::with_max_entries(1, 0);
 /// Names behind the stable ids of groups. Userspace only.
 #[map]
 pub static GROUP_NAMES: Array<Name> = Array::with_max_entries(1, 0);
-/// The hash seed, the last generation, and what was learned of the clock. Userspace only.
+/// The hash seed, the last generation, and what was learned of the clock. Userspace writes and
+/// reads; `weir_clock` writes two of them.
 #[map]
-pub static META: Array<u64> = Array::with_max_entries(8, 0);
+pub static META: Array<u64> = Array::with_max_entries(META_CELLS, 0);
 
 // Scratch: belongs to whoever runs on the CPU.
 

@@ -2,6 +2,7 @@
 //! tests and fuzz targets reach each part.
 
 pub mod cli;
+pub mod config;
 pub mod control;
 pub mod image;
 pub mod policy;

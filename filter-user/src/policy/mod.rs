@@ -7,6 +7,7 @@
 
 mod api;
 mod cidr;
+pub mod compile;
 mod feed;
 mod files;
 mod model;
@@ -26,6 +27,7 @@ pub use api::{
     Login, Mode, Overflow, PACKET_BYTES, Per, Rates, Respond, Response, Route, SourceLengths,
 };
 pub use cidr::{Cidr, CidrError};
+pub use compile::compile;
 pub use files::{Directory, MAX_FILE_BYTES, NamedFile, ReadFile};
 pub use model::{Action, Group, GroupIndex, Listen, Policy, Port, Protocol, Sited, Trusted};
 pub use prefixes::{Member, Prefixes};
@@ -85,6 +87,7 @@ pub fn parse_with(text: &str, name: &str, from: &dyn ReadFile) -> Loaded {
             name: draft.name,
             trusted: draft.trusted,
             unclaimed: draft.unclaimed,
+            enforce: true,
             groups: draft.groups,
             apis: draft.apis,
             texts: std::iter::once(Arc::clone(source.name())).chain(feeds).collect(),

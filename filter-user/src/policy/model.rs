@@ -34,6 +34,9 @@ pub struct Policy {
     pub trusted: Trusted,
     /// What becomes of traffic that no API claims.
     pub unclaimed: Action,
+    /// Whether a policy is in force at all: without one nothing is refused, not even what is
+    /// malformed.
+    pub enforce: bool,
     /// Groups, in the order they were written.
     pub groups: Vec<Group>,
     /// APIs, in the order they were written.
@@ -50,6 +53,7 @@ impl Policy {
             name: "observe".to_owned(),
             trusted: Trusted::default(),
             unclaimed: Action::Pass,
+            enforce: false,
             groups: Vec::new(),
             apis: Vec::new(),
             texts: Vec::new(),
@@ -89,6 +93,14 @@ impl Policy {
     /// The trusted prefix that an address is in, and where it was written.
     pub fn trusted_by(&self, address: IpAddr) -> Option<(super::Cidr, Location)> {
         self.find(&self.trusted.prefixes, address)
+    }
+
+    /// The proxies of an API that an address belongs to.
+    pub fn proxy_of(&self, api: &Api, address: IpAddr) -> Option<GroupIndex> {
+        let is_inside = |group: &Sited<GroupIndex>| {
+            self.group(group.value).is_some_and(|group| group.prefixes.covering(address).is_some())
+        };
+        api.proxies.iter().find(|group| is_inside(group)).map(|group| group.value)
     }
 
     fn find(&self, prefixes: &Prefixes, address: IpAddr) -> Option<(super::Cidr, Location)> {

@@ -336,6 +336,14 @@ fn one_mistake_gives_one_diagnostic_that_says_where_and_what_to_do() {
             "not in allow",
             "add the group",
         ),
+        (
+            "proxies = [\"a\"]\nlimit_for.a = { packets = \"5/s\" }",
+            Warning,
+            8,
+            11,
+            "has no effect: proxies",
+            "per = \"group\"",
+        ),
         // Trusted.
         ("[trusted]\ncidrs = [\"192.0.2.1/32\"]", Warning, 8, 1, "never judged", "narrow"),
         (

@@ -81,7 +81,8 @@ impl Reader<'_, '_, '_> {
         let mode = table.get("mode").and_then(|item| item.choice(self.report, &MODES));
         let overflow = table.get("overflow").and_then(|item| item.choice(self.report, &OVERFLOWS));
         let limit = table.get("limit").and_then(|item| self.limit(&item));
-        let limit_for = table.get("limit_for").map(|item| self.limits_for(&item, allow.as_ref()));
+        let limit_for =
+            table.get("limit_for").map(|item| self.limits_for(&item, allow.as_ref(), &proxies));
         let limit_total = table.get("limit_total").and_then(|item| self.limit(&item));
         let source = table.get("source").map(|item| self.source(&item));
         let source = source.unwrap_or_default();

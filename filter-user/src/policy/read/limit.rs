@@ -5,7 +5,7 @@ use std::time::Duration;
 use filter_common::tables::{SHARED_GROUPS, SHARED_PER_API};
 
 use crate::policy::api::{Allow, LimitFor, LimitSpec, Per, Rates, smallest};
-use crate::policy::model::GroupIndex;
+use crate::policy::model::{GroupIndex, Sited};
 use crate::text::quantity::{DAY, Measure, Rate, duration, rate, show_duration};
 use crate::text::{Item, Report, Table};
 
@@ -31,7 +31,12 @@ impl Reader<'_, '_, '_> {
 
     /// `limit_for`, in the order in which they are tried: that of `allow`, or of the text where
     /// everyone is allowed.
-    pub(super) fn limits_for(&mut self, item: &Item<'_>, allow: Option<&Allow>) -> Vec<LimitFor> {
+    pub(super) fn limits_for(
+        &mut self,
+        item: &Item<'_>,
+        allow: Option<&Allow>,
+        proxies: &[Sited<GroupIndex>],
+    ) -> Vec<LimitFor> {
         let example = format!("limit_for.NAME = {EXAMPLE}");
         let mut limits = Vec::new();
         for (name, item) in item.entries(self.report, &example).unwrap_or_default() {
@@ -47,6 +52,11 @@ impl Reader<'_, '_, '_> {
             let Some(table) = item.table(self.report, &KEYS_FOR, EXAMPLE) else { continue };
             let words = [("source", Per::Source), ("group", Per::Group)];
             let per = table.get("per").and_then(|item| item.choice(self.report, &words));
+            let is_proxy = group.is_some_and(|group| proxies.iter().any(|e| e.value == group));
+            if is_proxy && per != Some(Per::Group) {
+                let message = format!("limit_for.{name} has no effect: proxies have no own limit");
+                self.report.warning(&span, message, "add per = \"group\", or use limit_total");
+            }
             if let (Some(group), Some(limit)) = (group, self.rates(&table, &span)) {
                 limits.push(LimitFor { group, limit, per: per.unwrap_or_default() });
             }
