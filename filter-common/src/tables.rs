@@ -226,6 +226,18 @@ pub struct Shared {
 
 const _: () = assert!(size_of::<Shared>() == 32);
 
+impl Shared {
+    /// The arrival time of one kind.
+    #[inline(always)]
+    pub const fn arrival(&self, kind: Kind) -> &Slot {
+        match kind {
+            Kind::Packets => &self.arrivals[0],
+            Kind::Bytes => &self.arrivals[1],
+            Kind::Connections => &self.arrivals[2],
+        }
+    }
+}
+
 /// A time in the tables: CLOCK_BOOTTIME in ns; this one never comes.
 pub const FOREVER: u64 = u64::MAX;
 

@@ -1,15 +1,17 @@
 //! Packet bytes as the two hooks give them: the linear part by direct access, the payload, which
 //! may lie in fragments, by helper.
 
+use core::arch::asm;
+
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use filter_common::bytes::{Bytes, Plain};
 
-/// Headers that are pulled together when they do not lie in the linear part of an skb: Ethernet,
-/// two tags, IPv6 with a few extensions, TCP with options.
-const HEADER_ROOM: u32 = 192;
+/// Headers that surely lie in the linear part of an skb, or are pulled there: Ethernet, IPv4 and TCP
+/// without options. What the stack makes has all of its headers there.
+const HEADER_ROOM: u32 = 54;
 
 /// Copies payload out of a packet.
 pub trait Payload {
@@ -22,12 +24,20 @@ pub trait Payload {
 
 #[inline(always)]
 fn load<T: Plain>(start: usize, end: usize, offset: usize) -> Option<T> {
-    let at = start + offset;
+    let mut at = start;
+    // The verifier ties a bounds check to the very register that was checked. Were the compiler to
+    // see this sum, it would compute it once for the check and once more for the load.
+    // SAFETY: adds two registers.
+    unsafe {
+        asm!("{0} += {1}", inout(reg) at, in(reg) offset, options(pure, nomem, nostack));
+    }
     if at + size_of::<T>() > end {
         return None;
     }
-    // SAFETY: the verifier holds the check above against every access; T accepts any bytes.
-    Some(unsafe { (at as *const T).read_unaligned() })
+    // SAFETY: the verifier holds the check above against this access, and T accepts any bytes. BPF
+    // loads have the alignment rules of the host, which all supported ones relax; an unaligned read
+    // in Rust would be taken apart into bytes.
+    Some(unsafe { (at as *const T).read() })
 }
 
 /// A frame at the XDP hook.
@@ -110,17 +120,18 @@ impl<'a> Skb<'a> {
         if segments == 0 { 1 } else { segments }
     }
 
-    /// Brings the headers into the linear part; whether there was anything to bring.
+    /// Brings the headers into the linear part where they may not lie there: the stack leaves just
+    /// them of a segmentation-offload packet, which is enough.
     #[inline(always)]
-    pub fn pull_headers(&mut self) -> bool {
+    pub fn pull_headers(&mut self) {
         let whole = self.ctx.len();
         let want = if whole < HEADER_ROOM { whole } else { HEADER_ROOM };
-        if self.end - self.start >= want as usize || self.ctx.pull_data(want).is_err() {
-            return false;
+        if self.end - self.start < want as usize {
+            // The pointers are void afterwards, whether it could or not.
+            let _as_much_as_there_is = self.ctx.pull_data(want);
+            self.start = self.ctx.data();
+            self.end = self.ctx.data_end();
         }
-        self.start = self.ctx.data();
-        self.end = self.ctx.data_end();
-        true
     }
 }
 

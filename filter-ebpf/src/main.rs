@@ -4,11 +4,14 @@
 //! packet is and what becomes of it is decided in filter-common, once for kernel and userspace.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod bytes;
 mod gate;
 mod maps;
 mod sample;
+
+use core::arch::asm;
 
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns};
@@ -18,7 +21,7 @@ use filter_common::packet::{self, Packet};
 use filter_common::reason::Verdict;
 use filter_common::stat::Stat;
 use filter_common::tables::{API_OPAQUE, META_JIFFIES, META_MONOTONIC, UNCLAIMED, feature};
-use filter_common::verdict::{self, Tables};
+use filter_common::verdict::{self, Decision, Tables};
 
 use crate::bytes::{Frame, Skb};
 use crate::gate::Gate;
@@ -56,49 +59,81 @@ pub fn weir_clock(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
+/// What is known of the packet at hand.
+///
+/// It lies in a map and not on the stack for two reasons: the stack is small, and of what it reads
+/// back from a map the verifier knows nothing, so that the paths of the parser end in one.
+#[repr(C)]
+pub struct Work {
+    packet: Packet,
+    decision: Decision,
+}
+
+/// This CPU's work. Never absent: the map has one cell.
+#[inline(always)]
+fn work() -> Option<&'static mut Work> {
+    // SAFETY: the cell is this CPU's own, and no other program runs on it until this one ends.
+    maps::WORK.get_ptr_mut(0).map(|work| unsafe { &mut *work })
+}
+
+/// The same place, of whose contents the compiler knows nothing any more.
+#[inline(always)]
+fn look_again<T>(place: &'static mut T) -> &'static mut T {
+    let mut pointer = &raw mut *place;
+    // SAFETY: moves a register to itself; the memory clobber is the point.
+    unsafe { asm!("{0} = {0}", inout(reg) pointer, options(nostack)) };
+    // SAFETY: the pointer that came in, whose reference has ended.
+    unsafe { &mut *pointer }
+}
+
 #[inline(always)]
 fn ingress(ctx: &XdpContext) -> Verdict {
+    let Some(mut work) = work() else { return Verdict::Drop };
     let frame = Frame::new(ctx);
     let gate = Gate::new(ctx.ingress_ifindex() as u32);
-    let mut packet = Packet::default();
-    let decision = match packet::parse(&frame, &mut packet) {
-        Ok(()) => verdict::judge(&gate, &packet),
+    work.packet = Packet::default();
+    let parsed = packet::parse(&frame, &mut work.packet);
+    work = look_again(work);
+    work.decision = match parsed {
+        Ok(()) => verdict::judge(&gate, &work.packet),
         Err(reason) => verdict::judge_unparsed(&gate, reason),
     };
-    gate.count(&decision, packet.wire_len);
-    if !matches!(decision.reason.verdict(), Verdict::Pass) {
-        sample::notice(&gate, &packet, &decision);
+    work = look_again(work);
+    let (packet, decision) = (&work.packet, &work.decision);
+    gate.count(decision, packet.wire_len);
+    if matches!(decision.reason.verdict(), Verdict::Drop) {
+        sample::notice(&gate, packet, decision);
     }
-    if matches!(decision.verdict(), Verdict::Pass) && gate.features() & feature::SENSOR != 0 {
-        sample::segment(&gate, &frame, &packet, &decision);
+    let verdict = decision.verdict();
+    if matches!(verdict, Verdict::Pass) && gate.features() & feature::SENSOR != 0 {
+        sample::segment(&gate, &frame, packet, decision);
     }
-    decision.verdict()
+    verdict
 }
 
 #[inline(always)]
 fn egress(ctx: &TcContext) {
+    let Some(mut work) = work() else { return };
     let mut skb = Skb::new(ctx);
     let gate = Gate::new(skb.interface());
     if gate.is_gated(skb.came_in_by()) {
         gate.bump(Stat::EgressForwarded);
         return;
     }
-    let mut packet = Packet::default();
-    let mut parsed = packet::parse(&skb, &mut packet);
-    if parsed.is_err() && skb.pull_headers() {
-        packet = Packet::default();
-        parsed = packet::parse(&skb, &mut packet);
-    }
-    if parsed.is_err() {
+    skb.pull_headers();
+    work.packet = Packet::default();
+    if packet::parse(&skb, &mut work.packet).is_err() {
         gate.bump(Stat::EgressUnparsed);
         return;
     }
-    verdict::note_sent(&gate, &packet);
-    let (api, flags) = verdict::claim_source(&gate, &packet).unwrap_or((UNCLAIMED, 0));
+    work = look_again(work);
+    let packet = &work.packet;
+    verdict::note_sent(&gate, packet);
+    let (api, flags) = verdict::claim_source(&gate, packet).unwrap_or((UNCLAIMED, 0));
     let segments = skb.segments();
     gate.count_egress(api, segments, packet.wire_len, packet.payload_offset);
     if flags & API_OPAQUE == 0 && gate.features() & feature::SENSOR != 0 {
-        sample::sent(&gate, &skb, &packet, api, segments);
+        sample::sent(&gate, &skb, packet, api, segments);
     }
 }
 

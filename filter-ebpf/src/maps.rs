@@ -139,3 +139,7 @@ pub struct Scratch {
 /// Room to put a record together, for each CPU.
 #[map]
 pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// The packet at hand, for each CPU.
+#[map]
+pub static WORK: PerCpuArray<crate::Work> = PerCpuArray::with_max_entries(1, 0);

@@ -4,6 +4,7 @@ use super::{Fragment, Packet, protocol, transport};
 use crate::addr::Addr;
 use crate::bytes::Bytes;
 use crate::reason::Reason;
+use crate::verifier::forget;
 
 const MORE_FRAGMENTS: u16 = 0x2000;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
@@ -107,6 +108,9 @@ pub(super) fn parse_v6<B: Bytes>(
     walk_extensions(bytes, offset + 40, offset + 40 + payload, next, packet)
 }
 
+/// Where headers may begin, less one: beyond lies no header that any host sends.
+const HEADER_ROOM: usize = 0x3fff;
+
 /// Hop-by-hop options, routing, destination options, authentication and fragment headers, in any
 /// order, at most [`MAX_EXTENSIONS`].
 #[inline(always)]
@@ -114,22 +118,18 @@ fn walk_extensions<B: Bytes>(
     bytes: &B,
     start: usize,
     end: usize,
-    mut next: u8,
+    first: u8,
     packet: &mut Packet,
 ) -> Result<(), Reason> {
+    let mut next = first;
     let mut offset = start;
-    for _ in 0..MAX_EXTENSIONS {
-        let units: usize = match next {
-            // Hop-by-hop, routing, destination options: 8-byte units beyond the first.
-            0 | 43 | 60 => {
-                let length: u8 = bytes.load(offset + 1).ok_or(Reason::Truncated)?;
-                (length as usize + 1) * 8
-            }
-            // Authentication header (RFC 4302): 4-byte units beyond the first two.
-            51 => {
-                let length: u8 = bytes.load(offset + 1).ok_or(Reason::Truncated)?;
-                (length as usize + 2) * 4
-            }
+    let mut walked = 0;
+    while is_extension(next) {
+        if walked == MAX_EXTENSIONS {
+            return Err(Reason::ExtensionDepth);
+        }
+        walked += 1;
+        let units = match next {
             44 => {
                 let fragment = bytes.be16(offset + 2).ok_or(Reason::Truncated)?;
                 packet.fragment = if fragment >> 3 != 0 {
@@ -142,20 +142,36 @@ fn walk_extensions<B: Bytes>(
                 };
                 8
             }
+            // Authentication header (RFC 4302): 4-byte units beyond the first two.
+            51 => {
+                let length: u8 = bytes.load(offset + 1).ok_or(Reason::Truncated)?;
+                (length as usize + 2) * 4
+            }
+            // The others: 8-byte units beyond the first.
             _ => {
-                packet.protocol = next;
-                if offset > end {
-                    return Err(Reason::BadIp);
-                }
-                return transport::parse(bytes, offset, end - offset, packet);
+                let length: u8 = bytes.load(offset + 1).ok_or(Reason::Truncated)?;
+                (length as usize + 1) * 8
             }
         };
         next = bytes.load(offset).ok_or(Reason::Truncated)?;
         packet.protocol = next;
-        if packet.fragment == Fragment::Later {
+        if packet.fragment as u8 == Fragment::Later as u8 {
             return Ok(());
         }
         offset += units;
+        if offset > HEADER_ROOM {
+            return Err(Reason::ExtensionDepth);
+        }
+        offset = forget::<HEADER_ROOM>(offset, packet.source.lo);
     }
-    Err(Reason::ExtensionDepth)
+    if offset > end {
+        return Err(Reason::BadIp);
+    }
+    transport::parse(bytes, offset, end - offset, packet)
+}
+
+/// Hop-by-hop (0), routing (43), fragment (44), authentication (51), destination options (60).
+#[inline(always)]
+const fn is_extension(next: u8) -> bool {
+    matches!(next, 0 | 43 | 44 | 51 | 60)
 }

@@ -85,6 +85,7 @@ impl Reader<'_, '_, '_> {
     fn header(&mut self, root: &Table<'_>) -> String {
         let source = std::path::Path::new(&**self.report.source().name());
         let stem = source.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let stem = stem.filter(|stem| crate::text::name(stem).is_ok());
         let stem = stem.unwrap_or_else(|| "policy".to_owned());
         let Some(table) = root.get("policy").and_then(|item| {
             item.table(self.report, &["name", "version"], "[policy] with name and version")
