@@ -1,4 +1,9 @@
 //! The daemon and the command line of weir, as a library: the binary is one call of it, and the
 //! tests and fuzz targets reach each part.
 
+pub mod config;
+pub mod image;
+pub mod kernel;
+pub mod policy;
 pub mod sensor;
+pub mod text;
