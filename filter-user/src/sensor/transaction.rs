@@ -6,11 +6,7 @@ use filter_common::addr::Addr;
 
 /// An [`Addr`] as the standard library's type.
 pub fn ip(addr: Addr) -> IpAddr {
-    if addr.is_v4() {
-        IpAddr::V4(addr.v4_bits().into())
-    } else {
-        IpAddr::V6(addr.octets().into())
-    }
+    if addr.is_v4() { IpAddr::V4(addr.v4_bits().into()) } else { IpAddr::V6(addr.octets().into()) }
 }
 
 /// The standard library's address as an [`Addr`].
