@@ -249,7 +249,7 @@ mod tests {
             let found = match responder.answer(&finding, answer, &Guards, &mut kernel) {
                 None => String::new(),
                 Some(Outcome::Done(action)) => {
-                    assert_eq!(kernel.done, [action.clone()], "{what}");
+                    assert_eq!(kernel.done, std::slice::from_ref(&action), "{what}");
                     format!("done {} {}", action.name(), action.ttl().as_secs())
                 }
                 Some(Outcome::Refused(_, refusal)) => format!("refused {}", refusal.name()),
