@@ -1,7 +1,7 @@
 //! Builds the kernel half and hands the object to `include_bytes!`, so that the `weir` binary is
 //! one file to ship. A missing toolchain is a build error with a remedy, not a panic.
 
-#[allow(dead_code, reason = "the xtask uses the rest")]
+#[expect(dead_code, reason = "the xtask uses the rest")]
 #[path = "../xtask/src/toolchain.rs"]
 mod toolchain;
 

@@ -22,8 +22,14 @@ pub trait Bytes {
     /// The value at `offset`, as it lies in the packet; `None` when any of it is out of reach.
     fn load<T: Plain>(&self, offset: usize) -> Option<T>;
 
-    /// Bytes on the wire from the first to the last, readable here or not.
+    /// Bytes on the wire from the first to the last, readable here or not. May be dear to ask.
     fn wire_len(&self) -> usize;
+
+    /// Bytes that are surely on the wire, cheap to ask: at most [`Self::wire_len`].
+    #[inline(always)]
+    fn least_len(&self) -> usize {
+        self.wire_len()
+    }
 
     /// The 16 bits at `offset`, network order turned to host order.
     #[inline(always)]

@@ -8,7 +8,7 @@
 #![no_std]
 #![cfg_attr(
     target_arch = "bpf",
-    feature(core_intrinsics),
+    feature(asm_experimental_arch, core_intrinsics),
     expect(internal_features, reason = "compare-and-swap is only an intrinsic on this target")
 )]
 
@@ -28,6 +28,7 @@ pub mod tables;
 #[cfg(feature = "user")]
 mod user;
 pub mod verdict;
+pub mod verifier;
 
 /// Schema of everything pinned: it is part of the pin path, so that a layout is never read as
 /// another. Raise it when the size or meaning of a pinned table or of a record changes.

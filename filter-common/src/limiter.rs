@@ -6,6 +6,7 @@
 //! inside its burst. Only when all eight are in use is a source turned to the overflow budget.
 
 use crate::slot::Slot;
+use crate::verifier::forget;
 
 /// Ways in a cell.
 pub const WAYS: usize = 8;
@@ -49,15 +50,15 @@ pub const fn fingerprint(hash: u64, kind: Kind) -> u64 {
     (hash & !3) | (3 - kind as u64)
 }
 
-/// What looking up a way came to.
-#[derive(Debug)]
-pub enum Found<'a> {
+/// What looking up a way came to, with its place in the cell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Found {
     /// The source's own state.
-    Known(&'a Slot),
+    Known(usize),
     /// A way nobody had.
-    Claimed(&'a Slot),
+    Claimed(usize),
     /// A way whose owner had been idle.
-    Evicted(&'a Slot),
+    Evicted(usize),
     /// Every way is in use.
     Full,
 }
@@ -68,30 +69,33 @@ impl Cell {
     /// Ways are claimed by compare-and-swap in a fixed order, so that two CPUs that meet a new
     /// source at the same time end up in the same way.
     #[inline(always)]
-    pub fn find(&self, fingerprint: u64, now: u64) -> Found<'_> {
-        for way in &self.ways {
+    pub fn find(&self, fingerprint: u64, now: u64) -> Found {
+        for (place, way) in self.ways.iter().enumerate() {
             if way.fingerprint.load() == fingerprint {
-                return Found::Known(&way.arrival);
+                return Found::Known(place);
             }
         }
-        for way in &self.ways {
+        for (place, way) in self.ways.iter().enumerate() {
             let owner = way.fingerprint.load();
             if owner != 0 && way.arrival.load() > now {
                 continue;
             }
             let found = way.fingerprint.swap_if(owner, fingerprint);
             if found == owner {
-                return if owner == 0 {
-                    Found::Claimed(&way.arrival)
-                } else {
-                    Found::Evicted(&way.arrival)
-                };
+                return if owner == 0 { Found::Claimed(place) } else { Found::Evicted(place) };
             }
             if found == fingerprint {
-                return Found::Known(&way.arrival);
+                return Found::Known(place);
             }
         }
         Found::Full
+    }
+
+    /// The arrival time of a way, by the place that [`Self::find`] gave.
+    #[inline(always)]
+    pub fn arrival(&self, place: usize) -> &Slot {
+        let place = forget::<{ WAYS - 1 }>(place, self.ways[0].fingerprint.load());
+        &self.ways[place & (WAYS - 1)].arrival
     }
 }
 
@@ -102,11 +106,9 @@ mod tests {
     #[test]
     fn keeps_active_sources_and_evicts_idle_ones() {
         let cell = Cell::default();
-        for source in 0..WAYS as u64 {
-            let Found::Claimed(arrival) = cell.find(100 + source, 1_000) else {
-                panic!("an empty way for source {source}")
-            };
-            arrival.store(2_000 + source);
+        for source in 0..WAYS {
+            assert_eq!(cell.find(100 + source as u64, 1_000), Found::Claimed(source));
+            cell.arrival(source).store(2_000 + source as u64);
         }
         assert!(matches!(cell.find(999, 1_000), Found::Full));
         assert!(matches!(cell.find(103, 1_000), Found::Known(_)));

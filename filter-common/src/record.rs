@@ -84,35 +84,46 @@ pub const HEADER_BYTES: usize = size_of::<Header>();
 const _: () = assert!(HEADER_BYTES == 104 && align_of::<Header>() == 8);
 
 impl Header {
-    /// What a packet says of itself; the caller adds when, where and why.
+    /// Writes all fields: what a packet says of itself, and zero for what the caller adds (when,
+    /// where and why). In place, because the kernel's stack is small.
     #[inline(always)]
-    pub fn of(packet: &crate::packet::Packet) -> Self {
+    pub fn fill(&mut self, packet: &crate::packet::Packet) {
         use crate::packet::Fragment;
-        let mut flags = 0;
-        if packet.is_v4 {
-            flags |= V4;
-        }
+        self.time = 0;
+        self.sequence = 0;
+        self.source = packet.source;
+        self.destination = packet.destination;
+        self.tcp_seq = packet.tcp_seq;
+        self.tcp_ack = packet.tcp_ack;
+        self.payload_len = packet.payload_len;
+        self.captured = 0;
+        self.wire_len = packet.wire_len;
+        self.api = 0;
+        self.interface = 0;
+        self.generation = 0;
+        self.weight = 1 << 16;
+        self.cpu = 0;
+        self.source_port = packet.source_port;
+        self.destination_port = packet.destination_port;
+        self.tcp_window = packet.tcp_window;
+        self.segments = 1;
+        self.version = VERSION;
+        self.kind = SEGMENT;
+        self.flags = if packet.is_v4 { V4 } else { 0 };
         if packet.fragment as u8 == Fragment::First as u8 {
-            flags |= FRAGMENT;
+            self.flags |= FRAGMENT;
         }
-        Self {
-            source: packet.source,
-            destination: packet.destination,
-            tcp_seq: packet.tcp_seq,
-            tcp_ack: packet.tcp_ack,
-            payload_len: packet.payload_len,
-            wire_len: packet.wire_len,
-            source_port: packet.source_port,
-            destination_port: packet.destination_port,
-            tcp_window: packet.tcp_window,
-            segments: 1,
-            version: VERSION,
-            kind: SEGMENT,
-            flags,
-            protocol: packet.protocol,
-            tcp_flags: packet.tcp_flags,
-            ..Self::default()
-        }
+        self.reason = 0;
+        self.protocol = packet.protocol;
+        self.tcp_flags = packet.tcp_flags;
+        self.reserved = [0; 2];
+    }
+
+    /// The header of a packet, see [`Self::fill`].
+    pub fn of(packet: &crate::packet::Packet) -> Self {
+        let mut header = Self::default();
+        header.fill(packet);
+        header
     }
 
     /// Reads a record: the header, and the payload bytes behind it.

@@ -45,8 +45,6 @@ pub mod feature {
     pub const EXACT_CLOCK: u32 = 1 << 13;
     /// Segments are sampled.
     pub const SENSOR: u32 = 1 << 14;
-    /// Rare events are logged through aya-log.
-    pub const LOG: u32 = 1 << 15;
 }
 
 /// Constants of a generation, in the program's `.rodata`.
@@ -228,6 +226,18 @@ pub struct Shared {
 
 const _: () = assert!(size_of::<Shared>() == 32);
 
+impl Shared {
+    /// The arrival time of one kind.
+    #[inline(always)]
+    pub const fn arrival(&self, kind: Kind) -> &Slot {
+        match kind {
+            Kind::Packets => &self.arrivals[0],
+            Kind::Bytes => &self.arrivals[1],
+            Kind::Connections => &self.arrivals[2],
+        }
+    }
+}
+
 /// A time in the tables: CLOCK_BOOTTIME in ns; this one never comes.
 pub const FOREVER: u64 = u64::MAX;
 
@@ -356,8 +366,13 @@ pub struct Name {
 pub const SEEN_CELLS: u32 = 1 << 14;
 /// Cells of the table that spaces out notices; a power of two.
 pub const NOTICE_CELLS: u32 = 1 << 14;
-/// Seconds between two notices about one source and reason.
-pub const NOTICE_WINDOW: u32 = 1;
+/// One notice about a source and reason passes in 2^34 grains, 1.07 s.
+pub const NOTICE_WINDOW_SHIFT: u32 = 34;
+/// Notices from all sources together: 2000 a second.
+pub const NOTICE_BUDGET: Rate = match Rate::new(2000, 1_000_000_000, 1_000_000_000, 1) {
+    Some(rate) => rate,
+    None => panic!("a rate that can be"),
+};
 
 /// State, one cell: what userspace tunes while a generation runs.
 #[repr(C)]
@@ -368,3 +383,18 @@ pub struct Tuning {
     /// Arrival time of the notice budget.
     pub notices: Slot,
 }
+
+/// Cells of the table of small facts.
+pub const META_CELLS: u32 = 8;
+/// Cell: the seed of all hashes; 0 until it is drawn.
+pub const META_SEED: u32 = 0;
+/// Cell: the last generation that was loaded.
+pub const META_GENERATION: u32 = 1;
+/// Cell: jiffies when the clock program ran.
+pub const META_JIFFIES: u32 = 2;
+/// Cell: CLOCK_MONOTONIC in ns at the same moment.
+pub const META_MONOTONIC: u32 = 3;
+/// Cell: length of a jiffy in ns, once it is known.
+pub const META_TICK: u32 = 4;
+/// Cell: what to add to jiffies × tick to get CLOCK_MONOTONIC, once it is known.
+pub const META_OFFSET: u32 = 5;

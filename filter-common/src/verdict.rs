@@ -457,15 +457,15 @@ fn refused(api: &Api, rule: &Rule, monitor: bool) -> Option<Decision> {
     Some(Decision::monitored(reason, api.id, monitor))
 }
 
-/// A state that a packet is held against: what it costs, at which rate.
-struct Claim<'a> {
-    rate: &'a Rate,
-    state: &'a Slot,
-    units: u64,
+/// The states that a packet is held against; `None` where the profile has no limit. What a claim
+/// costs is asked twice rather than kept: the kernel's stack is small. Kinds are written out and not
+/// looped over, because the verifier follows no variable index into the stack.
+#[derive(Clone, Copy, Default)]
+struct Claims<'a> {
+    packets: Option<&'a Slot>,
+    bytes: Option<&'a Slot>,
+    connections: Option<&'a Slot>,
 }
-
-/// Up to one claim for each kind.
-type Claims<'a> = [Option<Claim<'a>>; 3];
 
 /// Stage 6: all limits of the source and of the API are checked, then all are charged.
 #[inline(always)]
@@ -482,44 +482,48 @@ fn limited<T: Tables>(
     }
     let now = tables.now();
     let refuse = |reason| Some(Decision::monitored(reason, api.id, monitor));
-    let profile = tables.profile(rule.profile as u32);
     let hash = source_hash(tables, packet, api);
+    let own_profile = tables.profile(rule.profile as u32).filter(|_| rule.profile != 0);
+    let total_profile =
+        tables.profile(api.total).filter(|_| has(tables, feature::LIMIT_SHARED) && api.total != 0);
 
-    let mut own: Claims<'_> = [None, None, None];
-    let mut total: Claims<'_> = [None, None, None];
-    if let Some(profile) = profile
-        && rule.profile != 0
-    {
-        let found = if has(tables, feature::LIMIT_SHARED) && rule.shared != 0 {
-            claim_shared(tables, packet, api, profile, rule.shared as u32, &mut own)
+    let mut own = Claims::default();
+    let mut total = Claims::default();
+    if let Some(profile) = own_profile {
+        let claims = if has(tables, feature::LIMIT_SHARED) && rule.shared != 0 {
+            claim_shared(tables, packet, api, profile, rule.shared as u32)
         } else {
-            claim_own(tables, packet, api, profile, hash, now, &mut own)
+            claim_own(tables, packet, api, profile, hash, now)
         };
-        if found.is_none() {
-            return refuse(Reason::LimitOverflow);
+        match claims {
+            Some(claims) => own = claims,
+            None => return refuse(Reason::LimitOverflow),
+        }
+        if let Some(kind) = first_refusal(tables, &own, profile, false, now) {
+            return refuse(own_reason(kind));
         }
     }
-    if has(tables, feature::LIMIT_SHARED)
-        && api.total != 0
-        && let Some(profile) = tables.profile(api.total)
+    if let Some(profile) = total_profile
+        && let Some(claims) = claim_shared(tables, packet, api, profile, SHARED_TOTAL)
     {
-        claim_shared(tables, packet, api, profile, SHARED_TOTAL, &mut total);
+        total = claims;
+        if let Some(kind) = first_refusal(tables, &total, profile, true, now) {
+            return refuse(total_reason(kind));
+        }
     }
-    if let Some(kind) = first_refusal(tables, &own, false, now) {
-        return refuse(own_reason(kind));
-    }
-    if let Some(kind) = first_refusal(tables, &total, true, now) {
-        return refuse(total_reason(kind));
-    }
-    if let Some(rate) = &tight
-        && !within_tight(tables, rate, hash, now)
+    if let Some(over) = tight
+        && !within_tight(tables, over, hash, now)
     {
         return refuse(Reason::LimitPackets);
     }
-    if let Some(kind) = charge(tables, &own, now) {
+    if let Some(profile) = own_profile
+        && let Some(kind) = charge(tables, packet, &own, profile, now)
+    {
         return refuse(own_reason(kind));
     }
-    if let Some(kind) = charge(tables, &total, now) {
+    if let Some(profile) = total_profile
+        && let Some(kind) = charge(tables, packet, &total, profile, now)
+    {
         return refuse(total_reason(kind));
     }
     None
@@ -570,47 +574,64 @@ fn units<T: Tables>(tables: &T, packet: &Packet, profile: &Profile, kind: Kind) 
     profile.rate(kind).is_limit().then_some(units)
 }
 
-const KINDS: [Kind; 3] = [Kind::Packets, Kind::Bytes, Kind::Connections];
-
 /// Claims on the source's own ways; `None` when the limiter is full and the API drops then.
 #[inline(always)]
 fn claim_own<'a, T: Tables>(
     tables: &'a T,
     packet: &Packet,
     api: &Api,
-    profile: &'a Profile,
+    profile: &Profile,
     hash: u64,
     now: u64,
-    claims: &mut Claims<'a>,
-) -> Option<()> {
+) -> Option<Claims<'a>> {
     let cell = tables.limiter((hash >> 3) as u32 & tables.limiter_mask())?;
-    for kind in KINDS {
-        let Some(units) = units(tables, packet, profile, kind) else { continue };
-        let state = match cell.find(limiter::fingerprint(hash, kind), now) {
-            Found::Known(state) => state,
-            Found::Claimed(state) => {
-                tables.bump(Stat::LimiterClaimed);
-                state
+    let way = |kind| {
+        if units(tables, packet, profile, kind).is_none() {
+            return Some(None);
+        }
+        own_way(tables, api, cell, hash, now, kind)
+    };
+    Some(Claims {
+        packets: way(Kind::Packets)?,
+        bytes: way(Kind::Bytes)?,
+        connections: way(Kind::Connections)?,
+    })
+}
+
+/// The source's way for one kind, or what the API has instead when the cell is full: the overflow
+/// budget, no limit (`Some(None)`), or a drop (`None`).
+#[inline(always)]
+fn own_way<'a, T: Tables>(
+    tables: &'a T,
+    api: &Api,
+    cell: &'a limiter::Cell,
+    hash: u64,
+    now: u64,
+    kind: Kind,
+) -> Option<Option<&'a Slot>> {
+    let place = match cell.find(limiter::fingerprint(hash, kind), now) {
+        Found::Known(place) => place,
+        Found::Claimed(place) => {
+            tables.bump(Stat::LimiterClaimed);
+            place
+        }
+        Found::Evicted(place) => {
+            tables.bump(Stat::LimiterEvicted);
+            place
+        }
+        Found::Full => {
+            tables.bump(Stat::LimiterFull);
+            if api.flags & API_OVERFLOW_DROP != 0 {
+                return None;
             }
-            Found::Evicted(state) => {
-                tables.bump(Stat::LimiterEvicted);
-                state
+            if api.flags & API_OVERFLOW_PASS != 0 {
+                return Some(None);
             }
-            Found::Full => {
-                tables.bump(Stat::LimiterFull);
-                if api.flags & API_OVERFLOW_DROP != 0 {
-                    return None;
-                }
-                if api.flags & API_OVERFLOW_PASS != 0 {
-                    continue;
-                }
-                let index = api.id * SHARED_PER_API + SHARED_OVERFLOW;
-                &tables.shared(index)?.arrivals[kind as usize]
-            }
-        };
-        claims[kind as usize] = Some(Claim { rate: profile.rate(kind), state, units });
-    }
-    Some(())
+            let budget = tables.shared(api.id * SHARED_PER_API + SHARED_OVERFLOW)?;
+            return Some(Some(budget.arrival(kind)));
+        }
+    };
+    Some(Some(cell.arrival(place)))
 }
 
 /// Claims on one of the API's shared budgets.
@@ -619,79 +640,94 @@ fn claim_shared<'a, T: Tables>(
     tables: &'a T,
     packet: &Packet,
     api: &Api,
-    profile: &'a Profile,
+    profile: &Profile,
     number: u32,
-    claims: &mut Claims<'a>,
-) -> Option<()> {
+) -> Option<Claims<'a>> {
     let budget = tables.shared(api.id * SHARED_PER_API + (number & (SHARED_PER_API - 1)))?;
-    for kind in KINDS {
-        if let Some(units) = units(tables, packet, profile, kind) {
-            let state = &budget.arrivals[kind as usize];
-            claims[kind as usize] = Some(Claim { rate: profile.rate(kind), state, units });
-        }
-    }
-    Some(())
+    let claim = |kind| units(tables, packet, profile, kind).map(|_| budget.arrival(kind));
+    Some(Claims {
+        packets: claim(Kind::Packets),
+        bytes: claim(Kind::Bytes),
+        connections: claim(Kind::Connections),
+    })
 }
 
+/// The first kind whose limit does not admit the packet.
 #[inline(always)]
 fn first_refusal<T: Tables>(
     tables: &T,
     claims: &Claims<'_>,
+    profile: &Profile,
     total: bool,
     now: u64,
 ) -> Option<Kind> {
-    for kind in KINDS {
-        if let Some(claim) = &claims[kind as usize] {
-            let admits = claim.rate.admits(claim.state, now);
-            tables.trace(Step::Limit(kind, total, admits));
-            if !admits {
-                return Some(kind);
-            }
-        }
+    let refuses = |kind, state: Option<&Slot>| {
+        let admits = profile.rate(kind).admits(state?, now);
+        tables.trace(Step::Limit(kind, total, admits));
+        (!admits).then_some(kind)
+    };
+    if let Some(kind) = refuses(Kind::Packets, claims.packets) {
+        return Some(kind);
     }
-    None
+    if let Some(kind) = refuses(Kind::Bytes, claims.bytes) {
+        return Some(kind);
+    }
+    refuses(Kind::Connections, claims.connections)
 }
 
 /// Charges every claim; the kind that another CPU exhausted meanwhile, if any.
 #[inline(always)]
-fn charge<T: Tables>(tables: &T, claims: &Claims<'_>, now: u64) -> Option<Kind> {
-    for kind in KINDS {
-        if let Some(claim) = &claims[kind as usize] {
-            match claim.rate.charge(claim.state, claim.units, now) {
-                Charge::Admitted => {}
-                Charge::Contended => tables.bump(Stat::LimiterContended),
-                Charge::Refused => return Some(kind),
+fn charge<T: Tables>(
+    tables: &T,
+    packet: &Packet,
+    claims: &Claims<'_>,
+    profile: &Profile,
+    now: u64,
+) -> Option<Kind> {
+    let refuses = |kind, state: Option<&Slot>| {
+        let units = units(tables, packet, profile, kind).unwrap_or(0);
+        match profile.rate(kind).charge(state?, units, now) {
+            Charge::Admitted => None,
+            Charge::Contended => {
+                tables.bump(Stat::LimiterContended);
+                None
             }
+            Charge::Refused => Some(kind),
         }
+    };
+    if let Some(kind) = refuses(Kind::Packets, claims.packets) {
+        return Some(kind);
     }
-    None
+    if let Some(kind) = refuses(Kind::Bytes, claims.bytes) {
+        return Some(kind);
+    }
+    refuses(Kind::Connections, claims.connections)
 }
 
-/// The tighter limit ordered for each source of the API, when one is in force.
+/// The orders for the API, when a tighter limit for each of its sources is among them.
 #[inline(always)]
-fn tight_limit<T: Tables>(tables: &T, api: &Api) -> Option<Rate> {
+fn tight_limit<'a, T: Tables>(tables: &'a T, api: &Api) -> Option<&'a Override> {
     let over = tables.overrides(api.id)?;
-    if !in_force(tables, over.limit_until.load()) {
-        return None;
-    }
-    Some(Rate {
+    in_force(tables, over.limit_until.load()).then_some(over)
+}
+
+/// Checks and charges the tighter limit, in a way of its own beside the policy's.
+#[inline(always)]
+fn within_tight<T: Tables>(tables: &T, over: &Override, hash: u64, now: u64) -> bool {
+    let rate = Rate {
         mul: over.limit_mul.load(),
         tau: over.limit_tau.load(),
         ceiling: over.limit_ceiling.load(),
         shift: over.limit_shift.load() as u32,
         reserved: 0,
-    })
-}
-
-/// Checks and charges the tighter limit, in a way of its own beside the policy's.
-#[inline(always)]
-fn within_tight<T: Tables>(tables: &T, rate: &Rate, hash: u64, now: u64) -> bool {
+    };
     let hash = hash::pair(tables.seed(), hash, TIGHT);
     let Some(cell) = tables.limiter((hash >> 3) as u32 & tables.limiter_mask()) else {
         return true;
     };
     match cell.find(limiter::fingerprint(hash, Kind::Packets), now) {
-        Found::Known(state) | Found::Claimed(state) | Found::Evicted(state) => {
+        Found::Known(place) | Found::Claimed(place) | Found::Evicted(place) => {
+            let state = cell.arrival(place);
             let admits = rate.admits(state, now) && rate.charge(state, 1, now) != Charge::Refused;
             tables.trace(Step::Limit(Kind::Packets, false, admits));
             admits

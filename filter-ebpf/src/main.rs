@@ -1,3 +1,149 @@
+//! weir in the kernel: XDP judges what comes in, TCX watches what goes out.
+//!
+//! Only the shell is here: entry points, maps, and the traits of filter-common over them. What a
+//! packet is and what becomes of it is decided in filter-common, once for kernel and userspace.
 #![no_std]
 #![no_main]
-#[panic_handler] fn panic(_: &core::panic::PanicInfo) -> ! { loop {} }
+#![feature(asm_experimental_arch)]
+
+mod bytes;
+mod gate;
+mod maps;
+mod sample;
+
+use core::arch::asm;
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns};
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
+use filter_common::packet::{self, Packet};
+use filter_common::reason::Verdict;
+use filter_common::stat::Stat;
+use filter_common::tables::{API_OPAQUE, META_JIFFIES, META_MONOTONIC, UNCLAIMED, feature};
+use filter_common::verdict::{self, Decision, Tables};
+
+use crate::bytes::{Frame, Skb};
+use crate::gate::Gate;
+
+/// Hands a packet on to the next program at this hook, and in the end to the stack.
+const TCX_NEXT: i32 = -1;
+
+/// Every packet that comes in: judged, counted, sampled.
+#[xdp(frags)]
+pub fn weir_ingress(ctx: XdpContext) -> u32 {
+    match ingress(&ctx) {
+        Verdict::Pass => xdp_action::XDP_PASS,
+        Verdict::Drop => xdp_action::XDP_DROP,
+    }
+}
+
+/// Every packet that goes out: counted and sampled, never stopped.
+#[classifier]
+pub fn weir_egress(ctx: TcContext) -> i32 {
+    egress(&ctx);
+    TCX_NEXT
+}
+
+/// Reads both clocks at one moment, for the loader, which cannot read jiffies; never attached.
+#[xdp]
+pub fn weir_clock(_ctx: XdpContext) -> u32 {
+    // SAFETY: no arguments.
+    let (jiffies, ns) = unsafe { (bpf_jiffies64(), bpf_ktime_get_ns()) };
+    for (index, value) in [(META_JIFFIES, jiffies), (META_MONOTONIC, ns)] {
+        if let Some(cell) = maps::META.get_ptr_mut(index) {
+            // SAFETY: one aligned word, read by userspace after this run.
+            unsafe { cell.write(value) };
+        }
+    }
+    xdp_action::XDP_PASS
+}
+
+/// What is known of the packet at hand.
+///
+/// It lies in a map and not on the stack for two reasons: the stack is small, and of what it reads
+/// back from a map the verifier knows nothing, so that the paths of the parser end in one.
+#[repr(C)]
+pub struct Work {
+    packet: Packet,
+    decision: Decision,
+}
+
+/// This CPU's work. Never absent: the map has one cell.
+#[inline(always)]
+fn work() -> Option<&'static mut Work> {
+    // SAFETY: the cell is this CPU's own, and no other program runs on it until this one ends.
+    maps::WORK.get_ptr_mut(0).map(|work| unsafe { &mut *work })
+}
+
+/// The same place, of whose contents the compiler knows nothing any more.
+#[inline(always)]
+fn look_again<T>(place: &'static mut T) -> &'static mut T {
+    let mut pointer = &raw mut *place;
+    // SAFETY: moves a register to itself; the memory clobber is the point.
+    unsafe { asm!("{0} = {0}", inout(reg) pointer, options(nostack)) };
+    // SAFETY: the pointer that came in, whose reference has ended.
+    unsafe { &mut *pointer }
+}
+
+#[inline(always)]
+fn ingress(ctx: &XdpContext) -> Verdict {
+    let Some(mut work) = work() else { return Verdict::Drop };
+    let frame = Frame::new(ctx);
+    let gate = Gate::new(ctx.ingress_ifindex() as u32);
+    work.packet = Packet::default();
+    let parsed = packet::parse(&frame, &mut work.packet);
+    work = look_again(work);
+    work.decision = match parsed {
+        Ok(()) => verdict::judge(&gate, &work.packet),
+        Err(reason) => verdict::judge_unparsed(&gate, reason),
+    };
+    work = look_again(work);
+    let (packet, decision) = (&work.packet, &work.decision);
+    gate.count(decision, packet.wire_len);
+    if matches!(decision.reason.verdict(), Verdict::Drop) {
+        sample::notice(&gate, packet, decision);
+    }
+    let verdict = decision.verdict();
+    if matches!(verdict, Verdict::Pass) && gate.features() & feature::SENSOR != 0 {
+        sample::segment(&gate, &frame, packet, decision);
+    }
+    verdict
+}
+
+#[inline(always)]
+fn egress(ctx: &TcContext) {
+    let Some(mut work) = work() else { return };
+    let mut skb = Skb::new(ctx);
+    let gate = Gate::new(skb.interface());
+    if gate.is_gated(skb.came_in_by()) {
+        gate.bump(Stat::EgressForwarded);
+        return;
+    }
+    skb.pull_headers();
+    work.packet = Packet::default();
+    if packet::parse(&skb, &mut work.packet).is_err() {
+        gate.bump(Stat::EgressUnparsed);
+        return;
+    }
+    work = look_again(work);
+    let packet = &work.packet;
+    verdict::note_sent(&gate, packet);
+    let (api, flags) = verdict::claim_source(&gate, packet).unwrap_or((UNCLAIMED, 0));
+    let segments = skb.segments();
+    gate.count_egress(api, segments, packet.wire_len, packet.payload_offset);
+    if flags & API_OPAQUE == 0 && gate.features() & feature::SENSOR != 0 {
+        sample::sent(&gate, &skb, packet, api, segments);
+    }
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier proves that this is never reached.
+    loop {}
+}
+
+/// What the kernel reads to decide which helpers the object may use.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,6 +1,51 @@
-//! weir's chores.
+//! weir's chores: `cargo xtask VERB`. Each verb is a file; this one only chooses.
+//!
+//! Exit codes are those of `weir` itself: 0 done, 1 the answer is no (a test failed, something is
+//! missing under `--check`), 2 it could not be done.
 
-#[allow(dead_code, reason = "used by setup")]
+mod build;
+mod debian;
+mod deny;
+mod process;
+mod setup;
+mod tally;
+mod test;
+#[expect(dead_code, reason = "the build script of filter-user builds; the xtask looks and lints")]
 mod toolchain;
 
-fn main() {}
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "weir's chores")]
+enum Chore {
+    /// Install what building, the demo and the tests need; says what it does
+    Setup(setup::Options),
+    /// Build the whole workspace, the eBPF object included
+    Build(build::Options),
+    /// Run every check and every test; needs root
+    Test,
+    /// Check licences, advisories and sources of the dependencies, when cargo-deny is installed
+    Deny,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Chore::parse() {
+        Chore::Setup(options) => setup::run(&options),
+        Chore::Build(options) => build::run(&options),
+        Chore::Test => test::run(),
+        Chore::Deny => deny::run(),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_owned()
+}

@@ -4,6 +4,7 @@ use super::{Fragment, Packet, protocol, transport};
 use crate::addr::Addr;
 use crate::bytes::Bytes;
 use crate::reason::Reason;
+use crate::verifier::forget;
 
 const MORE_FRAGMENTS: u16 = 0x2000;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
@@ -35,14 +36,8 @@ pub(super) fn parse_v4<B: Bytes>(
     packet.source = Addr::v4(source);
     packet.destination = Addr::v4(destination);
 
-    let present = bytes.wire_len().wrapping_sub(offset);
-    let total = if total == 0 && present > 0xffff {
-        // A segment-offload packet of more than 64 KiB ("BIG TCP") carries 0 here.
-        present
-    } else {
-        total
-    };
-    if total < header || total > present {
+    let total = check_length(bytes, offset, total, packet).ok_or(Reason::BadIp)?;
+    if total < header {
         return Err(Reason::BadIp);
     }
     let fragment_offset = fragment & FRAGMENT_OFFSET;
@@ -59,6 +54,28 @@ pub(super) fn parse_v4<B: Bytes>(
         packet.fragment = Fragment::First;
     }
     transport::parse(bytes, offset + header, total - header, packet)
+}
+
+/// Bytes from `offset` on that the header says there are, if they can be there. The exact length on
+/// the wire is asked only when the cheap one does not do.
+#[inline(always)]
+fn check_length<B: Bytes>(
+    bytes: &B,
+    offset: usize,
+    claimed: usize,
+    packet: &mut Packet,
+) -> Option<usize> {
+    if claimed != 0 && offset + claimed <= bytes.least_len() {
+        return Some(claimed);
+    }
+    let wire_len = bytes.wire_len();
+    packet.wire_len = wire_len as u32;
+    let present = wire_len.checked_sub(offset)?;
+    if claimed == 0 && present > 0xffff {
+        // A segmentation-offload packet of more than 64 KiB ("BIG TCP"), or a jumbogram (RFC 2675).
+        return Some(present);
+    }
+    (claimed <= present).then_some(claimed)
 }
 
 #[inline(always)]
@@ -87,18 +104,12 @@ pub(super) fn parse_v6<B: Bytes>(
     if packet.source.is_v4() {
         return Err(Reason::MappedSource);
     }
-    let present = bytes.wire_len().wrapping_sub(offset + 40);
-    let payload = if payload == 0 && present > 0xffff {
-        // A jumbogram (RFC 2675), as "BIG TCP" makes them inside a host.
-        present
-    } else {
-        payload
-    };
-    if payload > present {
-        return Err(Reason::BadIp);
-    }
+    let payload = check_length(bytes, offset + 40, payload, packet).ok_or(Reason::BadIp)?;
     walk_extensions(bytes, offset + 40, offset + 40 + payload, next, packet)
 }
+
+/// Where headers may begin, less one: beyond lies no header that any host sends.
+const HEADER_ROOM: usize = 0x3fff;
 
 /// Hop-by-hop options, routing, destination options, authentication and fragment headers, in any
 /// order, at most [`MAX_EXTENSIONS`].
@@ -107,22 +118,18 @@ fn walk_extensions<B: Bytes>(
     bytes: &B,
     start: usize,
     end: usize,
-    mut next: u8,
+    first: u8,
     packet: &mut Packet,
 ) -> Result<(), Reason> {
+    let mut next = first;
     let mut offset = start;
-    for _ in 0..MAX_EXTENSIONS {
-        let units: usize = match next {
-            // Hop-by-hop, routing, destination options: 8-byte units beyond the first.
-            0 | 43 | 60 => {
-                let length: u8 = bytes.load(offset + 1).ok_or(Reason::Truncated)?;
-                (length as usize + 1) * 8
-            }
-            // Authentication header (RFC 4302): 4-byte units beyond the first two.
-            51 => {
-                let length: u8 = bytes.load(offset + 1).ok_or(Reason::Truncated)?;
-                (length as usize + 2) * 4
-            }
+    let mut walked = 0;
+    while is_extension(next) {
+        if walked == MAX_EXTENSIONS {
+            return Err(Reason::ExtensionDepth);
+        }
+        walked += 1;
+        let units = match next {
             44 => {
                 let fragment = bytes.be16(offset + 2).ok_or(Reason::Truncated)?;
                 packet.fragment = if fragment >> 3 != 0 {
@@ -135,20 +142,36 @@ fn walk_extensions<B: Bytes>(
                 };
                 8
             }
+            // Authentication header (RFC 4302): 4-byte units beyond the first two.
+            51 => {
+                let length: u8 = bytes.load(offset + 1).ok_or(Reason::Truncated)?;
+                (length as usize + 2) * 4
+            }
+            // The others: 8-byte units beyond the first.
             _ => {
-                packet.protocol = next;
-                if offset > end {
-                    return Err(Reason::BadIp);
-                }
-                return transport::parse(bytes, offset, end - offset, packet);
+                let length: u8 = bytes.load(offset + 1).ok_or(Reason::Truncated)?;
+                (length as usize + 1) * 8
             }
         };
         next = bytes.load(offset).ok_or(Reason::Truncated)?;
         packet.protocol = next;
-        if packet.fragment == Fragment::Later {
+        if packet.fragment as u8 == Fragment::Later as u8 {
             return Ok(());
         }
         offset += units;
+        if offset > HEADER_ROOM {
+            return Err(Reason::ExtensionDepth);
+        }
+        offset = forget::<HEADER_ROOM>(offset, packet.source.lo);
     }
-    Err(Reason::ExtensionDepth)
+    if offset > end {
+        return Err(Reason::BadIp);
+    }
+    transport::parse(bytes, offset, end - offset, packet)
+}
+
+/// Hop-by-hop (0), routing (43), fragment (44), authentication (51), destination options (60).
+#[inline(always)]
+const fn is_extension(next: u8) -> bool {
+    matches!(next, 0 | 43 | 44 | 51 | 60)
 }

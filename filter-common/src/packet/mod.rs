@@ -118,7 +118,7 @@ impl Packet {
 /// The reason under which the packet is to be counted; what `packet` holds is then incomplete.
 #[inline(always)]
 pub fn parse<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<(), Reason> {
-    packet.wire_len = bytes.wire_len() as u32;
+    packet.wire_len = bytes.least_len() as u32;
     let ethertype = bytes.be16(12).ok_or(Reason::Truncated)?;
     if !is_vlan(ethertype) {
         return parse_network(bytes, 14, ethertype, packet);
@@ -145,7 +145,7 @@ pub fn parse_network<B: Bytes>(
     ethertype: u16,
     packet: &mut Packet,
 ) -> Result<(), Reason> {
-    packet.wire_len = bytes.wire_len() as u32;
+    packet.wire_len = bytes.least_len() as u32;
     match ethertype {
         ETHERTYPE_IPV4 => ip::parse_v4(bytes, offset, packet),
         ETHERTYPE_IPV6 => ip::parse_v6(bytes, offset, packet),

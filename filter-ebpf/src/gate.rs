@@ -1,0 +1,268 @@
+//! filter-common's tables over the maps.
+
+use core::mem::offset_of;
+use core::ptr::read_volatile;
+
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns, bpf_ktime_get_ns};
+use aya_ebpf::maps::{Array, PerCpuArray};
+use filter_common::classify::{ClassTables, Node};
+use filter_common::gcra::GRAINS_PER_NS;
+use filter_common::slot::Slot;
+use filter_common::stat::Stat;
+use filter_common::tables::{
+    Api, Ban, BanControl, BanKey, ClassGroups, Config, Count, Listen, Override, Profile, Rule,
+    Shared, Tuning, count_place, feature,
+};
+use filter_common::verdict::{Decision, Tables};
+use filter_common::{limiter, seen};
+
+use crate::maps;
+
+/// A field of the generation's constants. Volatile, or the compiler would fold the value that the
+/// loader is going to replace; the verifier knows it, and prunes by it.
+macro_rules! config {
+    ($field:ident : $type:ty) => {{
+        let base = (&raw const maps::CONFIG).cast::<u8>();
+        // SAFETY: `Global` is a transparent cell around a Config, and the field lies in it.
+        unsafe { read_volatile(base.add(offset_of!(Config, $field)).cast::<$type>()) }
+    }};
+}
+
+/// The packet path's view of the world: the maps, and where the packet is.
+pub struct Gate {
+    interface: u32,
+}
+
+#[inline(always)]
+fn cell<T>(array: &'static Array<T>, index: u32) -> Option<&'static T> {
+    array.get(index)
+}
+
+#[inline(always)]
+fn word(array: &'static Array<u64>, index: u32) -> u64 {
+    array.get(index).copied().unwrap_or(0)
+}
+
+#[inline(always)]
+fn add(counts: &PerCpuArray<Count>, index: u32, packets: u64, bytes: u64) -> bool {
+    let Some(count) = counts.get_ptr_mut(index) else { return false };
+    // SAFETY: the cell is this CPU's, and no other program runs on it until this one ends.
+    unsafe {
+        (*count).packets += packets;
+        (*count).bytes += bytes;
+    }
+    true
+}
+
+impl Gate {
+    #[inline(always)]
+    pub fn new(interface: u32) -> Self {
+        Self { interface }
+    }
+
+    /// Where the packet is.
+    #[inline(always)]
+    pub fn interface(&self) -> u32 {
+        self.interface
+    }
+
+    /// Number of the generation.
+    #[inline(always)]
+    pub fn generation(&self) -> u32 {
+        config!(generation: u32)
+    }
+
+    /// Payload bytes a sample may carry.
+    #[inline(always)]
+    pub fn snap(&self) -> u32 {
+        config!(snap: u32)
+    }
+
+    /// What userspace tunes.
+    #[inline(always)]
+    pub fn tuning(&self) -> Option<&'static Tuning> {
+        cell(&maps::TUNING, 0)
+    }
+
+    /// When the notice cell last gave one.
+    #[inline(always)]
+    pub fn notice(&self, index: u32) -> Option<&'static Slot> {
+        cell(&maps::NOTICES, index)
+    }
+
+    /// Whether packets that come in by this interface are judged there.
+    #[inline(always)]
+    pub fn is_gated(&self, interface: u32) -> bool {
+        // SAFETY: the value is not kept.
+        interface != 0 && unsafe { maps::INTERFACES.get(interface) }.is_some()
+    }
+
+    /// Counts a decision.
+    #[inline(always)]
+    pub fn count(&self, decision: &Decision, wire_len: u32) {
+        let place = count_place(decision.api, decision.reason as u32, decision.would);
+        if !add(&maps::COUNTS, place, 1, wire_len as u64) {
+            self.bump(Stat::MissingCell);
+        }
+    }
+
+    /// Counts what an API sent: every segment has the headers that the super-packet has once.
+    #[inline(always)]
+    pub fn count_egress(&self, api: u32, segments: u32, wire_len: u32, headers: u32) {
+        let bytes = wire_len as u64 + (segments as u64 - 1) * headers as u64;
+        if !add(&maps::EGRESS, api, segments as u64, bytes) {
+            self.bump(Stat::MissingCell);
+        }
+    }
+}
+
+impl ClassTables for Gate {
+    #[inline(always)]
+    fn v4_top(&self, index: u32) -> u64 {
+        word(&maps::V4_TOP, index)
+    }
+
+    #[inline(always)]
+    fn v6_root(&self, index: u32) -> u64 {
+        word(&maps::V6_ROOT, index)
+    }
+
+    #[inline(always)]
+    fn entry_pair(&self, index: u32) -> u64 {
+        word(&maps::ENTRIES, index)
+    }
+
+    #[inline(always)]
+    fn node(&self, index: u32) -> Option<&Node> {
+        cell(&maps::NODES, index)
+    }
+}
+
+impl Tables for Gate {
+    #[inline(always)]
+    fn features(&self) -> u32 {
+        config!(features: u32)
+    }
+
+    #[inline(always)]
+    fn seed(&self) -> u64 {
+        config!(seed: u64)
+    }
+
+    #[inline(always)]
+    fn limiter_mask(&self) -> u32 {
+        config!(limiter_mask: u32)
+    }
+
+    #[inline(always)]
+    fn trusted_classes(&self) -> u32 {
+        config!(trusted_classes: u32)
+    }
+
+    #[inline(always)]
+    fn on_trusted_interface(&self) -> bool {
+        let first = offset_of!(Config, trusted_interfaces);
+        (0..8).any(|place| {
+            let base = (&raw const maps::CONFIG).cast::<u8>();
+            // SAFETY: as in `config!`; there are eight of them.
+            let trusted = unsafe { read_volatile(base.add(first + place * 4).cast::<u32>()) };
+            trusted != 0 && trusted == self.interface
+        })
+    }
+
+    #[inline(always)]
+    fn ports(&self, index: u32) -> u64 {
+        word(&maps::PORTS, index)
+    }
+
+    #[inline(always)]
+    fn listen(&self, index: u32) -> Option<&Listen> {
+        cell(&maps::LISTENS, index)
+    }
+
+    #[inline(always)]
+    fn api(&self, slot: u32) -> Option<&Api> {
+        cell(&maps::APIS, slot)
+    }
+
+    #[inline(always)]
+    fn rule(&self, index: u32) -> Option<&Rule> {
+        cell(&maps::RULES, index)
+    }
+
+    #[inline(always)]
+    fn profile(&self, index: u32) -> Option<&Profile> {
+        cell(&maps::PROFILES, index)
+    }
+
+    #[inline(always)]
+    fn class_groups(&self, class: u32) -> Option<&ClassGroups> {
+        cell(&maps::CLASS_GROUPS, class)
+    }
+
+    #[inline(always)]
+    fn overrides(&self, api: u32) -> Option<&Override> {
+        cell(&maps::OVERRIDES, api)
+    }
+
+    #[inline(always)]
+    fn ban_control(&self) -> Option<&BanControl> {
+        cell(&maps::BAN_CONTROL, 0)
+    }
+
+    #[inline(always)]
+    fn ban_bits(&self, index: u32) -> u64 {
+        word(&maps::BAN_BITS, index)
+    }
+
+    #[inline(always)]
+    fn ban(&self, key: &BanKey) -> Option<&Ban> {
+        // SAFETY: an entry removed meanwhile may be read once more; its words stay words.
+        unsafe { maps::BANS.get(key) }
+    }
+
+    #[inline(always)]
+    fn limiter(&self, index: u32) -> Option<&limiter::Cell> {
+        cell(&maps::LIMITER, index)
+    }
+
+    #[inline(always)]
+    fn shared(&self, index: u32) -> Option<&Shared> {
+        cell(&maps::SHARED, index)
+    }
+
+    #[inline(always)]
+    fn seen(&self, index: u32) -> Option<&seen::Cell> {
+        cell(&maps::SEEN, index)
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        let ns = if self.features() & feature::EXACT_CLOCK != 0 {
+            // SAFETY: no arguments.
+            unsafe { bpf_ktime_get_ns() }
+        } else {
+            // A jiffy is read inline, where any clock is a call.
+            // SAFETY: no arguments.
+            let jiffies = unsafe { bpf_jiffies64() };
+            jiffies
+                .wrapping_mul(config!(tick: u32) as u64)
+                .wrapping_add(config!(jiffies_offset: u64))
+        };
+        ns.wrapping_mul(GRAINS_PER_NS)
+    }
+
+    #[inline(always)]
+    fn boot_ns(&self) -> u64 {
+        // SAFETY: no arguments.
+        unsafe { bpf_ktime_get_boot_ns() }
+    }
+
+    #[inline(always)]
+    fn bump(&self, stat: Stat) {
+        if let Some(counter) = maps::STATS.get_ptr_mut(stat as u32) {
+            // SAFETY: the cell is this CPU's own.
+            unsafe { *counter += 1 };
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! From a packet to a record in the ring.
+//!
+//! Sampling is by flow: a hash that is the same for both directions against a threshold, so that a
+//! sampled connection is whole. Records are submitted without a wake-up each; the reader drains on
+//! a timer.
+
+use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use aya_log_ebpf::warn;
+use filter_common::gcra::Charge;
+use filter_common::hash;
+use filter_common::packet::Packet;
+use filter_common::record::{EGRESS, HEADER_BYTES, Header, MAX_SNAP, NOTICE, WOULD, wanted};
+use filter_common::stat::Stat;
+use filter_common::tables::{
+    API_OPAQUE, NOTICE_BUDGET, NOTICE_CELLS, NOTICE_WINDOW_SHIFT, UNCLAIMED,
+};
+use filter_common::verdict::{self, Decision, Tables};
+
+use crate::bytes::Payload;
+use crate::gate::Gate;
+use crate::maps;
+
+/// Samples a segment that was let in.
+#[inline(always)]
+pub fn segment<P: Payload>(gate: &Gate, bytes: &P, packet: &Packet, decision: &Decision) {
+    let mut api = decision.api;
+    if api != UNCLAIMED || matches!(decision.reason, filter_common::reason::Reason::Trusted) {
+        match verdict::claim_destination(gate, packet) {
+            Some((_, flags)) if flags & API_OPAQUE != 0 => return,
+            Some((id, _)) => api = id,
+            None => {}
+        }
+    }
+    let would = if decision.would { WOULD } else { 0 };
+    take(gate, bytes, packet, api, decision.reason as u8, would, 1);
+}
+
+/// Samples a segment that leaves.
+#[inline(always)]
+pub fn sent<P: Payload>(gate: &Gate, bytes: &P, packet: &Packet, api: u32, segments: u32) {
+    take(gate, bytes, packet, api, 0, EGRESS, segments);
+}
+
+#[inline(always)]
+fn take<P: Payload>(
+    gate: &Gate,
+    bytes: &P,
+    packet: &Packet,
+    api: u32,
+    reason: u8,
+    flags: u8,
+    segments: u32,
+) {
+    if !wanted(packet) {
+        return;
+    }
+    gate.bump(Stat::Attempted);
+    let below = gate.tuning().map_or(0, |tuning| tuning.sample_below.load());
+    if verdict::flow_hash(gate.seed(), packet) >> 32 >= below {
+        gate.bump(Stat::SampledOut);
+        return;
+    }
+    let Some(header) = fresh(gate, packet) else { return };
+    header.api = api;
+    header.reason = reason;
+    header.flags |= flags;
+    header.segments = segments as u16;
+    // 2^32 / below flows, in 16 fractional bits; `below` is never 0 here.
+    header.weight = if below >= 1 << 32 { 1 << 16 } else { ((1u64 << 48) / (below | 1)) as u32 };
+    if submit(gate, bytes, packet, header) {
+        gate.bump(Stat::Submitted);
+    } else {
+        gate.bump(Stat::Dropped);
+    }
+}
+
+/// Tells userspace of a source that is refused: once a window for each source and reason, and
+/// within a budget for all.
+#[inline(always)]
+pub fn notice(gate: &Gate, packet: &Packet, decision: &Decision) {
+    let mut source = packet.source;
+    if !packet.is_v4 {
+        source.lo = 0;
+    }
+    let what = ((decision.api as u64) << 8) | decision.reason as u64;
+    let hash = hash::addr(gate.seed(), source, what);
+    let Some(last) = gate.notice(hash as u32 & (NOTICE_CELLS - 1)) else { return };
+    let now = gate.now();
+    let mark = (hash & !0xffff_ffff) | (now >> NOTICE_WINDOW_SHIFT & 0xffff_ffff);
+    if last.load() == mark {
+        gate.bump(Stat::NoticeSuppressed);
+        return;
+    }
+    let Some(tuning) = gate.tuning() else { return };
+    if NOTICE_BUDGET.charge(&tuning.notices, 1, now) == Charge::Refused {
+        gate.bump(Stat::NoticeSuppressed);
+        return;
+    }
+    last.store(mark);
+    let Some(header) = fresh(gate, packet) else { return };
+    header.kind = NOTICE;
+    header.api = decision.api;
+    header.reason = decision.reason as u8;
+    header.flags |= if decision.would { WOULD } else { 0 };
+    if output(header, 0) {
+        gate.bump(Stat::NoticeSubmitted);
+    } else {
+        gate.bump(Stat::NoticeDropped);
+    }
+}
+
+/// A header in this CPU's scratch, filled from the packet, stamped and numbered.
+#[inline(always)]
+fn fresh(gate: &Gate, packet: &Packet) -> Option<&'static mut Header> {
+    let scratch = maps::SCRATCH.get_ptr_mut(0)?;
+    // SAFETY: the scratch is this CPU's own, aligned, and begins with room for a header.
+    let header = unsafe { &mut *scratch.cast::<Header>() };
+    header.fill(packet);
+    // SAFETY: no arguments.
+    header.time = unsafe { bpf_ktime_get_ns() };
+    header.interface = gate.interface();
+    header.generation = gate.generation();
+    // SAFETY: no arguments.
+    header.cpu = unsafe { bpf_get_smp_processor_id() };
+    let sequence = maps::SEQUENCE.get_ptr_mut(0)?;
+    // SAFETY: the cell is this CPU's own.
+    unsafe {
+        header.sequence = *sequence;
+        *sequence += 1;
+    }
+    Some(header)
+}
+
+/// Copies the payload behind the header and hands both over; whether they went.
+#[inline(always)]
+fn submit<P: Payload>(gate: &Gate, bytes: &P, packet: &Packet, header: &mut Header) -> bool {
+    let snap = gate.snap();
+    let want = if packet.payload_len < snap { packet.payload_len } else { snap };
+    let mut captured = 0;
+    if want != 0 {
+        // 1 to MAX_SNAP, in a form whose bounds the verifier follows.
+        captured = ((want - 1) & (MAX_SNAP - 1)) + 1;
+        // SAFETY: the header is the scratch's, which has MAX_SNAP bytes behind it.
+        if !unsafe { bytes.copy(packet.payload_offset, payload_of(header), captured) } {
+            warn!(gate, "payload of {} bytes at {} cannot be read", want, packet.payload_offset);
+            return false;
+        }
+    }
+    header.captured = captured;
+    let went = output(header, captured);
+    if !went {
+        warn!(gate, "the ring is full: record {} of this CPU is lost", header.sequence);
+    }
+    went
+}
+
+#[inline(always)]
+fn payload_of(header: &mut Header) -> *mut u8 {
+    (&raw mut *header).cast::<u8>().wrapping_add(HEADER_BYTES)
+}
+
+#[inline(always)]
+fn output(header: &mut Header, captured: u32) -> bool {
+    // SAFETY: the header is the scratch's, with at least `captured` bytes behind it.
+    let record = unsafe {
+        core::slice::from_raw_parts(
+            (&raw const *header).cast::<u8>(),
+            HEADER_BYTES + captured as usize,
+        )
+    };
+    maps::RING.output::<[u8]>(record, u64::from(BPF_RB_NO_WAKEUP)).is_ok()
+}

@@ -1,0 +1,255 @@
+//! The kernel, the rights of this process, and what the kernel side needs around it.
+
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::Check;
+use crate::cli::human::bytes;
+
+/// Magic number of a bpf file system.
+const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+
+/// Everything that is not about one interface or a daemon. `pins` is where objects are pinned.
+pub(super) fn checks(pins: &Path) -> Vec<Check> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let jit = fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").ok();
+    vec![
+        rights(&status),
+        kernel(release.trim()),
+        btf(Path::new("/sys/kernel/btf/vmlinux")),
+        compiler(jit.as_deref().map(str::trim)),
+        file_system(pins),
+        memory(memory_limit()),
+        tick(),
+    ]
+}
+
+/// Capabilities that are needed: number, name, what for.
+const CAPABILITIES: [(u32, &str, &str); 3] = [
+    (12, "CAP_NET_ADMIN", "to attach to interfaces"),
+    (39, "CAP_BPF", "to load programs"),
+    (38, "CAP_PERFMON", "to read packets in programs"),
+];
+/// Stands for CAP_BPF and CAP_PERFMON.
+const CAP_SYS_ADMIN: u32 = 21;
+
+fn rights(status: &str) -> Check {
+    let name = "privileges";
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let Some(effective) = line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()) else {
+        return Check::warn(name, "cannot read /proc/self/status", "mount /proc");
+    };
+    let has = |number: u32| effective >> number & 1 != 0;
+    let stands_in = |number| number != 12 && has(CAP_SYS_ADMIN);
+    let missing: Vec<String> = CAPABILITIES
+        .iter()
+        .filter(|(number, ..)| !has(*number) && !stands_in(*number))
+        .map(|(_, capability, what_for)| format!("{capability} ({what_for})"))
+        .collect();
+    if missing.is_empty() {
+        return Check::ok(name, "CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON are there");
+    }
+    let hint = "run it as root, or grant them: `AmbientCapabilities=` in the systemd unit";
+    Check::fail(name, format!("missing: {}", missing.join(", ")), hint)
+}
+
+/// The first two numbers of a kernel release.
+fn numbers(release: &str) -> Option<(u32, u32)> {
+    let mut parts = release.split(['.', '-', '+']);
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+fn kernel(release: &str) -> Check {
+    let name = "kernel";
+    match numbers(release) {
+        None => {
+            Check::warn(name, format!("`{release}` is not understood"), "6.1 or later is needed")
+        }
+        Some(version) if version < (6, 1) => Check::fail(
+            name,
+            format!("{release} is too old"),
+            "6.1 or later is needed; 6.6 or later is better",
+        ),
+        Some(version) if version < (6, 6) => Check::warn(
+            name,
+            format!("{release} has no TCX: egress goes through a clsact queueing discipline"),
+            "6.6 or later shares the egress hook with other programs better",
+        ),
+        Some(_) => Check::ok(name, format!("{release}, with TCX")),
+    }
+}
+
+fn btf(path: &Path) -> Check {
+    if path.exists() {
+        return Check::ok("BTF", format!("{} is there", path.display()));
+    }
+    let finding = format!("{} is missing", path.display());
+    Check::warn("BTF", finding, "a kernel with CONFIG_DEBUG_INFO_BTF=y makes errors readable")
+}
+
+fn compiler(setting: Option<&str>) -> Check {
+    let name = "JIT";
+    match setting {
+        Some("1") => Check::ok(name, "on"),
+        Some("2") => Check::warn(
+            name,
+            "on, with debug output in the kernel log",
+            "`sysctl net.core.bpf_jit_enable=1`",
+        ),
+        Some("0") => Check::warn(
+            name,
+            "off: every packet costs several times as much",
+            "`sysctl net.core.bpf_jit_enable=1`",
+        ),
+        Some(other) => Check::warn(name, format!("setting `{other}` is not understood"), ""),
+        None => Check::warn(
+            name,
+            "cannot read net.core.bpf_jit_enable",
+            "the kernel needs CONFIG_BPF_JIT=y to be fast",
+        ),
+    }
+}
+
+/// The nearest directory of a path that is there.
+fn nearest(path: &Path) -> &Path {
+    path.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"))
+}
+
+fn file_system(pins: &Path) -> Check {
+    let name = "bpf file system";
+    let directory = nearest(pins);
+    let shown = directory.display();
+    match kind_of_file_system(directory) {
+        Ok(BPF_FS_MAGIC) => Check::ok(name, format!("{shown} is one")),
+        Ok(_) => {
+            let mount =
+                if pins.starts_with("/sys/fs/bpf") { Path::new("/sys/fs/bpf") } else { pins };
+            let mount = mount.display();
+            Check::fail(
+                name,
+                format!("{} would not be in one", pins.display()),
+                format!(
+                    "`mount -t bpf bpf {mount}`; `ip netns exec` hides it, `nsenter --net=` does not"
+                ),
+            )
+        }
+        Err(error) => {
+            Check::fail(name, format!("cannot look at {shown}: {error}"), "run it as root")
+        }
+    }
+}
+
+fn kind_of_file_system(path: &Path) -> std::io::Result<i64> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut about = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the path ends in a zero and `about` is valid through the call.
+    if unsafe { libc::statfs(path.as_ptr(), about.as_mut_ptr()) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: on success the call has filled it in.
+    let kind = unsafe { about.assume_init() }.f_type;
+    #[expect(clippy::unnecessary_cast, reason = "the type differs by architecture and C library")]
+    Ok(kind as i64)
+}
+
+/// Memory that the tables of a large policy take.
+const TABLES: u64 = 256 << 20;
+
+/// The lowest memory limit of the control groups this process is in.
+fn memory_limit() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let root = Path::new("/sys/fs/cgroup");
+    let group = root.join(own);
+    group
+        .ancestors()
+        .take_while(|path| path.starts_with(root))
+        .filter_map(|path| fs::read_to_string(path.join("memory.max")).ok()?.trim().parse().ok())
+        .min()
+}
+
+fn memory(limit: Option<u64>) -> Check {
+    let name = "memory";
+    match limit {
+        Some(limit) if limit < TABLES => Check::warn(
+            name,
+            format!("the control group allows {}", bytes(limit)),
+            format!("allow {} for large policies: `MemoryMax=`", bytes(TABLES)),
+        ),
+        Some(limit) => Check::ok(name, format!("the control group allows {}", bytes(limit))),
+        None => Check::ok(name, "no limit by a control group; memlock does not count since 5.11"),
+    }
+}
+
+/// The resolution of the coarse clock is the length of a tick.
+fn tick() -> Check {
+    let mut resolution = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `resolution` is valid through the call.
+    let result = unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &mut resolution) };
+    if result != 0 || resolution.tv_sec != 0 || resolution.tv_nsec <= 0 {
+        return Check::warn("tick", "the kernel does not say how long a tick is", "");
+    }
+    let hz = 1_000_000_000 / resolution.tv_nsec;
+    let millis = resolution.tv_nsec as f64 / 1e6;
+    Check::ok("tick", format!("{millis} ms (HZ={hz}): limits are exact for bursts above two ticks"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::State;
+    use super::*;
+
+    #[test]
+    fn capabilities() {
+        let rows = [
+            ("CapEff:\t000001ffffffffff", State::Ok),
+            ("CapEff:\t000000c000001000", State::Ok),
+            ("CapEff:\t0000000000201000", State::Ok),
+            ("CapEff:\t0000000000200000", State::Fail),
+            ("CapEff:\t0000008000001000", State::Fail),
+            ("CapEff:\t0000000000000000", State::Fail),
+            ("CapEff:\tx", State::Warn),
+            ("", State::Warn),
+        ];
+        for (status, state) in rows {
+            assert_eq!(rights(status).state, state, "{status}");
+        }
+        assert!(rights("CapEff:\t0000008000001000").finding.contains("CAP_PERFMON"));
+    }
+
+    #[test]
+    fn kernels() {
+        let rows = [
+            ("5.10.0-28-cloud-amd64", State::Fail),
+            ("6.0.19", State::Fail),
+            ("6.1.0-18-amd64", State::Warn),
+            ("6.5.13", State::Warn),
+            ("6.6.1", State::Ok),
+            ("6.18-rc3", State::Ok),
+            ("7.0.0", State::Ok),
+            ("GNU", State::Warn),
+        ];
+        for (release, state) in rows {
+            assert_eq!(kernel(release).state, state, "{release}");
+        }
+    }
+
+    #[test]
+    fn settings_and_files() {
+        let jit = [Some("1"), Some("0"), Some("2"), Some("x"), None].map(|set| compiler(set).state);
+        assert_eq!(jit, [State::Ok, State::Warn, State::Warn, State::Warn, State::Warn]);
+        assert_eq!(memory(Some(1 << 20)).state, State::Warn);
+        assert_eq!(memory(Some(1 << 30)).state, State::Ok);
+        assert_eq!(memory(None).state, State::Ok);
+        let directory = tempfile::tempdir().expect("a directory");
+        assert_eq!(btf(&directory.path().join("vmlinux")).state, State::Warn);
+        let check = file_system(&directory.path().join("not/there"));
+        assert_eq!(check.state, State::Fail);
+        assert!(check.hint.contains("mount -t bpf bpf"), "{}", check.hint);
+        assert!(file_system(Path::new("/proc/weir")).hint.contains("mount -t bpf"));
+        assert_eq!(tick().state, State::Ok);
+    }
+}

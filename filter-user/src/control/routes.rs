@@ -1,0 +1,328 @@
+//! The routes of the control socket: from HTTP to a method of [`Daemon`] and back.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use bytes::Bytes;
+use hyper::body::Frame;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, watch};
+
+use super::api::{Answer, ApiError, Caller, Code, Daemon, ErrorBody, EventQuery, Feed, Line};
+use super::http::ended;
+
+/// Bytes of a request's body at most: the largest is a path and a few names.
+const BODY_BYTES: usize = 64 * 1024;
+
+/// How long a client may take to send a request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Events on their way to one client that follows; then the daemon's own buffer counts.
+const EVENTS_IN_FLIGHT: usize = 64;
+
+/// Events in one answer at most.
+const EVENTS_AT_ONCE: usize = 100_000;
+
+#[derive(Clone)]
+struct App {
+    daemon: Arc<dyn Daemon>,
+    shutdown: watch::Receiver<bool>,
+}
+
+/// What [`super::server`] found out about a connection's peer.
+type Admitted = Result<Caller, ApiError>;
+
+/// All routes. Each connection adds an [`Extension`] with its [`Admitted`].
+pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/apply", post(apply))
+        .route("/v1/bans", get(bans).post(ban_add))
+        .route("/v1/bans/remove", post(ban_remove))
+        .route("/v1/explain", post(explain))
+        .route("/v1/events", get(events))
+        .route("/v1/orders", get(orders).post(order_set))
+        .route("/v1/orders/lift", post(order_lift))
+        .route("/v1/detach", post(detach))
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn(guard))
+        .with_state(App { daemon, shutdown })
+}
+
+/// The error for a peer the kernel tells nothing about.
+pub(super) fn unknown_peer(error: &std::io::Error) -> ApiError {
+    ApiError::new(Code::Forbidden, format!("the kernel does not say who is asking: {error}"))
+}
+
+/// Lets those in who may speak.
+async fn guard(request: Request, next: Next) -> Response {
+    let refusal = match request.extensions().get::<Admitted>() {
+        Some(Ok(caller)) => {
+            tracing::debug!(uid = caller.uid, pid = caller.pid, method = %request.method(),
+                path = request.uri().path(), "asked");
+            return next.run(request).await;
+        }
+        Some(Err(error)) => error.clone(),
+        None => ApiError::new(Code::Forbidden, "nobody knows who is asking"),
+    };
+    tracing::warn!(path = request.uri().path(), "{refusal}");
+    refusal.into_response()
+}
+
+async fn no_route(request: Request) -> Response {
+    let path = request.uri().path();
+    ApiError::not_found(format!("{path} is not part of this API"))
+        .hint("the client may be newer than the daemon: compare `weir version` and `weir status`")
+        .into_response()
+}
+
+async fn no_method(request: Request) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let mut response =
+        ApiError::invalid(format!("{path} does not take the method {method}")).into_response();
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.code.http_status())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        json(status, &ErrorBody { error: self })
+    }
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(mut body) => {
+            body.push(b'\n');
+            let kind = HeaderValue::from_static("application/json");
+            (status, [(header::CONTENT_TYPE, kind)], body).into_response()
+        }
+        Err(error) => {
+            // Only a map with keys that are not strings can get here.
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Runs a method of the daemon where blocking is allowed.
+async fn call<T: Send + 'static>(
+    app: App,
+    method: impl FnOnce(&dyn Daemon) -> Answer<T> + Send + 'static,
+) -> Answer<T> {
+    let started = Instant::now();
+    let task = tokio::task::spawn_blocking(move || method(&*app.daemon));
+    let answer = task.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request ended in a panic");
+        Err(ApiError::internal("the daemon failed inside: this is a bug in weir")
+            .hint("its log says where: please report it"))
+    });
+    if let Err(error) = &answer {
+        tracing::info!(code = ?error.code, seconds = started.elapsed().as_secs_f64(), "{error}");
+    }
+    answer
+}
+
+async fn answer<T: Serialize + Send + 'static>(
+    app: App,
+    method: impl FnOnce(&dyn Daemon) -> Answer<T> + Send + 'static,
+) -> Response {
+    match call(app, method).await {
+        Ok(value) => json(StatusCode::OK, &value),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Reads a request's JSON; whatever content type it claims.
+async fn read<T: DeserializeOwned>(body: Body) -> Answer<T> {
+    let bytes = match tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, BODY_BYTES))
+        .await
+    {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(_)) => {
+            let told = format!("the request's body is cut off, or longer than {BODY_BYTES} bytes");
+            return Err(ApiError::invalid(told));
+        }
+        Err(_) => {
+            let told = format!("the request's body took longer than {BODY_TIMEOUT:?}");
+            return Err(ApiError::invalid(told));
+        }
+    };
+    serde_json::from_slice(&bytes)
+        .map_err(|error| ApiError::invalid(format!("the request's body is not right: {error}")))
+}
+
+/// Reads the request and runs a method that is told who asks.
+async fn ordered<Q, T>(
+    app: App,
+    caller: Extension<Admitted>,
+    body: Body,
+    method: impl FnOnce(&dyn Daemon, &Q, &Caller) -> Answer<T> + Send + 'static,
+) -> Response
+where
+    Q: DeserializeOwned + Send + 'static,
+    T: Serialize + Send + 'static,
+{
+    let (caller, request) = match (caller.0, read::<Q>(body).await) {
+        (Ok(caller), Ok(request)) => (caller, request),
+        (Err(error), _) | (_, Err(error)) => return error.into_response(),
+    };
+    answer(app, move |daemon| method(daemon, &request, &caller)).await
+}
+
+async fn status(State(app): State<App>) -> Response {
+    answer(app, Daemon::status).await
+}
+
+async fn apply(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::apply).await
+}
+
+async fn bans(State(app): State<App>) -> Response {
+    answer(app, Daemon::bans).await
+}
+
+async fn ban_add(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::ban_add).await
+}
+
+async fn ban_remove(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::ban_remove).await
+}
+
+async fn explain(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, |daemon, request, _| daemon.explain(request)).await
+}
+
+async fn orders(State(app): State<App>) -> Response {
+    answer(app, Daemon::orders).await
+}
+
+async fn order_set(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::order_set).await
+}
+
+async fn order_lift(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::order_lift).await
+}
+
+async fn detach(State(app): State<App>, caller: Extension<Admitted>) -> Response {
+    match caller.0 {
+        Ok(caller) => answer(app, move |daemon| daemon.detach(&caller)).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+/// The query of `GET /v1/events`. Text, because a query says `follow=1`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventParameters {
+    limit: Option<usize>,
+    since: Option<u64>,
+    follow: Option<String>,
+}
+
+impl EventParameters {
+    fn checked(self) -> Answer<EventQuery> {
+        let follow = match self.follow.as_deref() {
+            None | Some("0" | "false") => false,
+            Some("" | "1" | "true") => true,
+            Some(other) => {
+                return Err(ApiError::invalid(format!("follow is 0 or 1, not `{other}`")));
+            }
+        };
+        let limit = self.limit.unwrap_or(EventQuery::default().limit).min(EVENTS_AT_ONCE);
+        Ok(EventQuery { limit, since: self.since, follow })
+    }
+}
+
+async fn events(
+    State(app): State<App>,
+    query: Result<Query<EventParameters>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let query = match query {
+        Ok(Query(parameters)) => parameters.checked(),
+        Err(error) => Err(ApiError::invalid(error.body_text())),
+    };
+    let query = match query {
+        Ok(query) => query,
+        Err(error) => return error.into_response(),
+    };
+    let shutdown = app.shutdown.clone();
+    let follow = query.follow;
+    match call(app, move |daemon| daemon.events(&query)).await {
+        Ok(mut feed) => {
+            if !follow {
+                feed.live = None;
+            }
+            let (sender, lines) = mpsc::channel(EVENTS_IN_FLIGHT);
+            tokio::spawn(feed_lines(feed, sender, shutdown));
+            let kind = HeaderValue::from_static("application/x-ndjson");
+            ([(header::CONTENT_TYPE, kind)], Body::new(Lines(lines))).into_response()
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Sends a feed to one client until either ends, or the daemon does.
+async fn feed_lines(feed: Feed, to: mpsc::Sender<Bytes>, mut shutdown: watch::Receiver<bool>) {
+    for line in &feed.past {
+        if to.send(framed(line)).await.is_err() {
+            return;
+        }
+    }
+    let Some(mut live) = feed.live else { return };
+    loop {
+        let next = tokio::select! {
+            next = live.recv() => next,
+            () = to.closed() => return,
+            () = ended(&mut shutdown) => return,
+        };
+        let bytes = match next {
+            Ok(line) => framed(&line),
+            // The client reads more slowly than events come: it is told, and goes on from here.
+            Err(RecvError::Lagged(missed)) => Bytes::from(format!("{{\"missed\":{missed}}}\n")),
+            Err(RecvError::Closed) => return,
+        };
+        if to.send(bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn framed(line: &Line) -> Bytes {
+    let mut bytes = Vec::with_capacity(line.len() + 1);
+    bytes.extend_from_slice(line.as_bytes());
+    bytes.push(b'\n');
+    bytes.into()
+}
+
+/// A response body that ends when its sender does.
+struct Lines(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Lines {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}

@@ -1,0 +1,481 @@
+//! Attaching, adopting, swapping and detaching, by pinned links.
+//!
+//! A link lives as its pin: no process holds it, so enforcement goes on without one. To swap is to
+//! open the pin and replace the program behind it, which each hook does atomically.
+
+use std::path::{Path, PathBuf};
+
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions};
+use aya::programs::xdp::XdpLink;
+use aya::programs::{LinkOrder, ProgramError, TcAttachType, Xdp, XdpMode, loaded_programs};
+
+use super::error::{Error, Result};
+use super::generation::Generation;
+use super::netlink::{self, Mode};
+use super::{host, state};
+
+/// Names of our programs as the kernel shows them.
+const INGRESS: &str = "weir_ingress";
+const EGRESS: &str = "weir_egress";
+
+/// Where XDP is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Driver {
+    /// In the driver where it can, else in the stack.
+    #[default]
+    Auto,
+    /// In the driver.
+    Native,
+    /// In the stack.
+    Generic,
+}
+
+/// How outgoing packets are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum EgressHook {
+    /// TCX where the kernel has it, else clsact.
+    #[default]
+    Auto,
+    /// TCX, kernel 6.6.
+    Tcx,
+    /// A filter on a clsact qdisc.
+    Clsact,
+    /// Not at all.
+    Off,
+}
+
+impl EgressHook {
+    /// The name in output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// An interface that is to be gated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// Where XDP is to run.
+    pub driver: Driver,
+    /// How outgoing packets are seen.
+    pub egress: EgressHook,
+}
+
+/// An interface that is gated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gated {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// Where XDP runs.
+    pub mode: Mode,
+    /// How outgoing packets are seen: never [`EgressHook::Auto`].
+    pub egress: EgressHook,
+    /// A link was there already, and its program was replaced.
+    pub adopted: bool,
+    /// Kernel id of the ingress program.
+    pub program: u32,
+}
+
+impl Target {
+    /// Checks that the interface is there and carries Ethernet.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn new(name: &str, driver: Driver, egress: EgressHook) -> Result<Self> {
+        let index = host::interface_index(name)?;
+        host::check_ethernet(name)?;
+        // Loopback would show every packet twice, leaving and coming in.
+        let egress = if host::is_loopback(name) { EgressHook::Off } else { egress };
+        let egress = match egress {
+            EgressHook::Auto if host::kernel_version() >= host::TCX_KERNEL => EgressHook::Tcx,
+            EgressHook::Auto => EgressHook::Clsact,
+            chosen => chosen,
+        };
+        Ok(Self { name: name.to_owned(), index, driver, egress })
+    }
+}
+
+fn links(pins: &Path) -> PathBuf {
+    pins.join("links")
+}
+
+fn xdp_pin(pins: &Path, index: u32) -> PathBuf {
+    links(pins).join(format!("xdp-{index}"))
+}
+
+fn tcx_pin(pins: &Path, index: u32) -> PathBuf {
+    links(pins).join(format!("tcx-{index}"))
+}
+
+/// Interfaces that have a pinned link: gated by an earlier start.
+pub fn pinned_interfaces(pins: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(links(pins)) else { return Vec::new() };
+    let indices: Vec<u32> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.strip_prefix("xdp-")?.parse().ok())
+        .collect();
+    host::interface_names()
+        .into_iter()
+        .filter(|name| host::interface_index(name).is_ok_and(|index| indices.contains(&index)))
+        .collect()
+}
+
+/// Puts a generation in force on every interface, or on none: when one refuses, those before it get
+/// `old` back.
+///
+/// # Errors
+/// The first refusal, and whatever could not be taken back.
+pub fn swap(
+    pins: &Path,
+    targets: &[Target],
+    new: &mut Generation,
+    mut old: Option<&mut Generation>,
+) -> Result<Vec<Gated>> {
+    let directory = links(pins);
+    std::fs::create_dir_all(&directory)
+        .map_err(|e| Error::path("create", directory.as_path(), e))?;
+    let mut gated: Vec<Gated> = Vec::with_capacity(targets.len());
+    for target in targets {
+        match put(pins, target, new) {
+            Ok(done) => gated.push(done),
+            Err(mut error) => {
+                for done in &gated {
+                    if let Err(e) = take_back(pins, done, targets, old.as_deref_mut()) {
+                        error.what = format!("{}; {e}", error.what);
+                    }
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok(gated)
+}
+
+fn take_back(
+    pins: &Path,
+    done: &Gated,
+    targets: &[Target],
+    old: Option<&mut Generation>,
+) -> Result<()> {
+    match old {
+        Some(old) => {
+            let Some(target) = targets.iter().find(|target| target.index == done.index) else {
+                return Ok(());
+            };
+            put(pins, target, old).map(drop)
+        }
+        None if done.adopted => Err(Error::new(format!(
+            "{} has the new policy already, and the one before is gone with its daemon",
+            done.name
+        ))),
+        None => {
+            for pin in [xdp_pin(pins, done.index), tcx_pin(pins, done.index)] {
+                remove_pin(&pin)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Attaches a generation to one interface, or replaces what our link there runs.
+fn put(pins: &Path, target: &Target, generation: &mut Generation) -> Result<Gated> {
+    let pin = xdp_pin(pins, target.index);
+    let adopted = replace_xdp(&pin, target, generation.ingress()?)?;
+    if !adopted {
+        attach_xdp(&pin, target, generation.ingress()?)?;
+    }
+    let program = generation
+        .ingress()?
+        .info()
+        .map_err(|e| {
+            Error::new(format!("cannot inspect the program on {}", target.name)).because(e)
+        })?
+        .id();
+    let attached = netlink::xdp_programs(target.index)?;
+    let Some(attached) = attached.iter().find(|attached| attached.program == program) else {
+        return Err(Error::new(format!(
+            "the pinned link {} is not on {}: it belongs to another network namespace",
+            pin.display(),
+            target.name
+        ))
+        .hint("give this daemon pins of its own with `--instance NAME`"));
+    };
+    watch_egress(pins, target, generation)?;
+    Ok(Gated {
+        name: target.name.clone(),
+        index: target.index,
+        mode: attached.mode,
+        egress: target.egress,
+        adopted,
+        program,
+    })
+}
+
+/// Replaces the program of a pinned link; whether there was one that still holds its interface.
+fn replace_xdp(pin: &Path, target: &Target, program: &mut Xdp) -> Result<bool> {
+    if !pin.exists() {
+        return Ok(false);
+    }
+    let link = open_link::<XdpLink>(pin)?;
+    match program.attach_to_link(link) {
+        Ok(id) => {
+            // The pin keeps the link; the descriptor need not stay.
+            let _closed = program.take_link(id);
+            Ok(true)
+        }
+        Err(e) if is_errno(&e, libc::ENOLINK) => {
+            // The interface went away, and took the link with it.
+            remove_pin(pin)?;
+            Ok(false)
+        }
+        Err(e) => {
+            Err(Error::new(format!("cannot replace the program on {}", target.name)).because(e))
+        }
+    }
+}
+
+fn attach_xdp(pin: &Path, target: &Target, program: &mut Xdp) -> Result<()> {
+    if let Some(other) = netlink::xdp_programs(target.index)?.first() {
+        return Err(occupied(&target.name, other.program, other.mode));
+    }
+    let modes: &[XdpMode] = match target.driver {
+        Driver::Auto => &[XdpMode::Driver, XdpMode::Skb],
+        Driver::Native => &[XdpMode::Driver],
+        Driver::Generic => &[XdpMode::Skb],
+    };
+    let mut refusal = None;
+    for &mode in modes {
+        match program.attach_to_if_index(target.index, mode) {
+            Ok(id) => {
+                let link = program.take_link(id).map_err(|e| {
+                    Error::new(format!("cannot keep the link on {}", target.name)).because(e)
+                })?;
+                // Without a bpf_link aya attaches by netlink, which would end with the daemon.
+                let link = FdLink::try_from(link).map_err(|e| {
+                    Error::new(format!("{} takes no bpf_link", target.name))
+                        .because(e)
+                        .hint("try `--xdp-mode generic`")
+                })?;
+                link.pin(pin).map_err(|e| Error::path("pin", pin, e))?;
+                return Ok(());
+            }
+            Err(e) => refusal = Some(e),
+        }
+    }
+    let error = Error::new(format!("cannot attach XDP to {}", target.name));
+    let hint = match target.driver {
+        Driver::Native => {
+            "the driver may not support XDP, or not with this MTU, LRO or number of \
+                           queues: `weir doctor` says more; `--xdp-mode auto` falls back"
+        }
+        _ => "`weir doctor` says what may be in the way",
+    };
+    Err(match refusal {
+        Some(e) => error.because(e),
+        None => error,
+    }
+    .hint(hint))
+}
+
+/// Says whose program is in the way.
+fn occupied(interface: &str, id: u32, mode: Mode) -> Error {
+    let name = program_name(id).unwrap_or_else(|| "without a name".to_owned());
+    let error = Error::new(format!(
+        "{interface} has an XDP program already: {name:?} (id {id}, {} mode)",
+        mode.name()
+    ));
+    match name.as_str() {
+        INGRESS => error.hint(
+            "it is weir's, under other pins: `weir detach` with that instance or pins removes it",
+        ),
+        "xdp_dispatcher" => error.hint(
+            "it is libxdp's dispatcher: `xdp-loader status` shows what runs under it; unload that \
+             first",
+        ),
+        _ => error.hint(format!(
+            "weir never replaces another's program: stop its owner, or `ip link set dev \
+             {interface} xdp off`"
+        )),
+    }
+}
+
+/// The name of a loaded program.
+pub fn program_name(id: u32) -> Option<String> {
+    loaded_programs()
+        .flatten()
+        .find(|program| program.id() == id)
+        .and_then(|program| program.name_as_str().map(str::to_owned))
+}
+
+fn watch_egress(pins: &Path, target: &Target, generation: &mut Generation) -> Result<()> {
+    let pin = tcx_pin(pins, target.index);
+    let program = generation.egress()?;
+    let failed = |e: ProgramError| {
+        Error::new(format!("cannot watch what leaves {}", target.name))
+            .because(e)
+            .hint("`egress = \"clsact\"` works on older kernels, `egress = \"off\"` does without")
+    };
+    match target.egress {
+        EgressHook::Off => remove_pin(&pin),
+        EgressHook::Tcx | EgressHook::Auto => {
+            if pin.exists() {
+                match program.attach_to_link(open_link::<SchedClassifierLink>(&pin)?) {
+                    Ok(id) => {
+                        let _closed = program.take_link(id);
+                        return Ok(());
+                    }
+                    Err(e) if is_errno(&e, libc::ENOLINK) => remove_pin(&pin)?,
+                    Err(e) => return Err(failed(e)),
+                }
+            }
+            let id = program
+                .attach_with_options(
+                    &target.name,
+                    TcAttachType::Egress,
+                    TcAttachOptions::TcxOrder(LinkOrder::default()),
+                )
+                .map_err(failed)?;
+            let link = program.take_link(id).map_err(failed)?;
+            let link = FdLink::try_from(link)
+                .map_err(|e| Error::new(format!("{} takes no TCX link", target.name)).because(e))?;
+            link.pin(&pin).map(drop).map_err(|e| Error::path("pin", pin, e))
+        }
+        EgressHook::Clsact => {
+            // A filter stays without a process; the new one goes in before the old one goes out.
+            match tc::qdisc_add_clsact(&target.name) {
+                Ok(()) => {}
+                Err(tc::TcError::AlreadyAttached) => {}
+                Err(e) => {
+                    return Err(
+                        Error::new(format!("cannot add clsact to {}", target.name)).because(e)
+                    );
+                }
+            }
+            let _none_before = tc::qdisc_detach_program(&target.name, TcAttachType::Egress, EGRESS);
+            let id = program
+                .attach_with_options(
+                    &target.name,
+                    TcAttachType::Egress,
+                    TcAttachOptions::Netlink(NlOptions::default()),
+                )
+                .map_err(failed)?;
+            // Dropping the link would remove the filter.
+            std::mem::forget(program.take_link(id).map_err(failed)?);
+            Ok(())
+        }
+    }
+}
+
+fn open_link<L: TryFrom<FdLink, Error = aya::programs::links::LinkError>>(pin: &Path) -> Result<L> {
+    let pinned = PinnedLink::from_pin(pin).map_err(|e| Error::path("open the link", pin, e))?;
+    L::try_from(FdLink::from(pinned)).map_err(|e| Error::path("use the link", pin, e))
+}
+
+fn is_errno(error: &ProgramError, errno: i32) -> bool {
+    matches!(error, ProgramError::SyscallError(e) if e.io_error.raw_os_error() == Some(errno))
+}
+
+fn remove_pin(pin: &Path) -> Result<()> {
+    match std::fs::remove_file(pin) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::path("remove", pin, e)),
+    }
+}
+
+/// What [`detach`] removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Interfaces that had a link or filter of ours, by name or, when gone, by index.
+    pub interfaces: Vec<String>,
+    /// Pinned maps.
+    pub maps: usize,
+}
+
+/// Takes the filter off every interface and removes every pin. Works without a daemon.
+///
+/// # Errors
+/// When a pin cannot be removed.
+pub fn detach(pins: &Path) -> Result<Removed> {
+    let mut removed = Removed::default();
+    let names = host::interface_names();
+    let name_of = |index: u32| {
+        names
+            .iter()
+            .find(|name| host::interface_index(name).is_ok_and(|known| known == index))
+            .cloned()
+            .unwrap_or_else(|| format!("#{index}"))
+    };
+    for pin in files(&links(pins))? {
+        let index =
+            pin.file_name().and_then(|name| name.to_str()?.strip_prefix("xdp-")?.parse().ok());
+        remove_pin(&pin)?;
+        removed.interfaces.extend(index.map(name_of));
+    }
+    for name in &names {
+        if tc::qdisc_detach_program(name, TcAttachType::Egress, EGRESS).is_ok()
+            && !removed.interfaces.contains(name)
+        {
+            removed.interfaces.push(name.clone());
+        }
+    }
+    for directory in directories(pins)? {
+        for pin in files(&directory)? {
+            remove_pin(&pin)?;
+            removed.maps += 1;
+        }
+        std::fs::remove_dir(&directory)
+            .map_err(|e| Error::path("remove", directory.as_path(), e))?;
+    }
+    if pins.exists() {
+        std::fs::remove_dir(pins).map_err(|e| Error::path("remove", pins, e))?;
+    }
+    Ok(removed)
+}
+
+/// Removes the links but keeps the state: `on_exit = "open"`.
+///
+/// # Errors
+/// When a pin cannot be removed.
+pub fn open_gate(pins: &Path, gated: &[Gated]) -> Result<()> {
+    for interface in gated {
+        remove_pin(&xdp_pin(pins, interface.index))?;
+        remove_pin(&tcx_pin(pins, interface.index))?;
+        if interface.egress == EgressHook::Clsact {
+            let _gone = tc::qdisc_detach_program(&interface.name, TcAttachType::Egress, EGRESS);
+        }
+    }
+    Ok(())
+}
+
+fn directories(path: &Path) -> Result<Vec<PathBuf>> {
+    Ok(list(path)?.into_iter().filter(|path| path.is_dir()).collect())
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    Ok(list(path)?.into_iter().filter(|path| !path.is_dir()).collect())
+}
+
+fn list(path: &Path) -> Result<Vec<PathBuf>> {
+    match std::fs::read_dir(path) {
+        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(Error::path("list", path, e)),
+    }
+}
+
+/// Whether state of this schema is pinned.
+pub fn has_state(pins: &Path) -> bool {
+    state::directory(pins).exists()
+}

@@ -1,0 +1,311 @@
+//! Bans: the exact table, the bitmap that spares most packets the look-up, and their agreement.
+//!
+//! An entry goes in before its bit is set and out after its bit is cleared, so that the packet path
+//! never misses a ban that has been acknowledged. Several addresses may share a bit, so bits are
+//! counted here. The kernel checks expiry itself; sweeping only makes room.
+
+use std::collections::HashMap as Counted;
+use std::net::IpAddr;
+
+use aya::maps::{Array, HashMap, MapData};
+use filter_common::addr::Addr;
+use filter_common::slot::Slot;
+use filter_common::tables::{
+    BAN_AUTOMATIC, BanControl, BanKey, FOREVER, UNCLAIMED, WIDE_BANS, ban_place,
+};
+
+use super::clock;
+use super::error::{Error, Result};
+use super::mapped::Mapped;
+use crate::sensor::transaction::{addr, ip};
+
+/// The words of a ban: until, hits, since, flags.
+type Words = [u64; 4];
+
+/// A ban as userspace sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// First address of the banned network.
+    pub network: IpAddr,
+    /// Length of the prefix in the address's own family.
+    pub prefix: u8,
+    /// Stable id of the only API it covers; `None`: the whole host.
+    pub api: Option<u32>,
+    /// When it ends, CLOCK_BOOTTIME in ns; `None`: never.
+    pub until: Option<u64>,
+    /// When it began, CLOCK_BOOTTIME in ns.
+    pub since: u64,
+    /// Packets it dropped, or would have.
+    pub hits: u64,
+    /// Made by a detector.
+    pub automatic: bool,
+}
+
+/// All bans of the host.
+pub struct Bans {
+    table: HashMap<MapData, BanKey, Words>,
+    bits: Mapped<Slot>,
+    control: Array<MapData, BanControl>,
+    seed: u64,
+    capacity: u32,
+    known: Counted<BanKey, Words>,
+    shared: Counted<(u32, u32), u32>,
+}
+
+impl Bans {
+    /// Opens the tables, reads what is in them and makes bits and control agree with it.
+    pub(super) fn open(
+        table: HashMap<MapData, BanKey, Words>,
+        bits: Mapped<Slot>,
+        control: Array<MapData, BanControl>,
+        seed: u64,
+        capacity: u32,
+    ) -> Result<Self> {
+        let mut known = Counted::new();
+        for entry in table.iter() {
+            let (key, words) = entry.map_err(|e| Error::new("cannot read the bans").because(e))?;
+            known.insert(key, words);
+        }
+        let mut bans = Self { table, bits, control, seed, capacity, known, shared: Counted::new() };
+        for key in bans.known.keys().filter(|key| is_exact(key)) {
+            *bans.shared.entry(ban_place(seed, key.addr)).or_default() += 1;
+        }
+        // A crash may have left an entry without its bit; never the other way round for long.
+        for &(word, bit) in bans.shared.keys() {
+            set_bit(&bans.bits, word, bit, true);
+        }
+        bans.write_control()?;
+        Ok(bans)
+    }
+
+    /// How many there are, expired ones that were not swept included.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Bans a network, or changes the ban that is there; returns the entry.
+    ///
+    /// # Errors
+    /// When the table is full, or too many lengths are in use, or the kernel refuses.
+    pub fn add(
+        &mut self,
+        network: IpAddr,
+        prefix: u8,
+        api: Option<u32>,
+        until: Option<u64>,
+        automatic: bool,
+    ) -> Result<Entry> {
+        let key = key(network, prefix, api)?;
+        let held = self.known.get(&key).copied();
+        if held.is_none() && self.known.len() as u32 >= self.capacity {
+            self.sweep()?;
+            if self.known.len() as u32 >= self.capacity {
+                return Err(Error::new(format!("the ban table is full ({})", self.capacity))
+                    .hint("remove bans, ban a network instead, or raise `[limits] max_bans`"));
+            }
+        }
+        self.check_lengths(&key)?;
+        let words = [
+            until.unwrap_or(FOREVER),
+            held.map_or(0, |held| held[1]),
+            held.map_or_else(clock::boot_ns, |held| held[2]),
+            if automatic { BAN_AUTOMATIC } else { 0 },
+        ];
+        self.table
+            .insert(key, words, 0)
+            .map_err(|e| Error::new(format!("cannot ban {network}/{prefix}")).because(e))?;
+        self.known.insert(key, words);
+        if held.is_none() && is_exact(&key) {
+            let place = ban_place(self.seed, key.addr);
+            *self.shared.entry(place).or_default() += 1;
+            set_bit(&self.bits, place.0, place.1, true);
+        }
+        self.write_control()?;
+        Ok(entry(&key, &words))
+    }
+
+    /// Ends a ban; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn remove(
+        &mut self,
+        network: IpAddr,
+        prefix: u8,
+        api: Option<u32>,
+    ) -> Result<Option<Entry>> {
+        let key = key(network, prefix, api)?;
+        if !self.known.contains_key(&key) {
+            return Ok(None);
+        }
+        let words = self.read(&key);
+        self.take_out(&key)?;
+        self.write_control()?;
+        Ok(Some(entry(&key, &words)))
+    }
+
+    /// Takes out what has expired and returns it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn sweep(&mut self) -> Result<Vec<Entry>> {
+        let now = clock::boot_ns();
+        let expired: Vec<_> =
+            self.known.iter().filter(|(_, words)| words[0] <= now).map(|(key, _)| *key).collect();
+        let mut entries = Vec::with_capacity(expired.len());
+        for key in &expired {
+            let words = self.read(key);
+            self.take_out(key)?;
+            entries.push(entry(key, &words));
+        }
+        if !expired.is_empty() {
+            self.write_control()?;
+        }
+        Ok(entries)
+    }
+
+    /// The bans in force, with their hits as of now.
+    pub fn list(&self) -> Vec<Entry> {
+        let now = clock::boot_ns();
+        let mut entries: Vec<_> = self
+            .known
+            .iter()
+            .filter(|(_, words)| words[0] > now)
+            .map(|(key, _)| entry(key, &self.read(key)))
+            .collect();
+        entries.sort_by_key(|entry| (entry.network, entry.prefix, entry.api));
+        entries
+    }
+
+    /// The state of all bans for a verdict in userspace: entries, bits and control.
+    pub fn copy_to(&self, state: &mut crate::image::view::State) {
+        for (key, words) in &self.known {
+            let ban = filter_common::tables::Ban {
+                until: Slot::new(words[0]),
+                hits: Slot::new(0),
+                since: Slot::new(words[2]),
+                flags: Slot::new(words[3]),
+            };
+            state.bans.insert(*key, ban);
+        }
+        for (to, from) in state.ban_bits.iter_mut().zip(self.bits.cells()) {
+            *to = from.load();
+        }
+        state.ban_control = self.make_control();
+    }
+
+    /// The entry as the kernel has it, which counts hits.
+    fn read(&self, key: &BanKey) -> Words {
+        let held = self.known.get(key).copied().unwrap_or_default();
+        self.table.get(key, 0).unwrap_or(held)
+    }
+
+    fn take_out(&mut self, key: &BanKey) -> Result<()> {
+        if is_exact(key) {
+            let place = ban_place(self.seed, key.addr);
+            if let Some(count) = self.shared.get_mut(&place) {
+                *count -= 1;
+                if *count == 0 {
+                    self.shared.remove(&place);
+                    set_bit(&self.bits, place.0, place.1, false);
+                }
+            }
+        }
+        self.known.remove(key);
+        match self.table.remove(key) {
+            Ok(()) | Err(aya::maps::MapError::KeyNotFound) => Ok(()),
+            Err(e) => Err(Error::new(format!("cannot unban {}", ip(key.addr))).because(e)),
+        }
+    }
+
+    /// Refuses a ninth length beside single addresses and IPv6 /64s.
+    fn check_lengths(&self, key: &BanKey) -> Result<()> {
+        let mut lengths = self.wide_lengths(key.addr.is_v4());
+        if is_exact(key) || lengths.contains(&(key.len as u8)) || lengths.len() < WIDE_BANS {
+            return Ok(());
+        }
+        let offset = if key.addr.is_v4() { 96 } else { 0 };
+        lengths.iter_mut().for_each(|len| *len -= offset);
+        let used: Vec<_> = lengths.iter().map(|len| format!("/{len}")).collect();
+        Err(Error::new(format!(
+            "bans of {WIDE_BANS} different prefix lengths are in force ({}), no more are possible",
+            used.join(" ")
+        ))
+        .hint("use one of these lengths, or a group in an API's `deny`"))
+    }
+
+    fn wide_lengths(&self, v4: bool) -> Vec<u8> {
+        let mut lengths: Vec<u8> = self
+            .known
+            .keys()
+            .filter(|key| !is_exact(key) && key.addr.is_v4() == v4)
+            .map(|key| key.len as u8)
+            .collect();
+        // The narrowest first: it is the most specific.
+        lengths.sort_unstable_by(|a, b| b.cmp(a));
+        lengths.dedup();
+        lengths
+    }
+
+    fn make_control(&self) -> BanControl {
+        let mut control = BanControl {
+            exact: self.known.keys().filter(|key| is_exact(key)).count() as u64,
+            ..BanControl::default()
+        };
+        for (list, v4) in [(&mut control.v4, true), (&mut control.v6, false)] {
+            for (to, from) in list.iter_mut().zip(self.wide_lengths(v4)) {
+                *to = from;
+            }
+        }
+        control
+    }
+
+    fn write_control(&mut self) -> Result<()> {
+        let control = self.make_control();
+        self.control
+            .set(0, control, 0)
+            .map_err(|e| Error::new("cannot say which bans there are").because(e))
+    }
+}
+
+/// A single address or an IPv6 /64: those that have a bit.
+fn is_exact(key: &BanKey) -> bool {
+    key.len == 128 || (key.len == 64 && !key.addr.is_v4())
+}
+
+fn set_bit(bits: &Mapped<Slot>, word: u32, bit: u32, on: bool) {
+    if let Some(slot) = bits.cells().get(word as usize) {
+        // Only this process writes, under one lock.
+        let held = slot.load();
+        slot.store(if on { held | 1 << bit } else { held & !(1 << bit) });
+    }
+}
+
+fn key(network: IpAddr, prefix: u8, api: Option<u32>) -> Result<BanKey> {
+    let (most, offset) = if network.is_ipv4() { (32, 96) } else { (128, 0) };
+    if prefix == 0 || prefix > most {
+        return Err(Error::new(format!("{network}/{prefix} is no network that can be banned"))
+            .hint(format!("use a prefix length from 1 to {most}")));
+    }
+    let len = u32::from(prefix) + offset;
+    let addr: Addr = addr(network).masked(len);
+    Ok(BanKey { addr, len, api: api.unwrap_or(UNCLAIMED) })
+}
+
+fn entry(key: &BanKey, words: &Words) -> Entry {
+    let v4 = key.addr.is_v4() && key.len >= 96;
+    Entry {
+        network: ip(key.addr),
+        prefix: (key.len - if v4 { 96 } else { 0 }) as u8,
+        api: Some(key.api).filter(|&api| api != UNCLAIMED),
+        until: Some(words[0]).filter(|&until| until != FOREVER),
+        hits: words[1],
+        since: words[2],
+        automatic: words[3] & BAN_AUTOMATIC != 0,
+    }
+}

@@ -1,0 +1,168 @@
+//! One generation: the programs with one policy's tables, loaded and ready to be attached.
+
+use aya::maps::Map;
+use aya::programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader};
+use filter_common::tables::{Config, feature};
+
+use super::error::{Error, Result};
+use super::mapped::{Cell, Mapped};
+use super::state::State;
+use super::{OBJECT, host};
+use crate::image::Image;
+
+/// Bursts shorter than this many ticks need the exact clock.
+const COARSE_TICKS: u64 = 2;
+
+/// What a program did to one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// The program's return value: an `xdp_action`.
+    pub action: u32,
+    /// Mean time of a run in ns, as the kernel measured it.
+    pub ns: u64,
+}
+
+/// Loaded programs over filled tables.
+pub struct Generation {
+    ebpf: Ebpf,
+    /// Its number.
+    pub number: u32,
+    /// The constants it was loaded with.
+    pub config: Config,
+}
+
+impl Generation {
+    /// Loads a fresh program with the tables of an image. Nothing is attached yet.
+    ///
+    /// # Errors
+    /// When a table or program does not go in: the cause names it.
+    pub fn load(state: &mut State, image: &Image) -> Result<Self> {
+        let config = constants(state, image)?;
+        let mut loader = EbpfLoader::new();
+        state.share_with(&mut loader);
+        loader.override_global("CONFIG", &config, true);
+        let level: u8 = if state.settings.log { log::Level::Info as u8 } else { 0 };
+        loader.override_global("AYA_LOG_LEVEL", &level, false);
+        for (name, cells) in [
+            ("V4_TOP", image.v4_top.len()),
+            ("V6_ROOT", image.v6_root.len()),
+            ("ENTRIES", image.entries.len()),
+            ("NODES", image.nodes.len()),
+            ("PORTS", image.ports.len()),
+            ("LISTENS", image.listens.len()),
+            ("APIS", image.apis.len()),
+            ("RULES", image.rules.len()),
+            ("PROFILES", image.profiles.len()),
+            ("CLASS_GROUPS", image.class_groups.len()),
+        ] {
+            let cells = u32::try_from(cells.max(1))
+                .map_err(|_| Error::new(format!("table {name} has {cells} cells, too many")))?;
+            loader.map_max_entries(name, cells);
+        }
+        let mut ebpf = loader
+            .load(OBJECT)
+            .map_err(|e| Error::new("cannot create the tables of the policy").because(e))?;
+        fill(&ebpf, "V4_TOP", &image.v4_top)?;
+        fill(&ebpf, "V6_ROOT", &image.v6_root)?;
+        fill(&ebpf, "ENTRIES", &image.entries)?;
+        fill(&ebpf, "NODES", &image.nodes)?;
+        fill(&ebpf, "PORTS", &image.ports)?;
+        fill(&ebpf, "LISTENS", &image.listens)?;
+        fill(&ebpf, "APIS", &image.apis)?;
+        fill(&ebpf, "RULES", &image.rules)?;
+        fill(&ebpf, "PROFILES", &image.profiles)?;
+        fill(&ebpf, "CLASS_GROUPS", &image.class_groups)?;
+
+        let ingress: &mut Xdp = program(&mut ebpf, "weir_ingress")?;
+        ingress.load().map_err(|e| refused("weir_ingress", e))?;
+        let egress: &mut SchedClassifier = program(&mut ebpf, "weir_egress")?;
+        egress.load().map_err(|e| refused("weir_egress", e))?;
+        Ok(Self { ebpf, number: config.generation, config })
+    }
+
+    /// The program for XDP.
+    pub(super) fn ingress(&mut self) -> Result<&mut Xdp> {
+        program(&mut self.ebpf, "weir_ingress")
+    }
+
+    /// The program for TC.
+    pub(super) fn egress(&mut self) -> Result<&mut SchedClassifier> {
+        program(&mut self.ebpf, "weir_egress")
+    }
+
+    /// The map of the programs' log records, once.
+    pub fn take_logs(&mut self) -> Option<Map> {
+        self.ebpf.take_map("AYA_LOGS")
+    }
+
+    /// Runs the ingress program on a frame that came in by no interface, `repeat` times.
+    ///
+    /// # Errors
+    /// When the kernel does not run it.
+    pub fn try_ingress(&mut self, frame: &[u8], repeat: u32) -> Result<Trial> {
+        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
+        let result = self
+            .ingress()?
+            .test_run(options)
+            .map_err(|e| Error::new("cannot run weir_ingress on a packet").because(e))?;
+        Ok(Trial { action: result.return_value, ns: result.duration.as_nanos() as u64 })
+    }
+}
+
+fn constants(state: &mut State, image: &Image) -> Result<Config> {
+    let tick = state.tick();
+    let mut features = image.features;
+    if state.settings.sample > 0.0 {
+        features |= feature::SENSOR;
+    }
+    if image.shortest_burst < COARSE_TICKS * u64::from(tick.length) {
+        features |= feature::EXACT_CLOCK;
+    }
+    let mut trusted_interfaces = [0; 8];
+    for (to, name) in trusted_interfaces.iter_mut().zip(&image.trusted_interfaces) {
+        *to = host::interface_index(name)
+            .map_err(|e| e.hint(format!("[trusted] interfaces names {name}")))?;
+    }
+    Ok(Config {
+        features,
+        generation: state.next_generation()?,
+        seed: state.seed()?,
+        jiffies_offset: tick.offset,
+        tick: tick.length,
+        limiter_mask: state.limiter_cells() - 1,
+        trusted_classes: image.trusted_classes,
+        snap: state.settings.snap,
+        trusted_interfaces,
+    })
+}
+
+fn fill<T: Cell + Copy>(ebpf: &Ebpf, name: &str, cells: &[T]) -> Result<()> {
+    if cells.is_empty() {
+        return Ok(());
+    }
+    let map = ebpf.map(name).ok_or_else(|| Error::new(format!("the object has no map {name}")))?;
+    Mapped::new(name, map)?.fill(name, cells)
+}
+
+fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T>
+where
+    &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    ebpf.program_mut(name)
+        .ok_or_else(|| Error::new(format!("the object has no program {name}")))?
+        .try_into()
+        .map_err(|e| Error::new(format!("{name} is not a program of its kind")).because(e))
+}
+
+/// A refused program, with the end of what the verifier said.
+fn refused(name: &str, error: ProgramError) -> Error {
+    if let ProgramError::LoadError { io_error, verifier_log } = &error {
+        let text = verifier_log.to_string();
+        let lines: Vec<_> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(12)..].join("\n");
+        return Error::new(format!("the kernel refuses the program {name}: {io_error}\n{tail}"))
+            .hint("report this with the output of `weir doctor --json`");
+    }
+    Error::new(format!("cannot load the program {name}")).because(error)
+}

@@ -1,0 +1,23 @@
+//! Everything that touches the kernel: loading, attaching, swapping, tables, bans, counters.
+//!
+//! With the ring reader this is the only place that knows aya. It carries out; what to enforce is
+//! `policy`'s and whether to is `respond`'s and the daemon's.
+
+pub mod attach;
+pub mod bans;
+pub mod clock;
+pub mod counters;
+pub mod error;
+pub mod generation;
+pub mod host;
+pub mod mapped;
+pub mod netlink;
+pub mod orders;
+pub mod ring;
+pub mod state;
+
+pub use error::Error;
+
+/// The compiled kernel half.
+pub(crate) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir.bpf.o"));

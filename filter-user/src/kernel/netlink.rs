@@ -1,0 +1,176 @@
+//! Asks the kernel about an interface by rtnetlink (rtnetlink(7)): above all whether an XDP program
+//! is attached, and which. Only the one question that no library of ours answers.
+
+use std::io;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+
+use super::error::{Error, Result};
+
+const IFLA_XDP: u16 = 43;
+const IFLA_XDP_ATTACHED: u16 = 2;
+const IFLA_XDP_PROG_ID: u16 = 4;
+const IFLA_XDP_DRV_PROG_ID: u16 = 5;
+const IFLA_XDP_SKB_PROG_ID: u16 = 6;
+const IFLA_XDP_HW_PROG_ID: u16 = 7;
+
+/// How an XDP program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In the driver.
+    Native,
+    /// In the network stack.
+    Generic,
+    /// In the card.
+    Offload,
+}
+
+impl Mode {
+    /// The name in output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::Offload => "offload",
+        }
+    }
+}
+
+/// The XDP program of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// How.
+    pub mode: Mode,
+    /// Kernel id of the program.
+    pub program: u32,
+}
+
+/// The XDP programs of an interface, by mode; normally none or one.
+///
+/// # Errors
+/// When the kernel does not answer, or there is no such interface.
+pub fn xdp_programs(index: u32) -> Result<Vec<Attached>> {
+    let failed = |e: io::Error| {
+        Error::new(format!("cannot ask the kernel about interface {index}")).because(e)
+    };
+    let reply = request(index).map_err(failed)?;
+    Ok(parse(&reply))
+}
+
+/// One RTM_GETLINK for the interface, and the attributes of the answer.
+fn request(index: u32) -> io::Result<Vec<u8>> {
+    // SAFETY: creates a descriptor that nothing else owns.
+    let socket = unsafe {
+        libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE)
+    };
+    if socket < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just made, owned by nobody else.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+
+    // nlmsghdr { len, type, flags, seq, pid } and ifinfomsg { family, pad, type, index, flags, change }
+    let mut message = Vec::with_capacity(32);
+    message.extend(32u32.to_ne_bytes());
+    message.extend(libc::RTM_GETLINK.to_ne_bytes());
+    message.extend((libc::NLM_F_REQUEST as u16).to_ne_bytes());
+    message.extend(1u32.to_ne_bytes());
+    message.extend(0u32.to_ne_bytes());
+    message.extend([0u8; 4]);
+    message.extend(index.to_ne_bytes());
+    message.extend([0u8; 8]);
+    // SAFETY: the buffer is valid for its length.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
+    if sent < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut reply = vec![0u8; 32 * 1024];
+    // SAFETY: the buffer is valid for its length.
+    let got = unsafe { libc::recv(socket.as_raw_fd(), reply.as_mut_ptr().cast(), reply.len(), 0) };
+    if got < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    reply.truncate(got as usize);
+    let kind = field(&reply, 4).map(|b| u16::from_ne_bytes([b[0], b[1]]));
+    if kind == Some(libc::NLMSG_ERROR as u16) {
+        let code = field(&reply, 16).map_or(0, i32::from_ne_bytes);
+        return Err(io::Error::from_raw_os_error(-code));
+    }
+    Ok(reply.split_off(reply.len().min(32)))
+}
+
+fn field(bytes: &[u8], at: usize) -> Option<[u8; 4]> {
+    bytes.get(at..at + 4)?.try_into().ok()
+}
+
+/// The attributes in a run of `rtattr`s.
+fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let head = field(bytes, 0)?;
+        let length = usize::from(u16::from_ne_bytes([head[0], head[1]]));
+        let kind = u16::from_ne_bytes([head[2], head[3]]) & 0x3fff;
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or(&[]);
+        Some((kind, value))
+    })
+}
+
+fn parse(link: &[u8]) -> Vec<Attached> {
+    let Some((_, xdp)) = attributes(link).find(|&(kind, _)| kind == IFLA_XDP) else {
+        return Vec::new();
+    };
+    let value = |wanted| {
+        let (_, value) = attributes(xdp).find(|&(kind, _)| kind == wanted)?;
+        Some(u32::from_ne_bytes(value.get(..4)?.try_into().ok()?)).filter(|&id| id != 0)
+    };
+    let modes = [
+        (IFLA_XDP_DRV_PROG_ID, Mode::Native),
+        (IFLA_XDP_SKB_PROG_ID, Mode::Generic),
+        (IFLA_XDP_HW_PROG_ID, Mode::Offload),
+    ];
+    let by_mode: Vec<_> = modes
+        .into_iter()
+        .filter_map(|(kind, mode)| Some(Attached { mode, program: value(kind)? }))
+        .collect();
+    if !by_mode.is_empty() {
+        return by_mode;
+    }
+    let attached = attributes(xdp).find(|&(kind, _)| kind == IFLA_XDP_ATTACHED);
+    let mode = match attached.and_then(|(_, value)| value.first().copied()) {
+        Some(1) => Mode::Native,
+        Some(2) => Mode::Generic,
+        Some(3) => Mode::Offload,
+        _ => return Vec::new(),
+    };
+    value(IFLA_XDP_PROG_ID).map(|program| Attached { mode, program }).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_has_no_program_and_nowhere_has_no_interface() {
+        assert_eq!(xdp_programs(1).unwrap(), []);
+        assert!(xdp_programs(0x7fff_fff0).is_err());
+    }
+
+    #[test]
+    fn reads_the_program_of_each_mode() {
+        let attribute = |kind: u16, value: &[u8]| {
+            let mut bytes = ((value.len() + 4) as u16).to_ne_bytes().to_vec();
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend(value);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes
+        };
+        for (kind, mode) in
+            [(IFLA_XDP_DRV_PROG_ID, Mode::Native), (IFLA_XDP_SKB_PROG_ID, Mode::Generic)]
+        {
+            let mut inner = attribute(IFLA_XDP_ATTACHED, &[4]);
+            inner.extend(attribute(kind, &77u32.to_ne_bytes()));
+            let mut link = attribute(3, b"eth0\0");
+            link.extend(attribute(IFLA_XDP | 0x8000, &inner));
+            assert_eq!(parse(&link), [Attached { mode, program: 77 }]);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Orders about an API that take effect at once and survive apply and restart: shut down, locked
+//! down to a group, a tighter limit, another mode.
+
+use filter_common::gcra::Rate;
+use filter_common::slot::Slot;
+use filter_common::tables::{FOREVER, OVERRIDE_AUTOMATIC, Override};
+
+use super::clock;
+use super::mapped::Mapped;
+
+/// What is ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Nothing passes.
+    Shutdown,
+    /// Only this group, by stable id, passes.
+    Lockdown {
+        /// Stable id of the group.
+        group: u32,
+        /// Made by a detector: a would-drop in monitor mode.
+        automatic: bool,
+    },
+    /// Each source is held to this packet rate on top of the policy's.
+    Limit(Rate),
+    /// `true`: drops become would-drops; `false`: they do not, whatever the policy says.
+    Monitor(bool),
+}
+
+/// Kinds of orders, of which one each can be in force for an API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// [`Order::Shutdown`].
+    Shutdown,
+    /// [`Order::Lockdown`].
+    Lockdown,
+    /// [`Order::Limit`].
+    Limit,
+    /// [`Order::Monitor`].
+    Monitor,
+}
+
+/// An order with its end: CLOCK_BOOTTIME in ns, `None` for never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InForce {
+    /// What is ordered.
+    pub order: Order,
+    /// Until when.
+    pub until: Option<u64>,
+}
+
+/// The orders of all APIs.
+pub struct Orders {
+    cells: Mapped<Override>,
+}
+
+impl Orders {
+    pub(super) fn open(cells: Mapped<Override>) -> Self {
+        Self { cells }
+    }
+
+    /// Puts an order in force for an API by stable id; whether there is such a cell. The arguments
+    /// go first and the time last, so that the packet path never sees half an order.
+    pub fn set(&self, api: u32, order: Order, until: Option<u64>) -> bool {
+        let Some(cell) = self.cells.cells().get(api as usize) else { return false };
+        let until = until.unwrap_or(FOREVER);
+        match order {
+            Order::Shutdown => cell.shutdown_until.store(until),
+            Order::Lockdown { group, automatic } => {
+                cell.lockdown_group.store(u64::from(group));
+                cell.lockdown_flags.store(if automatic { OVERRIDE_AUTOMATIC } else { 0 });
+                cell.lockdown_until.store(until);
+            }
+            Order::Limit(rate) => {
+                // Not in force while its numbers change one by one.
+                cell.limit_until.store(0);
+                cell.limit_mul.store(rate.mul);
+                cell.limit_tau.store(rate.tau);
+                cell.limit_ceiling.store(rate.ceiling);
+                cell.limit_shift.store(u64::from(rate.shift));
+                cell.limit_until.store(until);
+            }
+            Order::Monitor(on) => {
+                cell.mode.store(u64::from(on));
+                cell.mode_until.store(until);
+            }
+        }
+        true
+    }
+
+    /// Ends an order; whether one was in force.
+    pub fn lift(&self, api: u32, kind: Kind) -> bool {
+        let Some(cell) = self.cells.cells().get(api as usize) else { return false };
+        let until = until_of(cell, kind);
+        let was = in_force(until.load());
+        until.store(0);
+        was
+    }
+
+    /// The orders in force for an API.
+    pub fn of(&self, api: u32) -> Vec<InForce> {
+        let Some(cell) = self.cells.cells().get(api as usize) else { return Vec::new() };
+        [Kind::Shutdown, Kind::Lockdown, Kind::Limit, Kind::Monitor]
+            .into_iter()
+            .filter_map(|kind| {
+                let until = until_of(cell, kind).load();
+                let until_or_never = Some(until).filter(|&until| until != FOREVER);
+                in_force(until).then(|| InForce { order: read(cell, kind), until: until_or_never })
+            })
+            .collect()
+    }
+
+    /// Copies all cells for a verdict in userspace.
+    pub fn copy_to(&self, state: &mut crate::image::view::State) {
+        for (to, from) in state.overrides.iter_mut().zip(self.cells.cells()) {
+            for (to, from) in words(to).into_iter().zip(words(from)) {
+                to.store(from.load());
+            }
+        }
+    }
+}
+
+fn in_force(until: u64) -> bool {
+    until > clock::boot_ns()
+}
+
+fn until_of(cell: &Override, kind: Kind) -> &Slot {
+    match kind {
+        Kind::Shutdown => &cell.shutdown_until,
+        Kind::Lockdown => &cell.lockdown_until,
+        Kind::Limit => &cell.limit_until,
+        Kind::Monitor => &cell.mode_until,
+    }
+}
+
+fn read(cell: &Override, kind: Kind) -> Order {
+    match kind {
+        Kind::Shutdown => Order::Shutdown,
+        Kind::Lockdown => Order::Lockdown {
+            group: cell.lockdown_group.load() as u32,
+            automatic: cell.lockdown_flags.load() & OVERRIDE_AUTOMATIC != 0,
+        },
+        Kind::Limit => Order::Limit(Rate {
+            mul: cell.limit_mul.load(),
+            tau: cell.limit_tau.load(),
+            ceiling: cell.limit_ceiling.load(),
+            shift: cell.limit_shift.load() as u32,
+            reserved: 0,
+        }),
+        Kind::Monitor => Order::Monitor(cell.mode.load() != 0),
+    }
+}
+
+fn words(cell: &Override) -> [&Slot; 11] {
+    [
+        &cell.shutdown_until,
+        &cell.lockdown_group,
+        &cell.lockdown_flags,
+        &cell.lockdown_until,
+        &cell.mode,
+        &cell.mode_until,
+        &cell.limit_mul,
+        &cell.limit_tau,
+        &cell.limit_ceiling,
+        &cell.limit_shift,
+        &cell.limit_until,
+    ]
+}

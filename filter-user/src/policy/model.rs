@@ -1,0 +1,182 @@
+//! The checked policy: what the text says, in types that cannot say anything else.
+//!
+//! A value of these types has passed every check; it knows where it was written, so that `explain`
+//! can name the line. Numbers for the kernel are left to `compile`.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::text::Location;
+
+use super::api::Api;
+use super::prefixes::Prefixes;
+
+/// Index of a group in [`Policy::groups`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupIndex(pub usize);
+
+/// A value and where it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sited<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was written.
+    pub at: Location,
+}
+
+/// A whole policy.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Its name: as given, or that of its file.
+    pub name: String,
+    /// Sources that are never judged.
+    pub trusted: Trusted,
+    /// What becomes of traffic that no API claims.
+    pub unclaimed: Action,
+    /// Whether a policy is in force at all: without one nothing is refused, not even what is
+    /// malformed.
+    pub enforce: bool,
+    /// Groups, in the order they were written.
+    pub groups: Vec<Group>,
+    /// APIs, in the order they were written.
+    pub apis: Vec<Api>,
+    /// The texts it was made of: the policy itself, then each feed as it is called in messages.
+    pub texts: Vec<Arc<str>>,
+    pub(super) hash: [u8; 32],
+}
+
+impl Policy {
+    /// The policy of a host without one: nothing is refused, everything is counted.
+    pub fn observe() -> Self {
+        Self {
+            name: "observe".to_owned(),
+            trusted: Trusted::default(),
+            unclaimed: Action::Pass,
+            enforce: false,
+            groups: Vec::new(),
+            apis: Vec::new(),
+            texts: Vec::new(),
+            hash: super::files::hash("", &[]),
+        }
+    }
+
+    /// SHA-256 over the text and every file it names, in lower-case hexadecimal.
+    pub fn hash(&self) -> String {
+        self.hash.iter().fold(String::new(), |mut text, byte| {
+            let _infallible = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    /// A group by its index.
+    pub fn group(&self, index: GroupIndex) -> Option<&Group> {
+        self.groups.get(index.0)
+    }
+
+    /// An API by its name.
+    pub fn api(&self, name: &str) -> Option<&Api> {
+        self.apis.iter().find(|api| api.name == name)
+    }
+
+    /// The groups that an address is in, with the prefix and the place that put it there.
+    pub fn groups_of(&self, address: IpAddr) -> Vec<(GroupIndex, super::Cidr, Location)> {
+        let groups = self.groups.iter().enumerate();
+        groups
+            .filter_map(|(index, group)| {
+                let (cidr, at) = self.find(&group.prefixes, address)?;
+                Some((GroupIndex(index), cidr, at))
+            })
+            .collect()
+    }
+
+    /// The trusted prefix that an address is in, and where it was written.
+    pub fn trusted_by(&self, address: IpAddr) -> Option<(super::Cidr, Location)> {
+        self.find(&self.trusted.prefixes, address)
+    }
+
+    /// The proxies of an API that an address belongs to.
+    pub fn proxy_of(&self, api: &Api, address: IpAddr) -> Option<GroupIndex> {
+        let is_inside = |group: &Sited<GroupIndex>| {
+            self.group(group.value).is_some_and(|group| group.prefixes.covering(address).is_some())
+        };
+        api.proxies.iter().find(|group| is_inside(group)).map(|group| group.value)
+    }
+
+    fn find(&self, prefixes: &Prefixes, address: IpAddr) -> Option<(super::Cidr, Location)> {
+        let (cidr, file, line) = prefixes.covering(address)?;
+        let file = self.texts.get(file as usize)?;
+        Some((cidr, Location { file: Arc::clone(file), line, column: 1 }))
+    }
+}
+
+/// Sources that are never judged, narrowed to ports or interfaces when these are given.
+#[derive(Clone, Debug, Default)]
+pub struct Trusted {
+    /// Whose packets.
+    pub prefixes: Prefixes,
+    /// To which ports; none given means all.
+    pub ports: Vec<Sited<Port>>,
+    /// On which interfaces; none given means all.
+    pub interfaces: Vec<Sited<String>>,
+}
+
+/// Pass or drop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Let through.
+    Pass,
+    /// Refuse.
+    Drop,
+}
+
+/// A named set of sources.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Where it begins.
+    pub at: Location,
+    /// Its prefixes, those of its files too.
+    pub prefixes: Prefixes,
+    /// The feeds it reads, as named in the policy.
+    pub files: Vec<Sited<String>>,
+}
+
+/// Transport protocols that have ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// TCP, RFC 9293.
+    Tcp,
+    /// UDP, RFC 768.
+    Udp,
+}
+
+impl Protocol {
+    /// Its number in the IP header.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+}
+
+/// A protocol and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Port {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port, never 0.
+    pub port: u16,
+}
+
+/// Where an API is reached: a port of every address, or of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Listen {
+    /// Protocol and port.
+    pub port: Port,
+    /// The one address; none means every address of both families. A listen with an address wins
+    /// over one without.
+    pub address: Option<IpAddr>,
+}

@@ -1,0 +1,191 @@
+//! The server: nginx with a configuration of its own, one virtual API a port.
+//!
+//! Every API answers alike: `/` and `/items/…` 200 with a small JSON body, `/files/1k`,
+//! `/files/64k` and `/files/1m` by sendfile, `/empty` 204, `/login` 200 to the password
+//! [`PASSWORD`] and 401 to any other, `/admin` 403, `/error` 500, all else 404. Connections are
+//! kept alive. What it answered is in its access log: the truth that metrics are compared with.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::curl;
+use crate::lab::Host;
+use crate::process::Background;
+
+/// The header that `/login` accepts.
+pub const PASSWORD: &str = "Authorization: Bearer open-sesame";
+/// What nginx may take to answer its first request.
+const START: Duration = Duration::from_secs(15);
+/// Names and sizes of the files under `/files/`, in bytes.
+pub const FILES: [(&str, usize); 3] = [("1k", 1024), ("64k", 65_536), ("1m", 1_048_576)];
+
+/// A request as nginx saw it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Name of the API.
+    pub api: String,
+    /// Source address.
+    pub source: String,
+    /// Method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Status code of the answer.
+    pub status: u16,
+    /// Bytes of the answer's body.
+    pub body: u64,
+    /// Seconds between the request's first byte and the answer's last.
+    pub seconds: f64,
+}
+
+/// A running nginx; stopped when dropped.
+#[derive(Debug)]
+pub struct Nginx {
+    process: Background,
+    access_log: PathBuf,
+}
+
+impl Nginx {
+    /// Starts it on a host with one API a port, and waits until all answer. `directory` receives
+    /// its files in a directory `nginx`.
+    pub fn start(host: &Host, directory: &Path, apis: &[(&str, u16)]) -> Result<Self> {
+        ensure!(!apis.is_empty(), "nginx without an API has no port to wait for");
+        let home = directory.join("nginx");
+        let write = |path: PathBuf, content: &[u8]| {
+            std::fs::write(&path, content)
+                .with_context(|| format!("cannot write {}", path.display()))
+        };
+        let files = home.join("www/files");
+        std::fs::create_dir_all(&files)
+            .with_context(|| format!("cannot create {}", files.display()))?;
+        for (name, size) in FILES {
+            write(files.join(name), &b"weir laboratory\n".repeat(size / 16))?;
+        }
+        let configuration = home.join("nginx.conf");
+        write(configuration.clone(), configure(&home, apis).as_bytes())?;
+        let mut command = host.netns.command("nginx");
+        command.arg("-c").arg(&configuration).arg("-p").arg(&home);
+        command.arg("-e").arg(home.join("error.log"));
+        let process = Background::start("nginx", command, &home.join("error.log"))?;
+        let mut nginx = Self { process, access_log: home.join("access.log") };
+        for (api, port) in apis {
+            nginx.process.ready(&format!("nginx answers for {api}"), START, || {
+                let url = format!("http://127.0.0.1:{port}/empty");
+                let response = curl::one(host, &[&url])?;
+                ensure!(response.status == 204, "{url} answers {}", response.status);
+                Ok(())
+            })?;
+        }
+        Ok(nginx)
+    }
+
+    /// Every request it answered so far, except those of its start. nginx writes the line after
+    /// the answer has gone out, so the last ones may appear a moment later.
+    pub fn requests(&self) -> Result<Vec<Request>> {
+        let path = &self.access_log;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        text.lines()
+            .map(|line| parse(line).with_context(|| format!("{}: {line}", path.display())))
+            .filter(|request| !matches!(request, Ok(request) if request.source == "127.0.0.1"))
+            .collect()
+    }
+
+    /// What it complained about.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Leaves it running when this process ends.
+    pub fn leave(self) {
+        self.process.leave();
+    }
+}
+
+fn configure(home: &Path, apis: &[(&str, u16)]) -> String {
+    let home = home.display();
+    let servers: String = apis.iter().map(|(name, port)| server(name, *port)).collect();
+    // The user stays root: the directory of the laboratory is nobody else's.
+    format!(
+        r#"user root;
+daemon off;
+worker_processes 1;
+pid {home}/nginx.pid;
+error_log {home}/error.log warn;
+events {{ worker_connections 8192; }}
+http {{
+    log_format lab escape=json '{{"api":"$server_name","source":"$remote_addr",'
+        '"method":"$request_method","target":"$request_uri","status":"$status",'
+        '"body":"$body_bytes_sent","seconds":"$request_time"}}';
+    access_log {home}/access.log lab;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_timeout 60s;
+    keepalive_requests 10000000;
+    default_type application/json;
+    root {home}/www;
+    client_body_temp_path {home}/body;
+    proxy_temp_path {home}/proxy;
+    fastcgi_temp_path {home}/fastcgi;
+    uwsgi_temp_path {home}/uwsgi;
+    scgi_temp_path {home}/scgi;
+{servers}}}
+"#
+    )
+}
+
+fn server(name: &str, port: u16) -> String {
+    let password = PASSWORD.split_once(": ").map_or("", |(_, value)| value);
+    format!(
+        r#"    server {{
+        listen {port} default_server;
+        listen [::]:{port} default_server;
+        server_name {name};
+        location / {{ return 404 '{{"error":"not found"}}'; }}
+        location = / {{ return 200 '{{"api":"{name}"}}'; }}
+        location /items/ {{ return 200 '{{"api":"{name}","item":"$uri"}}'; }}
+        location /files/ {{ }}
+        location = /empty {{ return 204; }}
+        location = /login {{
+            if ($http_authorization = "{password}") {{ return 200 '{{"login":true}}'; }}
+            return 401 '{{"login":false}}';
+        }}
+        location = /admin {{ return 403 '{{"error":"forbidden"}}'; }}
+        location = /error {{ return 500 '{{"error":"broken"}}'; }}
+    }}
+"#
+    )
+}
+
+fn parse(line: &str) -> Result<Request> {
+    let value: Value = serde_json::from_str(line).context("not an access log line")?;
+    let text = |name: &str| value[name].as_str().with_context(|| format!("no {name}"));
+    Ok(Request {
+        api: text("api")?.to_owned(),
+        source: text("source")?.to_owned(),
+        method: text("method")?.to_owned(),
+        target: text("target")?.to_owned(),
+        status: text("status")?.parse().context("status")?,
+        body: text("body")?.parse().context("body")?,
+        seconds: text("seconds")?.parse().context("seconds")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_log_lines_are_read() {
+        let line = r#"{"api":"orders","source":"192.0.2.10","method":"GET","target":"/items/1?a=b","status":"200","body":"17","seconds":"0.003"}"#;
+        let request = parse(line).expect("a good line");
+        assert_eq!((request.status, request.body, request.seconds), (200, 17, 0.003));
+        assert_eq!((request.api.as_str(), request.target.as_str()), ("orders", "/items/1?a=b"));
+        for bad in ["", "{}", &line.replace("\"200\"", "\"-\"")] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}
