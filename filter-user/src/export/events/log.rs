@@ -114,7 +114,7 @@ impl EventLog {
     }
 
     /// Tells an event. Never waits: what the disk cannot take in time is dropped from the file, and
-    /// counted. An event that is no JSON (a number that is not finite) is counted as dropped.
+    /// counted. So is an event that cannot be written as JSON.
     pub fn tell(&self, event: &Event) {
         let Ok(text) = serde_json::to_string(event) else {
             self.lines.lose(1);
