@@ -25,7 +25,7 @@ impl Core {
             return Err(error);
         };
         let mut gate = self.gate();
-        let applied = gate.apply(policy, Some(path), diagnostics.clone());
+        let applied = gate.apply(policy, Some(path));
         let change = applied.map_err(|error| {
             let error = ApiError::internal(format!("{error:#}"))
                 .hint("the policy before stays in force; `weir doctor` may say more");

@@ -18,7 +18,7 @@ use crate::kernel::ring::{Positions, Reader, Received};
 use crate::kernel::state::State;
 use crate::policy::{self, Policy};
 
-use super::settings::{self, Read};
+use super::settings;
 
 /// The policy in force.
 #[derive(Clone)]
@@ -35,8 +35,6 @@ pub(super) struct InForce {
     pub(super) generation: u32,
     /// When it was put in force, seconds since 1970.
     pub(super) since: u64,
-    /// What the checker warned of.
-    pub(super) warnings: Vec<crate::text::Diagnostic>,
 }
 
 /// What an apply did.
@@ -80,7 +78,7 @@ pub(super) struct Gate {
 
 impl Gate {
     /// Opens the state, compiles the policy and puts it in force.
-    pub(super) fn open(config: &Config, read: Option<Read>) -> Result<(Self, Source)> {
+    pub(super) fn open(config: &Config, policy: Option<Policy>) -> Result<(Self, Source)> {
         let start = Instant::now();
         kernel::host::check(&config.pins)?;
         let targets = targets(config)?;
@@ -89,7 +87,7 @@ impl Gate {
             tracing::warn!("{note}");
         }
         let pinned = attach::pinned_interfaces(&config.pins);
-        if read.is_none() && !pinned.is_empty() && state.enforces()? {
+        if policy.is_none() && !pinned.is_empty() && state.enforces()? {
             bail!(
                 "an earlier weir enforces a policy on {}, and none was given now: pass it with \
                  --policy FILE, or take the filter off with `weir detach` and observe",
@@ -97,10 +95,7 @@ impl Gate {
             );
         }
         let path = config.policy.as_deref().map(settings::absolute);
-        let (policy, warnings) = match read {
-            Some(read) => (read.policy, read.warnings),
-            None => (Policy::observe(), Vec::new()),
-        };
+        let policy = policy.unwrap_or_else(Policy::observe);
         let (image, ids) = compile(&policy, state.ids())?;
         state.keep_ids(ids, &image)?;
         let mut generation = Generation::load(&mut state, &image)?;
@@ -120,7 +115,6 @@ impl Gate {
             path,
             generation: generation.number,
             since: unix_now(),
-            warnings,
         };
         for interface in &gated {
             tracing::info!(
@@ -155,12 +149,7 @@ impl Gate {
     }
 
     /// Puts a policy in force on every interface, or on none.
-    pub(super) fn apply(
-        &mut self,
-        policy: Policy,
-        path: Option<&Path>,
-        warnings: Vec<crate::text::Diagnostic>,
-    ) -> Result<Change> {
+    pub(super) fn apply(&mut self, policy: Policy, path: Option<&Path>) -> Result<Change> {
         let start = Instant::now();
         let (image, ids) = compile(&policy, self.state.ids())?;
         self.state.keep_ids(ids, &image)?;
@@ -187,7 +176,6 @@ impl Gate {
             path: path.map(Path::to_owned),
             generation: generation.number,
             since: unix_now(),
-            warnings,
         };
         self.generation = generation;
         self.gated = gated;

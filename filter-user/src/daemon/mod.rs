@@ -27,7 +27,7 @@ use tokio::sync::watch;
 
 use crate::cli::{DetachArgs, RunArgs};
 use crate::config::Paths;
-use crate::control::api::{Caller, Detached};
+use crate::control::api::Detached;
 use crate::control::metrics_http::MetricsSocket;
 use crate::control::notify::Notifier;
 use crate::control::server::ControlSocket;
@@ -143,9 +143,4 @@ fn detach_pins(pins: &std::path::Path) -> kernel::error::Result<Detached> {
     let removed = kernel::attach::detach(pins)?;
     let removed_pins: Vec<PathBuf> = removed.pins;
     Ok(Detached { interfaces: removed.interfaces, removed: removed_pins })
-}
-
-/// What the daemon does by itself, as the caller of its own methods.
-fn daemon_itself() -> Caller {
-    Caller { uid: 0, gid: 0, pid: std::process::id(), login_uid: None }
 }

@@ -11,18 +11,19 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use filter_common::reason::Reason;
 use filter_common::record::{self, Header};
 use filter_common::stat::Stat;
 
 use crate::detect::{Engine, Finding, Observation, State};
-use crate::export::events::{Event, Kind, LossField, Refused, SourceEvents};
-use crate::export::metrics::{DetectorCount, NamedCount};
+use crate::export::events::{ApiField, Event, Kind, LossField, Refused, SourceEvents};
+use crate::export::metrics::DetectorCount;
 use crate::inventory::route::{RouteLimits, Routes};
 use crate::kernel::clock;
+use crate::kernel::orders::Order;
 use crate::kernel::ring::Reader;
+use crate::policy::Policy;
 use crate::respond::{Action, Executor, Outcome, Responder};
-use crate::sensor::transaction::{Transaction, ip};
+use crate::sensor::transaction::Transaction;
 use crate::sensor::{Output, Sensor, SensorConfig};
 
 use super::core::{Core, Message, lock, unix_ns};
@@ -49,7 +50,7 @@ pub(super) struct Report {
     /// Share of the telemetry of the last minute that was not lost.
     pub(super) completeness: f64,
     /// Counters of the sensor.
-    pub(super) sensor: Vec<NamedCount>,
+    pub(super) sensor: Vec<(&'static str, u64)>,
     /// Distinct routes.
     pub(super) routes: u64,
     /// Requests without room for their route.
@@ -221,12 +222,7 @@ impl Pipeline {
         }
         let report = Report {
             completeness: self.losses.completeness(),
-            sensor: self
-                .sensor
-                .stats()
-                .each()
-                .map(|(name, value)| NamedCount { name, help: name, value })
-                .collect(),
+            sensor: self.sensor.stats().each().collect(),
             routes: self.analysis.routes.len() as u64,
             routes_overflow: self.analysis.routes.overflowed(),
             detectors: self
@@ -270,23 +266,12 @@ impl Analysis {
         }
     }
 
-    fn field(&self, api: u32) -> crate::export::events::ApiField {
-        match &self.profile {
-            Some(profile) => profile.field(api),
-            None => crate::export::events::ApiField::default(),
-        }
+    fn field(&self, api: u32) -> ApiField {
+        self.profile.as_ref().map_or_else(ApiField::unclaimed, |profile| profile.field(api))
     }
 
     fn notice(&mut self, header: &Header) {
-        let Some(reason) = Reason::from_number(header.reason) else { return };
-        let refused = Refused {
-            api: header.api,
-            source: ip(header.source),
-            reason,
-            would: header.flags & record::WOULD != 0,
-            packets: 1,
-            bytes: u64::from(header.wire_len),
-        };
+        let Some(refused) = Refused::of(header) else { return };
         if let Some(summary) = self.refusals.push(header.time, &refused) {
             let field = self.field(summary.api);
             self.core.tell(Event::refused(&summary, field, unix_ns()));
@@ -320,14 +305,15 @@ impl Analysis {
     fn answer(&mut self, finding: &Finding) -> Option<Outcome> {
         let profile = self.profile.as_ref()?;
         let answer = profile.answer(finding.api, finding.detector);
-        let mut executor = Hand { core: &self.core };
-        self.responder.answer(finding, &answer, profile, &mut executor)
+        let mut executor = Hand { core: &self.core, policy: &profile.policy };
+        self.responder.answer(finding, answer, &profile.guard(), &mut executor)
     }
 }
 
 /// Carries out what the responder decides.
 struct Hand<'a> {
     core: &'a Core,
+    policy: &'a Policy,
 }
 
 impl Executor for Hand<'_> {
@@ -347,22 +333,16 @@ impl Executor for Hand<'_> {
                 self.core.tell_ban(Kind::BanAdded, &entry, reason, "detector");
                 Ok(())
             }
-            Action::Limit { api, packets, period, .. } => {
-                let rate = crate::text::quantity::Rate { amount: *packets, period: *period };
-                let rate = packet_rate(rate).ok_or("the rate cannot be kept exactly")?;
-                ordered(gate.state.orders.set(
-                    *api,
-                    crate::kernel::orders::Order::Limit(rate),
-                    until,
-                ))
+            Action::Limit { api, rate, .. } => {
+                let rate = packet_rate(*rate).ok_or("the rate cannot be kept exactly")?;
+                ordered(gate.state.orders.set(*api, Order::Limit(rate), until))
             }
             Action::Lockdown { api, group, .. } => {
-                let group = gate
-                    .state
-                    .ids_ref()
-                    .find_group(group)
-                    .ok_or_else(|| format!("there is no group {group}"))?;
-                let order = crate::kernel::orders::Order::Lockdown { group, automatic: true };
+                let name = self.policy.group(*group).map(|group| group.name.as_str());
+                let group = name
+                    .and_then(|name| gate.state.ids_ref().find_group(name))
+                    .ok_or("the group of the lockdown is not in force")?;
+                let order = Order::Lockdown { group, automatic: true };
                 ordered(gate.state.orders.set(*api, order, until))
             }
         }

@@ -68,22 +68,18 @@ pub(super) fn of(args: &RunArgs) -> Result<Config> {
     Ok(config)
 }
 
-/// A policy that was read, or none to observe.
-pub(super) struct Read {
-    /// The policy.
-    pub(super) policy: Policy,
-    /// What the checker warned of, as it is printed.
-    pub(super) warnings: Vec<crate::text::Diagnostic>,
-}
-
-/// Reads the policy that the settings name.
-pub(super) fn policy(config: &Config) -> Result<Option<Read>> {
+/// Reads the policy that the settings name; none to observe.
+pub(super) fn policy(config: &Config) -> Result<Option<Policy>> {
     let Some(path) = &config.policy else { return Ok(None) };
     let Loaded { policy, diagnostics, .. } = policy::load(path);
-    match policy {
-        Some(policy) => Ok(Some(Read { policy, warnings: diagnostics })),
-        None => bail!("the policy is not valid, nothing was changed\n{}", render(&diagnostics)),
+    let text = render(&diagnostics);
+    if policy.is_none() {
+        bail!("the policy is not valid, nothing was changed\n{text}");
     }
+    if !diagnostics.is_empty() {
+        tracing::warn!("{}\n{text}", path.display());
+    }
+    Ok(policy)
 }
 
 /// What the kernel half is told.

@@ -5,15 +5,12 @@ use std::sync::atomic::Ordering;
 use filter_common::stat::Stat;
 use filter_common::tables::UNCLAIMED;
 
+use super::gate::{Gate, unix_now};
+use super::pipeline::Report;
 use crate::export::events::EventLog;
 use crate::export::metrics::{
     ApiInfo, EgressCount, KernelSnapshot, MapFill, PacketCount, PolicyEntries, PolicyInfo,
 };
-use crate::policy::Lifecycle;
-
-use super::gate::{Gate, unix_now};
-use super::pipeline::Report;
-use super::profile::criticality;
 
 /// Counters of the programs that have metrics of their own under `weir_samples_total`.
 const SAMPLES: [(Stat, &str); 4] = [
@@ -104,16 +101,7 @@ fn policy(gate: &Gate, snapshot: &mut KernelSnapshot) {
         }
         Err(error) => tracing::error!(%error, "what is enforced is missing from this scrape"),
     }
-    for api in &policy.apis {
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        snapshot.apis.push(ApiInfo {
-            api: api.name.clone(),
-            owner: text(&api.about.owner),
-            responder: text(&api.about.responder),
-            criticality: criticality(api.about.criticality).to_owned(),
-            lifecycle: lifecycle(api.about.lifecycle).to_owned(),
-        });
-    }
+    snapshot.apis = policy.apis.iter().map(ApiInfo::of).collect();
     for (id, name) in gate.state.ids_ref().apis() {
         for order in gate.state.orders.of(id) {
             snapshot.overrides.push((name.to_owned(), super::orders::kind_name(&order.order)));
@@ -128,14 +116,5 @@ fn policy(gate: &Gate, snapshot: &mut KernelSnapshot) {
         for file in &group.files {
             snapshot.feeds.push((file.value.clone(), now.since.min(unix_now()) as f64));
         }
-    }
-}
-
-const fn lifecycle(value: Lifecycle) -> &'static str {
-    match value {
-        Lifecycle::New => "new",
-        Lifecycle::Active => "active",
-        Lifecycle::Deprecated => "deprecated",
-        Lifecycle::Retired => "retired",
     }
 }

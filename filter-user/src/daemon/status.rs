@@ -9,12 +9,12 @@ use crate::control::api::{
     ApiStatus, DaemonStatus, FindingsStatus, InterfaceStatus, MapStatus, NamedCount, PacketCounts,
     PolicyStatus, ReasonCount, SampleStatus, Status,
 };
+use crate::export::criticality;
 use crate::kernel::counters::Row;
 use crate::kernel::error::Result;
 
 use super::core::{Core, lock};
 use super::gate::{Gate, InForce, unix_now};
-use super::profile::criticality;
 
 /// The status now.
 pub(super) fn take(core: &Core) -> Result<Status> {
@@ -62,7 +62,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
         sensor: report
             .sensor
             .iter()
-            .map(|count| NamedCount { name: count.name.into(), value: count.value })
+            .map(|&(name, value)| NamedCount { name: name.into(), value })
             .collect(),
         kernel: Stat::ALL
             .iter()
