@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::outcome::{Outcome, Verdict};
+use super::outcome::{Failure, Outcome, Verdict};
 use super::{Hooks, Target, value};
+use crate::control::api::ApiError;
 
 /// Arguments of `weir run`. What is not given comes from `--config`, or has a default.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
@@ -90,6 +91,9 @@ pub enum LogFormat {
 }
 
 pub(super) fn run(args: &RunArgs, hooks: Hooks) -> Verdict {
-    (hooks.run)(args)?;
-    Ok(Outcome::Done)
+    match (hooks.run)(args) {
+        Ok(()) => Ok(Outcome::Done),
+        // A policy that is not valid and a guard that refuses are answers, not failures.
+        Err(error) => Err(error.downcast::<ApiError>().map_or_else(Failure::Local, Failure::Api)),
+    }
 }

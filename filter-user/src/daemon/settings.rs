@@ -11,6 +11,8 @@ use crate::kernel::state::Settings;
 use crate::policy::{self, Loaded, Policy};
 use crate::text::{Problem, render};
 
+use super::trouble;
+
 fn told(problem: &Problem) -> anyhow::Error {
     anyhow!("{}: {}", problem.message, problem.hint)
 }
@@ -72,12 +74,11 @@ pub(super) fn of(args: &RunArgs) -> Result<Config> {
 pub(super) fn policy(config: &Config) -> Result<Option<Policy>> {
     let Some(path) = &config.policy else { return Ok(None) };
     let Loaded { policy, diagnostics, .. } = policy::load(path);
-    let text = render(&diagnostics);
     if policy.is_none() {
-        bail!("the policy is not valid, nothing was changed\n{text}");
+        return Err(trouble::policy(diagnostics).into());
     }
     if !diagnostics.is_empty() {
-        tracing::warn!("{}\n{text}", path.display());
+        tracing::warn!("{}\n{}", path.display(), render(&diagnostics));
     }
     Ok(policy)
 }
