@@ -1,19 +1,20 @@
 //! The `weir` binary.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use filter_user::cli::{DetachArgs, Hooks, RunArgs, main as cli_main};
+use filter_user::cli::{Hooks, RunRequest, main as cli_main};
 use filter_user::control::api::Detached;
 
 fn main() -> ExitCode {
     cli_main(Hooks { run, detach })
 }
 
-fn run(_: &RunArgs) -> Result<()> {
-    bail!("this build has no kernel half")
+fn run(request: &RunRequest) -> Result<()> {
+    bail!("this build has no kernel half for {}", request.config.interfaces.join(", "))
 }
 
-fn detach(_: &DetachArgs) -> Result<Detached> {
-    bail!("this build has no kernel half")
+fn detach(pins: &Path) -> Result<Detached> {
+    bail!("this build has no kernel half to detach what is under {}", pins.display())
 }

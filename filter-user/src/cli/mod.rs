@@ -15,9 +15,11 @@ mod doctor;
 mod events;
 mod explain;
 mod human;
+mod log;
 mod monitor;
 mod outcome;
 mod run;
+mod settings;
 mod status;
 mod style;
 mod table;
@@ -27,26 +29,26 @@ mod value;
 mod version;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::control::api::{Answer, Detached};
-use crate::control::client::{Client, socket_of};
+use crate::config::Paths;
+use crate::control::api::{Answer, ApiError, Detached};
+use crate::control::client::Client;
 use outcome::{Printer, Verdict, exit};
 
-pub use detach::DetachArgs;
 pub use outcome::{Failure, Outcome};
-pub use run::{EgressMode, LogFormat, RunArgs, XdpMode};
+pub use run::RunRequest;
 
 /// What the verbs need of the parts that know the kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Hooks {
-    /// Runs the daemon until it is told to end.
-    pub run: fn(&RunArgs) -> anyhow::Result<()>,
-    /// Takes away what is pinned and attached when no daemon runs.
-    pub detach: fn(&DetachArgs) -> anyhow::Result<Detached>,
+    /// Runs the daemon until it is told to end. Logging is set up.
+    pub run: fn(&RunRequest) -> anyhow::Result<()>,
+    /// Takes away what is attached and pinned under a directory, when no daemon runs.
+    pub detach: fn(&Path) -> anyhow::Result<Detached>,
 }
 
 #[derive(Debug, Parser)]
@@ -73,7 +75,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run the daemon: attach to interfaces, enforce, measure
-    Run(RunArgs),
+    Run(run::RunArgs),
     /// Check a policy and report every mistake in it
     Check(check::CheckArgs),
     /// Put a policy in force, on every interface or on none
@@ -91,7 +93,7 @@ enum Verb {
     /// Print events as JSON Lines
     Events(events::EventsArgs),
     /// Take the filter off and remove all of its state
-    Detach(DetachArgs),
+    Detach(detach::DetachArgs),
     /// Say whether this host can run weir, and what to do where not
     Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell
@@ -102,23 +104,29 @@ enum Verb {
 
 /// Which daemon is meant.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Target {
+struct Target {
     /// The daemon's control socket [default: /run/weir/weir.sock]
     #[arg(long, value_name = "PATH", help_heading = "Which daemon")]
-    pub socket: Option<PathBuf>,
+    socket: Option<PathBuf>,
     /// The daemon of this name, where several run on one host
     #[arg(long, value_name = "NAME", value_parser = value::instance, help_heading = "Which daemon")]
-    pub instance: Option<String>,
+    instance: Option<String>,
 }
 
 impl Target {
+    /// Where the parts of this daemon are, when nothing else is said.
+    fn paths(&self) -> Answer<Paths> {
+        Paths::of(self.instance.as_deref())
+            .map_err(|problem| ApiError::invalid(problem.message).hint(problem.hint))
+    }
+
     /// Where its socket is.
-    pub fn socket(&self) -> PathBuf {
-        self.socket.clone().unwrap_or_else(|| socket_of(self.instance.as_deref()))
+    fn socket(&self) -> Answer<PathBuf> {
+        self.socket.clone().map_or_else(|| Ok(self.paths()?.socket), Ok)
     }
 
     fn client(&self) -> Answer<Client> {
-        Client::new(self.socket())
+        Client::new(self.socket()?)
     }
 }
 
@@ -204,7 +212,7 @@ impl Verb {
             Self::Monitor(args) => args.json(),
             Self::Breach(args) => args.json(),
             Self::Events(args) => args.common.output.json,
-            Self::Detach(args) => args.json,
+            Self::Detach(args) => args.common.output.json,
             Self::Doctor(args) => args.output.json,
             Self::Version(args) => args.output.json,
         }

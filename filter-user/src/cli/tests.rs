@@ -6,6 +6,7 @@ use clap::Parser;
 
 use super::style::Style;
 use super::{Cli, Verb, apply, ban, breach, detach, doctor, events, explain, grammar};
+use crate::config::{Egress, OnExit, XdpMode};
 use crate::control::api::*;
 
 mod status;
@@ -83,13 +84,29 @@ fn arguments() {
 
 #[test]
 fn run_arguments_arrive() {
-    let verb = parse("run -i a -i b --sample 0 --instance edge --socket /s --metrics 127.0.0.1:1");
-    let Ok(Verb::Run(run)) = verb else { panic!("it is run") };
-    assert_eq!(run.interfaces, ["a", "b"]);
-    assert_eq!((run.sample, run.policy), (Some(0.0), None));
-    assert_eq!(run.target.socket().to_str(), Some("/s"));
-    let Ok(Verb::Run(run)) = parse("run --instance edge") else { panic!("it is run") };
-    assert_eq!(run.target.socket().to_str(), Some("/run/weir-edge/weir.sock"));
+    let settings = |line: &str| match parse(line) {
+        Ok(Verb::Run(run)) => run.request().map(|request| request.config),
+        other => panic!("it is run: {other:?}"),
+    };
+    let line = "run -i a -i b --sample 0 --instance edge --socket /s --metrics 127.0.0.1:1 \
+                --xdp-mode generic --egress off --policy p.toml --log-kernel --on-exit open";
+    let config = settings(line).expect("settings");
+    assert_eq!((config.interfaces.join(" "), config.sensor.sample), ("a b".to_owned(), 0.0));
+    assert_eq!((config.xdp_mode, config.egress), (XdpMode::Generic, Egress::Off));
+    assert_eq!((config.on_exit, config.log_kernel), (OnExit::Open, true));
+    assert_eq!((config.socket.to_str(), config.metrics.port()), (Some("/s"), 1));
+    assert_eq!(config.pins.to_str(), Some("/sys/fs/bpf/weir-edge"));
+    assert_eq!(config.policy.as_deref(), Some(std::path::Path::new("p.toml")));
+    let config = settings("run -i a --instance edge").expect("settings");
+    assert_eq!(config.socket.to_str(), Some("/run/weir-edge/weir.sock"));
+    for (line, part) in [
+        ("run", "no interface"),
+        ("run -i a/b", "a/b"),
+        ("run -i a --config /does/not/exist", "/does/not/exist"),
+    ] {
+        let failure = settings(line).expect_err(line).to_string();
+        assert!(failure.contains(part), "{line}: {failure}");
+    }
 }
 
 fn banned(prefix: &str, api: Option<&str>, remaining: Option<u64>, hits: u64) -> Ban {
