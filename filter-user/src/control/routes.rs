@@ -18,7 +18,7 @@ use hyper::body::Frame;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::api::{Answer, ApiError, Caller, Code, Daemon, ErrorBody, EventQuery, Feed, Line};
 use super::http::ended;
@@ -32,6 +32,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Events on their way to one client that follows; then the daemon's own buffer counts.
 const EVENTS_IN_FLIGHT: usize = 64;
 
+/// Clients that follow events at once. Fewer than there are connections: the rest are for orders.
+const FOLLOWERS: usize = 32;
+
 /// Events in one answer at most.
 const EVENTS_AT_ONCE: usize = 100_000;
 
@@ -39,6 +42,7 @@ const EVENTS_AT_ONCE: usize = 100_000;
 struct App {
     daemon: Arc<dyn Daemon>,
     shutdown: watch::Receiver<bool>,
+    followers: Arc<Semaphore>,
 }
 
 /// What [`super::server`] found out about a connection's peer.
@@ -59,7 +63,7 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn(guard))
-        .with_state(App { daemon, shutdown })
+        .with_state(App { daemon, shutdown, followers: Arc::new(Semaphore::new(FOLLOWERS)) })
 }
 
 /// The error for a peer the kernel tells nothing about.
@@ -264,14 +268,25 @@ async fn events(
         Err(error) => return error.into_response(),
     };
     let shutdown = app.shutdown.clone();
-    let follow = query.follow;
+    let follower = if query.follow {
+        let Ok(permit) = Arc::clone(&app.followers).try_acquire_owned() else {
+            let message = format!("{FOLLOWERS} clients follow the events already");
+            return ApiError::unavailable(message).hint("end one of them").into_response();
+        };
+        Some(permit)
+    } else {
+        None
+    };
     match call(app, move |daemon| daemon.events(&query)).await {
         Ok(mut feed) => {
-            if !follow {
+            if follower.is_none() {
                 feed.live = None;
             }
             let (sender, lines) = mpsc::channel(EVENTS_IN_FLIGHT);
-            tokio::spawn(feed_lines(feed, sender, shutdown));
+            tokio::spawn(async move {
+                feed_lines(feed, sender, shutdown).await;
+                drop(follower);
+            });
             let kind = HeaderValue::from_static("application/x-ndjson");
             ([(header::CONTENT_TYPE, kind)], Body::new(Lines(lines))).into_response()
         }

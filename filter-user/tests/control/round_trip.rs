@@ -195,3 +195,35 @@ fn a_follower_that_hangs_up_is_let_go() {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+#[test]
+fn followers_leave_room_for_orders() {
+    let served = Served::start();
+    served.daemon.event("{\"n\":1}");
+    let request = "GET /v1/events?follow=1 HTTP/1.1\r\nHost: x\r\n\r\n";
+    let follow = || {
+        let mut stream = UnixStream::connect(&served.socket).expect("connects");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        stream.write_all(request.as_bytes()).expect("writes");
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).expect("an answer");
+        (String::from_utf8_lossy(&head).into_owned(), stream)
+    };
+    let mut followers = Vec::new();
+    let refused = loop {
+        let (head, stream) = follow();
+        if head != "HTTP/1.1 200" {
+            break head;
+        }
+        followers.push(stream);
+        assert!(followers.len() < 64, "there is no end to them");
+    };
+    assert_eq!(refused, "HTTP/1.1 503");
+    assert_eq!(served.client().bans().expect("others still get answers"), []);
+    followers.clear();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while follow().0 != "HTTP/1.1 200" {
+        assert!(Instant::now() < deadline, "the places of those that left stay taken");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
