@@ -4,7 +4,12 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod detect;
+pub mod export;
 pub mod image;
+pub mod inventory;
+pub mod kernel;
 pub mod policy;
+pub mod respond;
 pub mod sensor;
 pub mod text;
