@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::Common;
 use super::human::plural;
 use super::outcome::{Failure, Outcome, Verdict};
 use super::settings::settings;
 use super::style::{Style, Tone, clean};
-use super::{Common, Hooks};
 use crate::control::api::{Code, Detached};
 use crate::control::client::Client;
+use crate::kernel::attach;
 
 #[derive(Args, Clone, Debug)]
 #[command(
@@ -30,14 +31,15 @@ pub(super) struct DetachArgs {
     pub(super) common: Common,
 }
 
-pub(super) fn detach(args: &DetachArgs, hooks: Hooks) -> Verdict {
+pub(super) fn detach(args: &DetachArgs) -> Verdict {
     let config = settings(args.config.as_deref(), &args.common.target)?;
     // Only when nobody answers may it be done behind the daemon's back.
     let nobody = || UnixStream::connect(&config.socket).is_err();
     let detached = match Client::new(config.socket.clone())?.detach() {
         Ok(detached) => detached,
         Err(error) if error.code == Code::Unavailable && nobody() => {
-            (hooks.detach)(args.pins.as_ref().unwrap_or(&config.pins))?
+            let pins = args.pins.as_ref().unwrap_or(&config.pins);
+            attach::detach(pins).map_err(anyhow::Error::new)?.into()
         }
         Err(error) => return Err(Failure::Api(error)),
     };
@@ -46,7 +48,7 @@ pub(super) fn detach(args: &DetachArgs, hooks: Hooks) -> Verdict {
 }
 
 pub(super) fn text(detached: &Detached, style: Style) -> String {
-    if detached.interfaces.is_empty() && detached.removed.is_empty() {
+    if detached.interfaces.is_empty() && detached.maps == 0 {
         return "nothing was attached\n".to_owned();
     }
     let interfaces = match detached.interfaces.as_slice() {
@@ -54,6 +56,6 @@ pub(super) fn text(detached: &Detached, style: Style) -> String {
         names => names.join(", "),
     };
     let done = style.paint(Tone::Good, "detached");
-    let removed = plural(detached.removed.len() as u64, "pinned object");
+    let removed = plural(detached.maps as u64, "pinned map");
     format!("{done} from {}, {removed} removed\n", clean(&interfaces))
 }

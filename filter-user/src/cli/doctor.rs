@@ -1,10 +1,10 @@
 //! `weir doctor`: whether this host can run weir, and what to do where not. It changes nothing.
 
 mod daemon;
+mod device;
+mod holders;
 mod host;
 mod interface;
-mod netlink;
-mod program;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

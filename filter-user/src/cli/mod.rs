@@ -1,8 +1,8 @@
 //! The command line: one file a verb.
 //!
 //! Arguments are parsed by clap, turned into a request, and answered by the daemon through
-//! [`crate::control::client`] or, for the verbs that need no daemon, here. What the daemon is and
-//! how state is taken away without one comes from outside, as [`Hooks`]. Exit codes are set in
+//! [`crate::control::client`] or, for the verbs that need no daemon, here. The daemon itself comes
+//! from outside, as a [`Run`]. Exit codes are set in
 //! `outcome` only: 0 done, 1 the answer is no, 2 could not do it.
 
 mod apply;
@@ -29,27 +29,21 @@ mod value;
 mod version;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::Paths;
-use crate::control::api::{Answer, ApiError, Detached};
+use crate::control::api::{Answer, ApiError};
 use crate::control::client::Client;
 use outcome::{Printer, Verdict, exit};
 
 pub use outcome::{Failure, Outcome};
 pub use run::RunRequest;
 
-/// What the verbs need of the parts that know the kernel.
-#[derive(Clone, Copy, Debug)]
-pub struct Hooks {
-    /// Runs the daemon until it is told to end. Logging is set up.
-    pub run: fn(&RunRequest) -> anyhow::Result<()>,
-    /// Takes away what is attached and pinned under a directory, when no daemon runs.
-    pub detach: fn(&Path) -> anyhow::Result<Detached>,
-}
+/// Runs the daemon until it is told to end. Logging is set up, tokio is not.
+pub type Run = fn(&RunRequest) -> anyhow::Result<()>;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -154,16 +148,16 @@ impl Output {
 }
 
 /// The whole program: arguments in, exit code out.
-pub fn main(hooks: Hooks) -> ExitCode {
-    main_of(std::env::args_os(), hooks)
+pub fn main(daemon: Run) -> ExitCode {
+    main_of(std::env::args_os(), daemon)
 }
 
 /// The same with these arguments, the program's name first.
-fn main_of(arguments: impl IntoIterator<Item = OsString>, hooks: Hooks) -> ExitCode {
+fn main_of(arguments: impl IntoIterator<Item = OsString>, daemon: Run) -> ExitCode {
     match Cli::try_parse_from(arguments) {
         Ok(cli) => {
             let json = cli.verb.json();
-            exit(cli.verb.run(hooks), json)
+            exit(cli.verb.run(daemon), json)
         }
         // Help and version are answers and go to standard output; the rest is usage, exit code 2.
         Err(error) => {
@@ -182,9 +176,9 @@ fn grammar() -> clap::Command {
 }
 
 impl Verb {
-    fn run(&self, hooks: Hooks) -> Verdict {
+    fn run(&self, daemon: Run) -> Verdict {
         match self {
-            Self::Run(args) => run::run(args, hooks),
+            Self::Run(args) => run::run(args, daemon),
             Self::Check(args) => check::check(args),
             Self::Apply(args) => apply::apply(args),
             Self::Status(args) => status::status(args),
@@ -193,7 +187,7 @@ impl Verb {
             Self::Monitor(args) => monitor::monitor(args),
             Self::Breach(args) => breach::breach(args),
             Self::Events(args) => events::events(args),
-            Self::Detach(args) => detach::detach(args, hooks),
+            Self::Detach(args) => detach::detach(args),
             Self::Doctor(args) => doctor::doctor(args),
             Self::Completions(args) => completions::completions(args),
             Self::Version(args) => version::version(args),

@@ -8,7 +8,7 @@ use clap::Args;
 use super::log::{self, LogArgs};
 use super::outcome::{Outcome, Verdict};
 use super::settings::settings;
-use super::{Hooks, Target, value};
+use super::{Run, Target, value};
 use crate::config::{Config, Egress, OnExit, Overrides, XdpMode};
 use crate::control::api::{Answer, ApiError};
 
@@ -97,9 +97,9 @@ impl RunArgs {
     }
 }
 
-pub(super) fn run(args: &RunArgs, hooks: Hooks) -> Verdict {
+pub(super) fn run(args: &RunArgs, daemon: Run) -> Verdict {
     let request = args.request()?;
     log::start(&args.log)?;
-    (hooks.run)(&request)?;
+    daemon(&request)?;
     Ok(Outcome::Done)
 }

@@ -254,7 +254,7 @@ fn applied_and_detached() {
     assert_eq!(apply::text(&applied, TERMINAL), text);
     applied.previous_hash = Some("ab12".into());
     assert!(apply::text(&applied, TERMINAL).starts_with("applied again `edge`"));
-    let nothing = Detached { interfaces: Vec::new(), removed: Vec::new() };
+    let nothing = Detached { interfaces: Vec::new(), maps: 0 };
     assert_eq!(detach::text(&nothing, TERMINAL), "nothing was attached\n");
 }
 
