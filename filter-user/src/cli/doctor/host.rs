@@ -16,7 +16,7 @@ pub(super) fn checks(pins: &Path) -> Vec<Check> {
         rights(&status),
         kernel(release.trim()),
         btf(Path::new("/sys/kernel/btf/vmlinux")),
-        compiler(jit.as_deref().map(str::trim)),
+        compiler(jit.as_deref().map(str::trim), in_first_namespace()),
         file_system(pins),
         memory(memory_limit()),
         tick(),
@@ -83,7 +83,7 @@ fn btf(path: &Path) -> Check {
     Check::warn("BTF", finding, "a kernel with CONFIG_DEBUG_INFO_BTF=y makes errors readable")
 }
 
-fn compiler(setting: Option<&str>) -> Check {
+fn compiler(setting: Option<&str>, in_first_namespace: bool) -> Check {
     let name = "JIT";
     match setting {
         Some("1") => Check::ok(name, "on"),
@@ -98,12 +98,21 @@ fn compiler(setting: Option<&str>) -> Check {
             "`sysctl net.core.bpf_jit_enable=1`",
         ),
         Some(other) => Check::warn(name, format!("setting `{other}` is not understood"), ""),
+        None if !in_first_namespace => {
+            Check::ok(name, "not shown here: only the host's own network namespace does")
+        }
         None => Check::warn(
             name,
             "cannot read net.core.bpf_jit_enable",
             "the kernel needs CONFIG_BPF_JIT=y to be fast",
         ),
     }
+}
+
+/// Whether this is the network namespace that the host booted with, as far as can be told.
+fn in_first_namespace() -> bool {
+    let [own, first] = ["/proc/self/ns/net", "/proc/1/ns/net"].map(|path| fs::read_link(path).ok());
+    first.is_none() || own == first
 }
 
 /// The nearest directory of a path that is there.
@@ -209,8 +218,17 @@ mod tests {
 
     #[test]
     fn settings_and_files() {
-        let jit = [Some("1"), Some("0"), Some("2"), Some("x"), None].map(|set| compiler(set).state);
-        assert_eq!(jit, [State::Ok, State::Warn, State::Warn, State::Warn, State::Warn]);
+        let rows = [
+            (Some("1"), true, State::Ok),
+            (Some("0"), true, State::Warn),
+            (Some("2"), true, State::Warn),
+            (Some("x"), true, State::Warn),
+            (None, true, State::Warn),
+            (None, false, State::Ok),
+        ];
+        for (setting, first, state) in rows {
+            assert_eq!(compiler(setting, first).state, state, "{setting:?} {first}");
+        }
         assert_eq!(memory(Some(1 << 20)).state, State::Warn);
         assert_eq!(memory(Some(1 << 30)).state, State::Ok);
         assert_eq!(memory(None).state, State::Ok);
