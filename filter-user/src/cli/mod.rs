@@ -18,6 +18,7 @@ mod human;
 mod log;
 mod monitor;
 mod outcome;
+pub mod replay;
 mod run;
 mod settings;
 mod status;
@@ -86,6 +87,8 @@ enum Verb {
     Breach(breach::BreachArgs),
     /// Print events as JSON Lines
     Events(events::EventsArgs),
+    /// Run a capture through parser, verdict and sensor, and print what is in it
+    Replay(replay::ReplayArgs),
     /// Take the filter off and remove all of its state
     Detach(detach::DetachArgs),
     /// Say whether this host can run weir, and what to do where not
@@ -187,6 +190,7 @@ impl Verb {
             Self::Monitor(args) => monitor::monitor(args),
             Self::Breach(args) => breach::breach(args),
             Self::Events(args) => events::events(args),
+            Self::Replay(args) => Ok(replay::replay(args)?),
             Self::Detach(args) => detach::detach(args),
             Self::Doctor(args) => doctor::doctor(args),
             Self::Completions(args) => completions::completions(args),
@@ -206,6 +210,7 @@ impl Verb {
             Self::Monitor(args) => args.json(),
             Self::Breach(args) => args.json(),
             Self::Events(args) => args.common.output.json,
+            Self::Replay(args) => args.json,
             Self::Detach(args) => args.common.output.json,
             Self::Doctor(args) => args.output.json,
             Self::Version(args) => args.output.json,

@@ -50,6 +50,7 @@ fn arguments() {
         "breach lift orders",
         "breach status",
         "events -f -n 5 --since 1h",
+        "replay web.pcap --policy p.toml --verdicts --json",
         "detach --pins /sys/fs/bpf/weir",
         "doctor --interface eth0 --policy p.toml",
         "completions zsh",

@@ -112,7 +112,7 @@ fn compiler(setting: Option<&str>, in_first_namespace: bool) -> Check {
 /// Whether this is the network namespace that the host booted with, as far as can be told.
 fn in_first_namespace() -> bool {
     let [own, first] = ["/proc/self/ns/net", "/proc/1/ns/net"].map(|path| fs::read_link(path).ok());
-    first.is_none() || own == first
+    first.is_some() && own == first
 }
 
 /// The nearest directory of a path that is there.
