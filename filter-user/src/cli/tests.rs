@@ -25,6 +25,31 @@ fn the_grammar_is_sound() {
 }
 
 #[test]
+fn every_verb_and_argument_is_explained() {
+    let page = include_str!("../../../docs/cli.md");
+    let mut grammar = grammar();
+    grammar.build();
+    let mut left: Vec<&clap::Command> = grammar.get_subcommands().collect();
+    while let Some(verb) = left.pop() {
+        let name = verb.get_bin_name().unwrap_or_default();
+        if verb.get_name() == "help" {
+            continue;
+        }
+        assert!(verb.get_about().is_some(), "{name} says nothing about itself");
+        for argument in verb.get_arguments() {
+            assert!(argument.get_help().is_some(), "{name}: {argument} is not explained");
+        }
+        if verb.has_subcommands() {
+            left.extend(verb.get_subcommands());
+        } else {
+            assert!(page.contains(name), "docs/cli.md lacks {name}");
+            let examples = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(name == "weir version" || examples.contains(name), "{name} has no example");
+        }
+    }
+}
+
+#[test]
 fn arguments() {
     let good = [
         "run --interface eth0",

@@ -73,18 +73,20 @@ async fn guard(request: Request, next: Next) -> Response {
 }
 
 async fn no_route(request: Request) -> Response {
-    let path = request.uri().path();
-    ApiError::not_found(format!("{path} is not part of this API"))
-        .hint("the client may be newer than the daemon: compare `weir version` and `weir status`")
-        .into_response()
+    let error = ApiError::invalid(format!("{} is not part of this API", request.uri().path()))
+        .hint("the client may be newer than the daemon: compare `weir version` and `weir status`");
+    with_status(StatusCode::NOT_FOUND, error)
 }
 
 async fn no_method(request: Request) -> Response {
     let (method, path) = (request.method(), request.uri().path());
-    let mut response =
-        ApiError::invalid(format!("{path} does not take the method {method}")).into_response();
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    response
+    let error = ApiError::invalid(format!("{path} does not take the method {method}"));
+    with_status(StatusCode::METHOD_NOT_ALLOWED, error)
+}
+
+/// An error whose HTTP status says more than its code does.
+fn with_status(status: StatusCode, error: ApiError) -> Response {
+    json(status, &ErrorBody { error })
 }
 
 impl IntoResponse for ApiError {

@@ -127,6 +127,12 @@ fn bad_requests_get_json_that_says_what_is_wrong() {
         ("not JSON", post("/v1/apply", "policy.toml"), 400, "body"),
         ("no body", post("/v1/apply", ""), 400, "body"),
         ("unknown field", post("/v1/bans", r#"{"prefix":"::1","tll":1}"#), 400, "tll"),
+        (
+            "unknown field of an order",
+            post("/v1/orders", r#"{"api":"orders","order":{"kind":"shutdown"},"tll_seconds":1}"#),
+            400,
+            "tll_seconds",
+        ),
         ("too long", post("/v1/apply", &long), 400, "65536"),
         ("unknown parameter", get("/v1/events?folow=1"), 400, "folow"),
         ("bad parameter", get("/v1/events?follow=yes"), 400, "yes"),
@@ -139,6 +145,7 @@ fn bad_requests_get_json_that_says_what_is_wrong() {
         assert!(head.contains("content-type: application/json"), "{what}: {head}");
         let body: ErrorBody = serde_json::from_str(body).expect(what);
         assert!(body.error.message.contains(word), "{what}: {}", body.error.message);
+        assert_eq!(body.error.code, Code::Invalid, "{what}");
     }
     assert_eq!(served.daemon.callers(), []);
 }
