@@ -5,6 +5,7 @@ pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod detect;
 pub mod export;
 pub mod image;

@@ -2,13 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
-use filter_user::cli::{self, RunRequest};
-
 fn main() -> ExitCode {
-    cli::main(run)
-}
-
-fn run(request: &RunRequest) -> Result<()> {
-    bail!("this build has no daemon to run on {}", request.config.interfaces.join(", "))
+    filter_user::cli::main(filter_user::daemon::run)
 }

@@ -48,7 +48,7 @@ pub(super) fn detach(args: &DetachArgs) -> Verdict {
 }
 
 pub(super) fn text(detached: &Detached, style: Style) -> String {
-    if detached.interfaces.is_empty() && detached.maps == 0 {
+    if detached.interfaces.is_empty() && detached.removed.is_empty() {
         return "nothing was attached\n".to_owned();
     }
     let interfaces = match detached.interfaces.as_slice() {
@@ -56,6 +56,6 @@ pub(super) fn text(detached: &Detached, style: Style) -> String {
         names => names.join(", "),
     };
     let done = style.paint(Tone::Good, "detached");
-    let removed = plural(detached.maps as u64, "pinned map");
+    let removed = plural(detached.removed.len() as u64, "pinned object");
     format!("{done} from {}, {removed} removed\n", clean(&interfaces))
 }

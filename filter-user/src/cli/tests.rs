@@ -280,7 +280,7 @@ fn applied_and_detached() {
     assert_eq!(apply::text(&applied, TERMINAL), text);
     applied.previous_hash = Some("ab12".into());
     assert!(apply::text(&applied, TERMINAL).starts_with("applied again `edge`"));
-    let nothing = Detached { interfaces: Vec::new(), maps: 0 };
+    let nothing = Detached { interfaces: Vec::new(), removed: Vec::new() };
     assert_eq!(detach::text(&nothing, TERMINAL), "nothing was attached\n");
 }
 
@@ -288,14 +288,12 @@ fn applied_and_detached() {
 fn event_lines() {
     let rows = [
         (
-            r#"{"schema":1,"time":"2026-01-02T03:04:05.678Z","event":"ban_added","severity":"notice","api":{"name":"orders"},"source":{"ip":"192.0.2.7"},"action":{"kind":"ban"}}"#,
-            "2026-01-02T03:04:05.678Z  notice    ban_added         orders  192.0.2.7  ban",
+            r#"{"schema":1,"time":"2026-01-02T03:04:05.678Z","event":"ban_added","severity":"notice","message":"192.0.2.7 is banned","source":{"ip":"192.0.2.7"}}"#,
+            "2026-01-02T03:04:05.678Z  notice    ban_added         192.0.2.7 is banned",
         ),
         (r#"{"missed":12}"#, "… 12 events came faster than they were read"),
-        (
-            "{\"event\":\"x\",\"finding\":{\"why\":\"a\\u001b[2Jb\"}}",
-            "-  -         x                 a [2Jb",
-        ),
+        ("{\"event\":\"x\",\"message\":\"a\\u001b[2Jb\"}", "-  -         x                 a [2Jb"),
+        ("{\"event\":\"x\"}", "-  -         x"),
         ("not JSON", "not JSON"),
         ("[1]", "[1]"),
     ];

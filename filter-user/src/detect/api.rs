@@ -3,24 +3,10 @@
 use std::sync::Arc;
 
 use crate::inventory::path::Path;
+use crate::policy::{self, Criticality, SourceLengths};
 
 use super::finding::{Detector, Severity};
 use super::observation::Observation;
-use super::source::SourceLengths;
-
-/// What an incident at an API would cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Criticality {
-    /// Little.
-    Low,
-    /// Something.
-    #[default]
-    Medium,
-    /// Much.
-    High,
-    /// Everything.
-    Critical,
-}
 
 /// An API, as the policy declares it.
 #[derive(Clone, Debug)]
@@ -72,7 +58,25 @@ pub enum Attempt {
     Succeeded,
 }
 
+impl From<&policy::Login> for Login {
+    fn from(login: &policy::Login) -> Self {
+        let routes = login.routes.iter();
+        Self::new(routes.map(|route| (&*route.method, &*route.path)), &login.failed)
+    }
+}
+
 impl ApiProfile {
+    /// The profile of a declared API with this stable id.
+    pub fn declared(id: u32, api: &policy::Api) -> Self {
+        Self {
+            id,
+            name: Arc::from(api.name.as_str()),
+            criticality: api.about.criticality,
+            sources: api.source,
+            login: api.login.as_ref().map(Login::from),
+        }
+    }
+
     /// The profile of what no API claims.
     pub fn unclaimed() -> Self {
         Self {
@@ -162,5 +166,50 @@ mod tests {
             };
             assert_eq!(api.attempt(&observation), expected, "{method} {target} {status:?}");
         }
+    }
+
+    #[test]
+    fn declared_by_a_policy() {
+        let text = r#"
+            [policy]
+            name = "edge"
+            version = 1
+            [[api]]
+            name = "orders"
+            listen = ["tcp/8080"]
+            allow = "any"
+            owner = "team"
+            criticality = "critical"
+            lifecycle = "deprecated"
+            source = { v4 = 24, v6 = 48 }
+            login = { routes = ["POST /login"], failed = [422] }
+            respond = { brute_force = "ban 10m" }
+        "#;
+        let loaded = policy::parse(text, std::path::Path::new("."), "edge.toml");
+        let policy = loaded.policy.expect("a good policy");
+        let api = &policy.apis[0];
+        let profile = ApiProfile::declared(7, api);
+        assert_eq!((profile.id, &*profile.name), (7, "orders"));
+        assert_eq!(profile.sources, SourceLengths { v4: 24, v6: 48 });
+        let observation = Observation {
+            time: 0,
+            api: 7,
+            source: [192, 0, 2, 1].into(),
+            method: "POST",
+            target: "/login",
+            status: Some(422),
+            handshake: true,
+            weight: 1 << 16,
+        };
+        assert_eq!(profile.attempt(&observation), Some(Attempt::Failed));
+        assert_eq!(profile.severity(Detector::BruteForce), Severity::Critical);
+        let wanted = |detector| crate::respond::wanted(&api.respond, detector);
+        let ban = policy::Response::Ban(std::time::Duration::from_secs(600));
+        assert_eq!(wanted(Detector::BruteForce), ban);
+        assert_eq!(wanted(Detector::RateShift), policy::Response::Alert);
+        let info = crate::export::metrics::ApiInfo::of(api);
+        assert_eq!((&*info.criticality, &*info.lifecycle), ("critical", "deprecated"));
+        let field = crate::export::events::ApiField::of(api);
+        assert_eq!((field.owner.as_deref(), field.criticality), (Some("team"), Some("critical")));
     }
 }

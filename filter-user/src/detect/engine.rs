@@ -100,7 +100,7 @@ impl Engine {
     pub fn tick(&mut self, now: u64, completeness: f64) -> Vec<Finding> {
         self.now = self.now.max(now);
         let apis = &self.apis;
-        let api = |id: u32| apis.get(&id).cloned();
+        let api = |id: u32| apis.get(&id);
         let floor = self.config.min_completeness;
         let judge = completeness >= floor;
         self.brute_force.tick(api, &mut self.findings, self.now, completeness, judge);

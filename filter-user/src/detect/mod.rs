@@ -18,11 +18,11 @@ mod simulation;
 pub mod source;
 pub mod window;
 
-pub use api::{ApiProfile, Criticality, Login};
+pub use api::{ApiProfile, Login};
 pub use engine::{Config, Engine, StateCount};
 pub use finding::{Detector, Finding, Severity, State};
 pub use observation::Observation;
-pub use source::{Source, SourceLengths};
+pub use source::Source;
 
 /// Nanoseconds in a second: the unit of every time here.
 pub(crate) const SECOND: u64 = 1_000_000_000;

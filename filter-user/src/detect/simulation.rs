@@ -4,16 +4,18 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::{ApiProfile, Engine, Finding, Login, Observation, SECOND};
 
-/// A small generator of random numbers (xorshift64*), so that a failure can be repeated.
-pub(crate) struct Random(pub(crate) u64);
+/// Shares and counts out of random bits.
+pub(crate) struct Random(crate::text::Random);
 
 impl Random {
+    /// The same numbers for the same seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(crate::text::Random::new(seed))
+    }
+
     /// In [0, 1).
     pub(crate) fn share(&mut self) -> f64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 / (1_u64 << 53) as f64
+        (self.0.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Poisson's, by counting exponential gaps.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::policy::SourceLengths;
+
 /// A source as an API tells it from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source {
@@ -12,40 +14,24 @@ pub struct Source {
     pub length: u8,
 }
 
-/// Prefix lengths at which sources are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SourceLengths {
-    /// For IPv4, 0 to 32.
-    pub v4: u8,
-    /// For IPv6, 0 to 128: whoever has one address of a /64 has all of them (RFC 4291, 2.5.4).
-    pub v6: u8,
-}
-
-impl Default for SourceLengths {
-    fn default() -> Self {
-        Self { v4: 32, v6: 64 }
-    }
-}
-
-impl SourceLengths {
-    /// The source that an address belongs to.
-    pub fn source(self, address: IpAddr) -> Source {
+impl Source {
+    /// The source that an address belongs to. Whoever has one address of an IPv6 /64 has all of them
+    /// (RFC 4291, section 2.5.4), so a policy that says nothing tells sources apart by that.
+    pub fn of(address: IpAddr, lengths: SourceLengths) -> Self {
         match address {
             IpAddr::V4(v4) => {
-                let length = self.v4.min(32);
+                let length = lengths.v4.min(32);
                 let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-                Source { address: Ipv4Addr::from(u32::from(v4) & mask).into(), length }
+                Self { address: Ipv4Addr::from(u32::from(v4) & mask).into(), length }
             }
             IpAddr::V6(v6) => {
-                let length = self.v6.min(128);
+                let length = lengths.v6.min(128);
                 let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
-                Source { address: Ipv6Addr::from(u128::from(v6) & mask).into(), length }
+                Self { address: Ipv6Addr::from(u128::from(v6) & mask).into(), length }
             }
         }
     }
-}
 
-impl Source {
     /// Whether it is one address rather than a network.
     pub fn is_single(&self) -> bool {
         self.length == if self.address.is_ipv4() { 32 } else { 128 }
@@ -54,7 +40,7 @@ impl Source {
 
 impl From<IpAddr> for Source {
     fn from(address: IpAddr) -> Self {
-        SourceLengths { v4: 32, v6: 128 }.source(address)
+        Self::of(address, SourceLengths { v4: 32, v6: 128 })
     }
 }
 
@@ -84,7 +70,7 @@ mod tests {
             (lengths(0, 0), "2001:db8::4", "::/0"),
             (lengths(99, 200), "192.0.2.7", "192.0.2.7"),
         ] {
-            let source = lengths.source(address.parse().unwrap());
+            let source = Source::of(address.parse().unwrap(), lengths);
             assert_eq!(source.to_string(), expected, "{address}");
         }
         assert!(Source::from("::1".parse::<IpAddr>().unwrap()).is_single());

@@ -3,3 +3,25 @@
 
 pub mod events;
 pub mod metrics;
+
+use crate::policy::{Criticality, Lifecycle};
+
+/// The name of a criticality in the policy, in metrics and in events.
+pub const fn criticality(criticality: Criticality) -> &'static str {
+    match criticality {
+        Criticality::Low => "low",
+        Criticality::Medium => "medium",
+        Criticality::High => "high",
+        Criticality::Critical => "critical",
+    }
+}
+
+/// The name of a place in an API's life in the policy and in metrics.
+pub const fn lifecycle(lifecycle: Lifecycle) -> &'static str {
+    match lifecycle {
+        Lifecycle::New => "new",
+        Lifecycle::Active => "active",
+        Lifecycle::Deprecated => "deprecated",
+        Lifecycle::Retired => "retired",
+    }
+}

@@ -85,6 +85,8 @@ pub struct Gated {
     pub adopted: bool,
     /// Kernel id of the ingress program.
     pub program: u32,
+    /// Kernel id of the egress program, where there is one.
+    pub egress_program: Option<u32>,
 }
 
 impl Target {
@@ -212,6 +214,10 @@ fn put(pins: &Path, target: &Target, generation: &mut Generation) -> Result<Gate
         .hint("give this daemon pins of its own with `--instance NAME`"));
     };
     watch_egress(pins, target, generation)?;
+    let egress_program = match target.egress {
+        EgressHook::Off => None,
+        _ => generation.egress()?.info().ok().map(|info| info.id()),
+    };
     Ok(Gated {
         name: target.name.clone(),
         index: target.index,
@@ -219,6 +225,7 @@ fn put(pins: &Path, target: &Target, generation: &mut Generation) -> Result<Gate
         egress: target.egress,
         adopted,
         program,
+        egress_program,
     })
 }
 
@@ -399,8 +406,8 @@ fn remove_pin(pin: &Path) -> Result<()> {
 pub struct Removed {
     /// Interfaces that had a link or filter of ours, by name or, when gone, by index.
     pub interfaces: Vec<String>,
-    /// Pinned maps.
-    pub maps: usize,
+    /// Pins that were removed.
+    pub pins: Vec<PathBuf>,
 }
 
 /// Takes the filter off every interface and removes every pin. Works without a daemon.
@@ -422,6 +429,7 @@ pub fn detach(pins: &Path) -> Result<Removed> {
             pin.file_name().and_then(|name| name.to_str()?.strip_prefix("xdp-")?.parse().ok());
         remove_pin(&pin)?;
         removed.interfaces.extend(index.map(name_of));
+        removed.pins.push(pin);
     }
     for name in &names {
         if tc::qdisc_detach_program(name, TcAttachType::Egress, EGRESS).is_ok()
@@ -433,7 +441,7 @@ pub fn detach(pins: &Path) -> Result<Removed> {
     for directory in directories(pins)? {
         for pin in files(&directory)? {
             remove_pin(&pin)?;
-            removed.maps += 1;
+            removed.pins.push(pin);
         }
         std::fs::remove_dir(&directory)
             .map_err(|e| Error::path("remove", directory.as_path(), e))?;

@@ -1,33 +1,18 @@
-//! The policy's answers, what they come to, and why one is not given.
+//! What the policy's answers come to, and why one is not given.
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::detect::Source;
+use crate::detect::{Detector, Source};
+use crate::policy::{GroupIndex, Respond, Response};
+use crate::text::quantity::Rate;
 
-/// What the policy wants to follow a finding, beside an event.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Answer {
-    /// Nothing more.
-    #[default]
-    Alert,
-    /// Hold each source of the API to a rate.
-    Limit {
-        /// Packets, at least 1.
-        packets: u64,
-        /// In which time.
-        period: Duration,
-    },
-    /// Ban the source.
-    Ban {
-        /// For how long.
-        ttl: Duration,
-    },
-    /// Let only this group reach the API.
-    Lockdown {
-        /// Its name.
-        group: String,
-    },
+/// What the policy wants to follow the findings of a detector.
+pub fn wanted(respond: &Respond, detector: Detector) -> Response {
+    match detector {
+        Detector::BruteForce => respond.brute_force,
+        Detector::RateShift => respond.rate_shift,
+    }
 }
 
 /// Something for the executor to do. Every one ends by itself.
@@ -48,10 +33,8 @@ pub enum Action {
     Limit {
         /// Stable id.
         api: u32,
-        /// Packets.
-        packets: u64,
-        /// In which time.
-        period: Duration,
+        /// Packets in a time.
+        rate: Rate,
         /// For how long.
         ttl: Duration,
         /// Why.
@@ -61,8 +44,8 @@ pub enum Action {
     Lockdown {
         /// Stable id.
         api: u32,
-        /// The group's name.
-        group: String,
+        /// The group, by its index in the policy that was asked for the answer.
+        group: GroupIndex,
         /// For how long.
         ttl: Duration,
         /// Why.

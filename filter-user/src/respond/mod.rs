@@ -7,7 +7,9 @@
 //! can be told. How a ban or an order gets into the kernel is the [`Executor`]'s.
 
 mod action;
+mod guard;
 mod responder;
 
-pub use action::{Action, Answer, Refusal};
+pub use action::{Action, Refusal, wanted};
+pub use guard::PolicyGuard;
 pub use responder::{Config, Executor, Guard, Outcome, Responder};

@@ -4,8 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::action::{Action, Answer, Refusal};
+use super::action::{Action, Refusal};
 use crate::detect::{Finding, SECOND, Source, State};
+use crate::policy::Response;
 
 /// Who must not be acted against.
 pub trait Guard {
@@ -82,7 +83,7 @@ impl Responder {
     pub fn answer(
         &mut self,
         finding: &Finding,
-        answer: &Answer,
+        answer: Response,
         guard: &impl Guard,
         executor: &mut impl Executor,
     ) -> Option<Outcome> {
@@ -118,21 +119,17 @@ impl Responder {
     }
 
     /// What the answer comes to; `None` for an alert.
-    fn plan(&self, finding: &Finding, answer: &Answer) -> Option<Result<Action, Refusal>> {
+    fn plan(&self, finding: &Finding, answer: Response) -> Option<Result<Action, Refusal>> {
         let reason = || format!("finding {}: {}", finding.id, finding.measure.why);
         let (api, ttl) = (finding.api, self.config.order_ttl);
         Some(Ok(match answer {
-            Answer::Alert => return None,
-            Answer::Ban { ttl } => match finding.source {
-                Some(source) => Action::Ban { source, api, ttl: *ttl, reason: reason() },
+            Response::Alert => return None,
+            Response::Ban(ttl) => match finding.source {
+                Some(source) => Action::Ban { source, api, ttl, reason: reason() },
                 None => return Some(Err(Refusal::NoSource)),
             },
-            Answer::Limit { packets, period } => {
-                Action::Limit { api, packets: *packets, period: *period, ttl, reason: reason() }
-            }
-            Answer::Lockdown { group } => {
-                Action::Lockdown { api, group: group.clone(), ttl, reason: reason() }
-            }
+            Response::Limit(rate) => Action::Limit { api, rate, ttl, reason: reason() },
+            Response::Lockdown(group) => Action::Lockdown { api, group, ttl, reason: reason() },
         }))
     }
 
@@ -222,26 +219,27 @@ mod tests {
         }
     }
 
-    const BAN: Answer = Answer::Ban { ttl: Duration::from_secs(600) };
-    const LIMIT: Answer = Answer::Limit { packets: 10, period: Duration::from_secs(1) };
+    const BAN: Response = Response::Ban(Duration::from_secs(600));
+    const LIMIT: Response =
+        Response::Limit(crate::text::quantity::Rate { amount: 10, period: Duration::from_secs(1) });
 
     #[test]
     fn answers_and_guards() {
-        let lockdown = Answer::Lockdown { group: "partners".to_owned() };
+        let lockdown = Response::Lockdown(crate::policy::GroupIndex(0));
         let somebody = Some("198.51.100.1");
         for (what, answer, source, forgeable, expected) in [
-            ("alert", &Answer::Alert, somebody, false, ""),
-            ("ban", &BAN, somebody, false, "done ban 600"),
-            ("ban of nobody", &BAN, None, false, "impossible no_source"),
-            ("trusted", &BAN, Some("192.0.2.1"), false, "refused trusted"),
-            ("trusted and forged", &BAN, Some("192.0.2.1"), true, "refused trusted"),
-            ("proxy", &BAN, Some("192.0.2.2"), false, "refused proxy"),
-            ("forged", &BAN, somebody, true, "refused forgeable"),
-            ("limit", &LIMIT, None, false, "done limit 600"),
-            ("limit, trusted is not touched", &LIMIT, Some("192.0.2.1"), false, "done limit 600"),
-            ("limit, forged", &LIMIT, None, true, "refused forgeable"),
-            ("lockdown", &lockdown, None, false, "done lockdown 600"),
-            ("lockdown, forged", &lockdown, None, true, "refused forgeable"),
+            ("alert", Response::Alert, somebody, false, ""),
+            ("ban", BAN, somebody, false, "done ban 600"),
+            ("ban of nobody", BAN, None, false, "impossible no_source"),
+            ("trusted", BAN, Some("192.0.2.1"), false, "refused trusted"),
+            ("trusted and forged", BAN, Some("192.0.2.1"), true, "refused trusted"),
+            ("proxy", BAN, Some("192.0.2.2"), false, "refused proxy"),
+            ("forged", BAN, somebody, true, "refused forgeable"),
+            ("limit", LIMIT, None, false, "done limit 600"),
+            ("limit, trusted is not touched", LIMIT, Some("192.0.2.1"), false, "done limit 600"),
+            ("limit, forged", LIMIT, None, true, "refused forgeable"),
+            ("lockdown", lockdown, None, false, "done lockdown 600"),
+            ("lockdown, forged", lockdown, None, true, "refused forgeable"),
         ] {
             let mut kernel = Kernel::default();
             let mut responder = Responder::new(Config::default());
@@ -249,7 +247,7 @@ mod tests {
             let found = match responder.answer(&finding, answer, &Guards, &mut kernel) {
                 None => String::new(),
                 Some(Outcome::Done(action)) => {
-                    assert_eq!(kernel.done, [action.clone()], "{what}");
+                    assert_eq!(kernel.done, std::slice::from_ref(&action), "{what}");
                     format!("done {} {}", action.name(), action.ttl().as_secs())
                 }
                 Some(Outcome::Refused(_, refusal)) => format!("refused {}", refusal.name()),
@@ -268,7 +266,7 @@ mod tests {
         let mut answer = |id: &str, forgeable, state, seconds: u64| {
             let source = Some("198.51.100.1");
             let finding = Finding { state, ..finding(id, source, forgeable, seconds * SECOND) };
-            match responder.answer(&finding, &BAN, &Guards, &mut kernel) {
+            match responder.answer(&finding, BAN, &Guards, &mut kernel) {
                 None => "nothing",
                 Some(Outcome::Done(_)) => "done",
                 Some(Outcome::Refused(_, refusal)) => refusal.name(),
@@ -300,10 +298,10 @@ mod tests {
         let mut kernel = Kernel { broken: true, ..Kernel::default() };
         let mut responder = Responder::new(Config::default());
         let finding = finding("a", Some("198.51.100.1"), false, 0);
-        let failed = responder.answer(&finding, &BAN, &Guards, &mut kernel);
+        let failed = responder.answer(&finding, BAN, &Guards, &mut kernel);
         assert!(matches!(failed, Some(Outcome::Failed(_, error)) if error.contains("ban map")));
         kernel.broken = false;
-        let done = responder.answer(&finding, &BAN, &Guards, &mut kernel);
+        let done = responder.answer(&finding, BAN, &Guards, &mut kernel);
         let Some(Outcome::Done(Action::Ban { source, api, reason, .. })) = done else {
             panic!("{done:?}")
         };

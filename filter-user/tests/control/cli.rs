@@ -114,7 +114,7 @@ fn with_a_daemon() {
         (&["breach", "status"], 0, "locked down to partners  when lifted"),
         (&["breach", "lift", "orders"], 0, "nothing ordered"),
         (&["events"], 0, "t  notice    ban_added"),
-        (&["detach"], 0, "detached from eth0, 1 pinned map removed"),
+        (&["detach"], 0, "detached from eth0, 1 pinned object removed"),
     ];
     for (arguments, expected, part) in rows {
         let output = ask(arguments);

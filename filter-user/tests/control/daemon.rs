@@ -184,6 +184,6 @@ impl Daemon for InMemory {
 
     fn detach(&self, caller: &Caller) -> Answer<Detached> {
         self.change(caller).policy = None;
-        Ok(Detached { interfaces: vec!["eth0".into()], maps: 1 })
+        Ok(Detached { interfaces: vec!["eth0".into()], removed: vec!["/pin".into()] })
     }
 }

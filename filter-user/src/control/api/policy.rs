@@ -42,12 +42,12 @@ pub struct Applied {
 pub struct Detached {
     /// Interfaces that are free now.
     pub interfaces: Vec<String>,
-    /// Pinned maps that were removed, and with them bans, limits and counters.
-    pub maps: usize,
+    /// Pinned objects that were removed, and with them bans, limits and counters.
+    pub removed: Vec<PathBuf>,
 }
 
 impl From<Removed> for Detached {
     fn from(removed: Removed) -> Self {
-        Self { interfaces: removed.interfaces, maps: removed.maps }
+        Self { interfaces: removed.interfaces, removed: removed.pins }
     }
 }

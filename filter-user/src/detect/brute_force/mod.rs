@@ -89,7 +89,7 @@ impl BruteForce {
 
     pub(crate) fn observe(&mut self, api: &ApiProfile, observation: &Observation<'_>) {
         let Some(attempt) = api.attempt(observation) else { return };
-        let key = (api.id, api.sources.source(observation.source));
+        let key = (api.id, Source::of(observation.source, api.sources));
         let failed = attempt == Attempt::Failed;
         if !self.states.contains_key(&key) {
             if !failed {
@@ -113,9 +113,9 @@ impl BruteForce {
 
     /// Decides about the suspects. With `judge` false nothing opens and nothing closes: too little
     /// was seen to say either.
-    pub(crate) fn tick(
+    pub(crate) fn tick<'a>(
         &mut self,
-        api: impl Fn(u32) -> Option<ApiProfile>,
+        api: impl Fn(u32) -> Option<&'a ApiProfile>,
         findings: &mut Lifecycle,
         now: u64,
         completeness: f64,
@@ -135,7 +135,7 @@ impl BruteForce {
             let config = &self.config;
             state.pass(now, config);
             let keep = if state.open {
-                match over(state, key.1, &api, config, now) {
+                match over(state, key.1, api, config, now) {
                     Some(why) => {
                         findings.close(subject, why, now);
                         self.states.remove(&key);
@@ -143,7 +143,7 @@ impl BruteForce {
                     }
                     None => {
                         let forgeable = state.forgeable(config, now);
-                        let measure = || measure(state, key.1, &api, config, now);
+                        let measure = || measure(state, key.1, api, config, now);
                         findings.update(subject, measure, forgeable, completeness, now);
                         true
                     }
@@ -151,8 +151,8 @@ impl BruteForce {
             } else if !state.is_attack(config, now) {
                 state.is_suspect(config)
             } else {
-                let measure = measure(state, key.1, &api, config, now);
-                state.open = findings.open(subject, &api, measure, completeness, now);
+                let measure = measure(state, key.1, api, config, now);
+                state.open = findings.open(subject, api, measure, completeness, now);
                 true
             };
             if !keep {

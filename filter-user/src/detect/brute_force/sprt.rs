@@ -153,7 +153,7 @@ mod tests {
         let outcomes: Vec<_> = (0..10).map(|_| evidence.add(true, &h, 10)).collect();
         assert_eq!(outcomes[9], Outcome::Benign);
         assert_eq!(evidence, Evidence::default());
-        (0..10).for_each(|_| drop(evidence.add(true, &h, 1000)));
+        assert!((0..10).all(|_| evidence.add(true, &h, 1000) == Outcome::Undecided));
         let before = evidence.score();
         evidence.decay(600, 600);
         assert!((evidence.score() - before / 2.0).abs() < 1e-9);

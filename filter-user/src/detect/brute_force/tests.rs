@@ -31,7 +31,7 @@ fn opened(findings: &[Finding]) -> usize {
 fn typos_raise_no_alarm_in_a_month() {
     // 500 people, 12 logins a day, of which 5 to 20 in a hundred fail, each retried within seconds.
     let mut engine = engine();
-    let mut random = Random(42);
+    let mut random = Random::new(42);
     let mut attempts = 0_u64;
     for day in 0..30_u64 {
         for _ in 0..6000 {
@@ -58,7 +58,7 @@ fn typos_raise_no_alarm_in_a_month() {
 fn busy_proxy_with_typos_raises_no_alarm() {
     // A thousand people behind one address, a login a second for two days, one in five failing.
     let mut engine = engine();
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     for second in 0..2 * 86_400 {
         let status = if random.share() < 0.2 { 401 } else { 200 };
         engine.observe(&login(second * SECOND, client(1), status));

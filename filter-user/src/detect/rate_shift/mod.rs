@@ -1,7 +1,8 @@
 //! A shift of an API's request rate against what is usual for it.
 //!
 //! **Formula.** Requests are counted (weighted, divided by the telemetry's completeness) in intervals
-//! of `interval` seconds. Each is compared with the [`Baseline`] of the API:
+//! of `interval` seconds. Each is compared with the
+//! [`Baseline`](super::baseline::Baseline) of the API:
 //!
 //! ```text
 //! z = (count - level) / max(spread, sqrt(level * mean weight), mean weight)
@@ -105,9 +106,9 @@ impl RateShift {
     }
 
     /// Judges the intervals that ended.
-    pub(crate) fn tick(
+    pub(crate) fn tick<'a>(
         &mut self,
-        api: impl Fn(u32) -> Option<ApiProfile>,
+        api: impl Fn(u32) -> Option<&'a ApiProfile>,
         findings: &mut Lifecycle,
         now: u64,
         completeness: f64,
@@ -119,10 +120,10 @@ impl RateShift {
             let subject = Subject { detector: Detector::RateShift, api: id, source: None };
             state.note_completeness(completeness);
             while let Some((judged, step)) = state.advance(now, config, floor) {
-                let measure = || measure(&judged, &api, config);
+                let measure = || measure(&judged, api, config);
                 match step {
                     Step::Open => {
-                        if !findings.open(subject, &api, measure(), judged.completeness, now) {
+                        if !findings.open(subject, api, measure(), judged.completeness, now) {
                             state.give_up();
                         }
                     }

@@ -25,7 +25,7 @@ fn usual_traffic_raises_no_alarm() {
         ("bursts of seconds", 3, |second| if second % 97 < 3 { 60.0 } else { 2.0 }),
         ("noon break", 1, |second| 4.0 + (second / 7 % 5) as f64),
     ] {
-        let found = traffic(&mut engine(), &mut Random(7), 0..days * 86_400, rate);
+        let found = traffic(&mut engine(), &mut Random::new(7), 0..days * 86_400, rate);
         assert!(found.is_empty(), "{what}: {} reports, first {:?}", found.len(), found.first());
     }
 }
@@ -40,7 +40,7 @@ fn shifts_open_and_close() {
         ("out of nothing", 0.1, 50.0, &[State::Open, State::Update, State::Closed]),
     ] {
         let mut engine = engine();
-        let mut random = Random(3);
+        let mut random = Random::new(3);
         let shifted = 900..1020;
         let rate = |second| if shifted.contains(&second) { high } else { low };
         let found = traffic(&mut engine, &mut random, 0..2000, rate);
@@ -60,7 +60,7 @@ fn shifts_open_and_close() {
 fn a_new_level_is_adopted_after_an_hour() {
     let mut engine = engine();
     let rate = |second| if second < 900 { 10.0 } else { 100.0 };
-    let found = traffic(&mut engine, &mut Random(5), 0..3 * 3600, rate);
+    let found = traffic(&mut engine, &mut Random::new(5), 0..3 * 3600, rate);
     assert_eq!(found.first().map(|finding| finding.state), Some(State::Open));
     let last = found.last().unwrap();
     assert_eq!(last.state, State::Closed);
@@ -73,9 +73,10 @@ fn a_new_level_is_adopted_after_an_hour() {
 #[test]
 fn warm_up_and_blindness_judge_nothing() {
     let mut engine = engine();
-    let found = traffic(&mut engine, &mut Random(9), 0..280, |s| if s < 100 { 1.0 } else { 100.0 });
+    let found =
+        traffic(&mut engine, &mut Random::new(9), 0..280, |s| if s < 100 { 1.0 } else { 100.0 });
     assert!(found.is_empty(), "warm-up: {:?}", found.first());
-    traffic(&mut engine, &mut Random(9), 280..1000, |_| 100.0);
+    traffic(&mut engine, &mut Random::new(9), 280..1000, |_| 100.0);
     // Nothing comes, and telemetry says that most of it was lost.
     for second in 1000..1200 {
         assert_eq!(engine.tick(second * SECOND, 0.3), []);
@@ -86,7 +87,7 @@ fn warm_up_and_blindness_judge_nothing() {
 fn sampled_and_lossy_counts_are_scaled() {
     // One request in 16 is seen, each standing for 16, and a fifth of those is lost.
     let mut engine = engine();
-    let mut random = Random(11);
+    let mut random = Random::new(11);
     let mut found = Vec::new();
     for second in 0..1100 {
         let rate = if second < 1000 { 160.0 } else { 1600.0 };
@@ -108,7 +109,7 @@ fn sampled_and_lossy_counts_are_scaled() {
 #[test]
 fn a_long_silence_of_the_caller_is_cheap() {
     let mut engine = engine();
-    traffic(&mut engine, &mut Random(13), 0..600, |_| 10.0);
+    traffic(&mut engine, &mut Random::new(13), 0..600, |_| 10.0);
     let found = engine.tick(1_000_000_000 * SECOND, 1.0);
     assert!(found.len() <= 3, "{found:?}");
     assert_eq!(engine.tick(1_000_000_001 * SECOND, 1.0), []);

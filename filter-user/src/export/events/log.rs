@@ -79,6 +79,12 @@ struct Lines {
     problem: Mutex<Option<String>>,
 }
 
+impl Lines {
+    fn lose(&self, count: usize) {
+        self.dropped.fetch_add(count as u64, Relaxed);
+    }
+}
+
 impl EventLog {
     /// Starts the writer; the tail begins with what the file ends with. A file that cannot be written
     /// is no error: it is tried again and again, see [`Self::problem`].
@@ -108,10 +114,10 @@ impl EventLog {
     }
 
     /// Tells an event. Never waits: what the disk cannot take in time is dropped from the file, and
-    /// counted. An event that is no JSON (a number that is not finite) is counted as dropped.
+    /// counted. So is an event that cannot be written as JSON.
     pub fn tell(&self, event: &Event) {
         let Ok(text) = serde_json::to_string(event) else {
-            self.lines.dropped.fetch_add(1, Relaxed);
+            self.lines.lose(1);
             return;
         };
         let line = Line::from(text);
@@ -127,7 +133,7 @@ impl EventLog {
             && let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
                 sender.try_send(line)
         {
-            self.lines.dropped.fetch_add(1, Relaxed);
+            self.lines.lose(1);
         }
     }
 
@@ -242,7 +248,7 @@ fn write(
         };
         match received {
             Ok(line) if waiting.len() < queue => waiting.push_back(line),
-            Ok(_) => drop(lines.dropped.fetch_add(1, Relaxed)),
+            Ok(_) => lines.lose(1),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => open = false,
         }
@@ -258,7 +264,7 @@ fn write(
             Ok(()) => None,
             // At the end there is one last try.
             Err(()) if !open => {
-                return drop(lines.dropped.fetch_add(waiting.len() as u64, Relaxed));
+                return lines.lose(waiting.len());
             }
             Err(()) => Some(Instant::now()),
         };

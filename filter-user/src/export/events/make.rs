@@ -114,6 +114,24 @@ impl Event {
     }
 }
 
+impl ApiField {
+    /// What the policy says of an API.
+    pub fn of(api: &crate::policy::Api) -> Self {
+        let about = &api.about;
+        Self {
+            name: api.name.as_str().into(),
+            owner: about.owner.as_deref().map(Into::into),
+            responder: about.responder.as_deref().map(Into::into),
+            criticality: Some(crate::export::criticality(about.criticality)),
+        }
+    }
+
+    /// Traffic that no API claims.
+    pub fn unclaimed() -> Self {
+        Self { name: "__unclaimed__".into(), ..Self::default() }
+    }
+}
+
 impl HttpField {
     /// A transaction on its route; its target, which may hold secrets, is left out.
     pub fn of(

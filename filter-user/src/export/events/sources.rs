@@ -9,10 +9,12 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use filter_common::reason::Reason;
+use filter_common::reason::{Reason, Verdict};
+use filter_common::record::{self, Header};
 
 use super::event::Kind;
 use crate::detect::SECOND;
+use crate::sensor::transaction::ip;
 
 /// Events for sources of an API in a window.
 const TOLD: usize = 100;
@@ -38,6 +40,22 @@ pub struct Refused {
     pub packets: u64,
     /// Their bytes on the wire.
     pub bytes: u64,
+}
+
+impl Refused {
+    /// Reads a notice; `None` when the record is none, or names no reason to drop that is known.
+    pub fn of(header: &Header) -> Option<Self> {
+        let reason = Reason::from_number(header.reason)?;
+        let is_refusal = header.kind == record::NOTICE && reason.verdict() == Verdict::Drop;
+        is_refusal.then_some(Self {
+            api: header.api,
+            source: ip(header.source),
+            reason,
+            would: header.flags & record::WOULD != 0,
+            packets: u64::from(header.segments.max(1)),
+            bytes: u64::from(header.wire_len),
+        })
+    }
 }
 
 /// What is told of a source, or of the rest of a window.
@@ -188,6 +206,32 @@ mod tests {
     fn refused(api: u32, source: u32, reason: Reason, packets: u64) -> Refused {
         let source = std::net::Ipv4Addr::from(source).into();
         Refused { api, source, reason, would: false, packets, bytes: packets * 60 }
+    }
+
+    #[test]
+    fn notices() {
+        let dropped = Header {
+            kind: record::NOTICE,
+            reason: Reason::NotAllowed as u8,
+            api: 3,
+            source: filter_common::addr::Addr::v4(0xc000_0201),
+            wire_len: 60,
+            ..Header::default()
+        };
+        let expected = refused(3, 0xc000_0201, Reason::NotAllowed, 1);
+        for (what, header, expected) in [
+            ("dropped", dropped, Some(expected)),
+            (
+                "would be",
+                Header { flags: record::WOULD, ..dropped },
+                Some(Refused { would: true, ..expected }),
+            ),
+            ("segment", Header { kind: record::SEGMENT, ..dropped }, None),
+            ("passed", Header { reason: Reason::Allowed as u8, ..dropped }, None),
+            ("unknown reason", Header { reason: 63, ..dropped }, None),
+        ] {
+            assert_eq!(Refused::of(&header), expected, "{what}");
+        }
     }
 
     #[test]

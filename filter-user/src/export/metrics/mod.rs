@@ -20,8 +20,8 @@ use prometheus::{Registry, TextEncoder};
 
 pub use http::{DURATION_BUCKETS, SIZE_BUCKETS};
 pub use snapshot::{
-    ApiInfo, DetectorCount, EgressCount, KernelSnapshot, MapFill, NamedCount, PacketCount,
-    PolicyEntries, PolicyInfo, Source,
+    ApiInfo, DetectorCount, EgressCount, KernelSnapshot, MapFill, PacketCount, PolicyEntries,
+    PolicyInfo, Source,
 };
 
 use crate::detect::{Finding, State};
@@ -245,9 +245,10 @@ fn read(snapshot: &KernelSnapshot) -> Vec<MetricFamily> {
         facts(&def::BUILD_INFO, [[env!("CARGO_PKG_VERSION")]]),
     ];
     let kind = def::Kind::Counter;
-    families.extend(s.sensor.iter().map(|row| {
-        let name = format!("{}{}_total", def::SENSOR_PREFIX, row.name);
-        family::family(name, row.help, kind, vec![number(kind, row.value as f64, Vec::new())])
+    families.extend(s.sensor.iter().map(|(name, count)| {
+        let help = format!("Counter {name} of the sensor, see docs/sensor.md.");
+        let name = format!("{}{name}_total", def::SENSOR_PREFIX);
+        family::family(name, &help, kind, vec![number(kind, *count as f64, Vec::new())])
     }));
     families
 }

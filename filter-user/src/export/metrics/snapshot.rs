@@ -63,6 +63,20 @@ pub struct ApiInfo {
     pub lifecycle: String,
 }
 
+impl ApiInfo {
+    /// What the policy says of an API.
+    pub fn of(api: &crate::policy::Api) -> Self {
+        let about = &api.about;
+        Self {
+            api: api.name.clone(),
+            owner: about.owner.clone().unwrap_or_default(),
+            responder: about.responder.clone().unwrap_or_default(),
+            criticality: crate::export::criticality(about.criticality).to_owned(),
+            lifecycle: crate::export::lifecycle(about.lifecycle).to_owned(),
+        }
+    }
+}
+
 /// Entries of a policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyEntries {
@@ -72,17 +86,6 @@ pub struct PolicyEntries {
     pub desired: u64,
     /// As the kernel has them.
     pub enforced: u64,
-}
-
-/// A number and what it counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NamedCount {
-    /// What: lower case, digits and underscores.
-    pub name: &'static str,
-    /// One sentence.
-    pub help: &'static str,
-    /// How many.
-    pub value: u64,
 }
 
 /// States of a detector.
@@ -126,8 +129,9 @@ pub struct KernelSnapshot {
     pub bans: Vec<(&'static str, u64)>,
     /// When each feed was last read without an error, seconds since 1970.
     pub feeds: Vec<(String, f64)>,
-    /// Counters of the sensor: each becomes `weir_sensor_NAME_total`.
-    pub sensor: Vec<NamedCount>,
+    /// Counters of the sensor ([`crate::sensor::Stats::each`]): each becomes
+    /// `weir_sensor_NAME_total`.
+    pub sensor: Vec<(&'static str, u64)>,
     /// Distinct routes known.
     pub routes: u64,
     /// Requests whose route found no room.

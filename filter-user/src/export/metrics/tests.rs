@@ -69,7 +69,7 @@ fn full() -> KernelSnapshot {
         overrides: vec![("orders".to_owned(), "lockdown"), ("orders".to_owned(), "lockdown")],
         bans: vec![("operator", 1)],
         feeds: vec![("feeds/blocklist.txt".to_owned(), 1.7e9)],
-        sensor: vec![NamedCount { name: "gaps", help: "Holes in streams.", value: 2 }],
+        sensor: vec![("gaps", 2)],
         routes: 3,
         routes_overflow: 1,
         detectors: vec![DetectorCount { detector: "brute_force", states: 5, evicted: 1 }],
