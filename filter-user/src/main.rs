@@ -1,3 +1,7 @@
 //! The `weir` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    filter_user::cli::main(filter_user::daemon::run)
+}

@@ -40,9 +40,10 @@ pub struct Transaction {
     pub flow: Flow,
     /// Stable id of the API, 0 when none claims the server's address and port.
     pub api: u32,
-    /// Whether the request came into this host (the server is here) rather than left it.
+    /// Whether the request came into this host (the server is here) rather than left it; true in a
+    /// capture.
     pub inbound: bool,
-    /// `1.0` or `1.1`.
+    /// `0.9` (a request without a version), `1.0` or `1.1`.
     pub version: &'static str,
     /// The method; at most 32 bytes.
     pub method: String,
@@ -55,11 +56,14 @@ pub struct Transaction {
     pub user_agent: Option<String>,
     /// Whether the request carried an Authorization header, cookie or API key; never its value.
     pub credentials: bool,
-    /// The final status; `None` when the response was not seen.
+    /// The final status; `None` when the response was not seen, cannot be told from others after a
+    /// loss, or has none (HTTP/0.9).
     pub status: Option<u16>,
-    /// Bytes of the request's body on the wire; `None` when a loss hides them.
+    /// Bytes of the request's body on the wire, without the framing of chunks; `None` when a loss
+    /// hides them.
     pub request_body_bytes: Option<u64>,
-    /// Bytes of the response's body on the wire; `None` when a loss hides them.
+    /// Bytes of the response's body on the wire, without the framing of chunks; `None` when the
+    /// response was not seen or a loss hides them.
     pub response_body_bytes: Option<u64>,
     /// From the first byte of the request to the first byte of the final response, ns.
     pub latency: Option<u64>,
@@ -68,6 +72,23 @@ pub struct Transaction {
     pub handshake: bool,
     /// How many transactions this one stands for, times 2^16 (sampling by flow).
     pub weight: u32,
-    /// Nothing of the request's or the response's head or framing was lost.
+    /// Request and response were seen to their proper end, and nothing of their heads and framing
+    /// was lost.
     pub complete: bool,
+}
+
+/// A transaction as far as the protocol knows it: [`Transaction`] without what the flow adds.
+pub(super) struct Exchange {
+    pub(super) time: u64,
+    pub(super) version: &'static str,
+    pub(super) method: String,
+    pub(super) target: String,
+    pub(super) host: Option<String>,
+    pub(super) user_agent: Option<String>,
+    pub(super) credentials: bool,
+    pub(super) status: Option<u16>,
+    pub(super) request_body_bytes: Option<u64>,
+    pub(super) response_body_bytes: Option<u64>,
+    pub(super) latency: Option<u64>,
+    pub(super) complete: bool,
 }

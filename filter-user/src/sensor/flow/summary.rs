@@ -1,0 +1,116 @@
+//! What is told of a flow when it is over.
+
+use super::{Carries, Flow};
+use crate::sensor::transaction::Flow as Ends;
+
+/// How a flow ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Closed {
+    /// Both sides said that they are done.
+    Fin,
+    /// One side reset it.
+    Rst,
+    /// Nothing was seen of it for too long, or its ports were taken for another.
+    Timeout,
+    /// It had to make room in the table.
+    Evicted,
+    /// The capture, or the sensor, ended before it.
+    End,
+}
+
+impl Closed {
+    /// The name in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fin => "fin",
+            Self::Rst => "rst",
+            Self::Timeout => "timeout",
+            Self::Evicted => "evicted",
+            Self::End => "end",
+        }
+    }
+}
+
+/// What a flow carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Application {
+    /// No payload, or none that told anything.
+    Unknown,
+    /// HTTP/1.
+    Http,
+    /// HTTP/1, then something else: 101, or a tunnel by CONNECT.
+    Upgraded,
+    /// Something the sensor does not follow.
+    Opaque,
+}
+
+impl Application {
+    /// The name in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Http => "http",
+            Self::Upgraded => "upgraded",
+            Self::Opaque => "opaque",
+        }
+    }
+}
+
+/// A flow that is over.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct FlowSummary {
+    /// When its first record was made, ns, as [`crate::sensor::transaction::Transaction::time`].
+    pub start: u64,
+    /// When its last record was made, ns.
+    pub end: u64,
+    /// Between whom.
+    pub flow: Ends,
+    /// IP protocol: 6 for TCP, 17 for UDP.
+    pub protocol: u8,
+    /// Stable id of the API, 0 for none.
+    pub api: u32,
+    /// Whether it came into this host rather than left it; true in a capture.
+    pub inbound: bool,
+    /// Packets on the wire, from the client and from the server.
+    pub packets: [u64; 2],
+    /// Frame bytes on the wire, from the client and from the server.
+    pub bytes: [u64; 2],
+    /// Client and server acknowledged each other: the source address is not forged.
+    pub handshake: bool,
+    /// How it ended.
+    pub closed: Closed,
+    /// What it carried.
+    pub application: Application,
+    /// Transactions handed out.
+    pub transactions: u64,
+    /// How many flows this one stands for, times 2^16.
+    pub weight: u32,
+}
+
+impl Flow {
+    /// What is told of it.
+    pub(super) fn summary(&self, closed: Closed) -> FlowSummary {
+        let facts = self.facts();
+        let (client, server) = (&self.directions[self.client], &self.directions[1 - self.client]);
+        FlowSummary {
+            start: self.first,
+            end: self.last,
+            flow: facts.flow,
+            protocol: self.key.protocol(),
+            api: facts.api,
+            inbound: facts.inbound,
+            packets: [client.packets, server.packets],
+            bytes: [client.bytes, server.bytes],
+            handshake: facts.handshake,
+            closed,
+            application: match self.carries {
+                Carries::Unknown(_) => Application::Unknown,
+                Carries::Http(_) => Application::Http,
+                Carries::Upgraded => Application::Upgraded,
+                Carries::Opaque => Application::Opaque,
+            },
+            transactions: self.transactions,
+            weight: facts.weight,
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Heads: what the sensor takes from a start line and the fields behind it (RFC 9112, 5 and 6).
+
+use std::borrow::Cow;
+
+use super::line;
+
+/// Longest target, host and user agent that are kept.
+const MAX_TARGET: usize = 2048;
+const MAX_HOST: usize = 256;
+const MAX_AGENT: usize = 256;
+
+/// How the length of a message's body is told by its fields (RFC 9112, 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Length {
+    /// Not at all.
+    #[default]
+    Unsaid,
+    /// By Content-Length.
+    Fixed(u64),
+    /// By chunks.
+    Chunked,
+    /// A transfer coding other than chunked is the last: to the end of the connection.
+    Coded,
+    /// Contradictory or unreadable.
+    Conflict,
+}
+
+/// What is kept of a request's head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RequestHead {
+    pub(super) method: String,
+    pub(super) target: String,
+    pub(super) version: &'static str,
+    pub(super) host: Option<String>,
+    pub(super) user_agent: Option<String>,
+    pub(super) credentials: bool,
+    pub(super) length: Length,
+}
+
+/// What is kept of a response's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ResponseHead {
+    pub(super) status: u16,
+    pub(super) length: Length,
+}
+
+/// The first `limit` bytes as text.
+fn text(bytes: &[u8], limit: usize) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]).into_owned()
+}
+
+impl RequestHead {
+    /// Reads a head: the request line and whole field lines. `None` when the first line is none.
+    pub(super) fn parse(head: &[u8]) -> Option<Self> {
+        let (first, fields) = split_line(head);
+        let line = line::request(first)?;
+        let mut length = LengthFields::default();
+        let (mut host, mut user_agent, mut credentials) = (None, None, false);
+        each_field(fields, |name, value| match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => host = Some(text(value, MAX_HOST)),
+            10 if name.eq_ignore_ascii_case(b"user-agent") => {
+                user_agent = Some(text(value, MAX_AGENT));
+            }
+            _ if is_credential(name) => credentials = true,
+            _ => length.field(name, value),
+        });
+        if let Some(authority) = authority(&line) {
+            // The Host field is ignored then: RFC 9112, 3.2.2.
+            host = Some(text(authority, MAX_HOST));
+        }
+        Some(Self {
+            method: text(line.method, usize::MAX),
+            target: text(line.target, MAX_TARGET),
+            version: line.version,
+            host,
+            user_agent,
+            credentials,
+            length: length.told(),
+        })
+    }
+
+    /// Bytes it takes in memory.
+    pub(super) fn footprint(&self) -> usize {
+        let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        size_of::<Self>()
+            + self.method.len()
+            + self.target.len()
+            + optional(&self.host)
+            + optional(&self.user_agent)
+    }
+}
+
+impl ResponseHead {
+    /// Reads a head: the status line and whole field lines. `None` when the first line is none.
+    pub(super) fn parse(head: &[u8]) -> Option<Self> {
+        let (first, fields) = split_line(head);
+        let status = line::status(first)?;
+        let mut length = LengthFields::default();
+        each_field(fields, |name, value| length.field(name, value));
+        Some(Self { status, length: length.told() })
+    }
+}
+
+/// The authority of a target in absolute form, without user information, or of a CONNECT.
+fn authority<'a>(line: &line::RequestLine<'a>) -> Option<&'a [u8]> {
+    let target = line.target;
+    if line.method == b"CONNECT" {
+        return Some(target);
+    }
+    let scheme = ["http://", "https://"].iter().find(|scheme| {
+        target.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme.as_bytes()))
+    })?;
+    let rest = &target[scheme.len()..];
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+    let authority = &rest[..end.unwrap_or(rest.len())];
+    let host = authority.iter().rposition(|&byte| byte == b'@').map_or(0, |at| at + 1);
+    Some(&authority[host..])
+}
+
+/// Fields that carry a secret which tells who asks. Only that they are there is kept.
+fn is_credential(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 9] = [
+        b"authorization",
+        b"cookie",
+        b"proxy-authorization",
+        b"x-api-key",
+        b"api-key",
+        b"apikey",
+        b"x-auth-token",
+        b"x-access-token",
+        b"x-amz-security-token",
+    ];
+    matches!(name.len(), 6..=20) && NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// The fields that tell a body's length, gathered.
+#[derive(Default)]
+struct LengthFields {
+    length: Option<u64>,
+    conflict: bool,
+    /// Whether the last transfer coding is chunked, when there is one.
+    chunked: Option<bool>,
+}
+
+impl LengthFields {
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        match name.len() {
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                let last = value.rsplit(|&byte| byte == b',').next().unwrap_or_default();
+                let coding = last.split(|&byte| byte == b';').next().unwrap_or_default();
+                self.chunked = Some(coding.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+            }
+            _ => {}
+        }
+    }
+
+    /// The same value several times is one: RFC 9112, 6.3.
+    fn content_length(&mut self, value: &[u8]) {
+        for part in value.split(|&byte| byte == b',') {
+            let part = part.trim_ascii();
+            let number = (!part.is_empty() && part.iter().all(u8::is_ascii_digit))
+                .then(|| std::str::from_utf8(part).ok()?.parse::<u64>().ok())
+                .flatten();
+            match (number, self.length) {
+                (None, _) => self.conflict = true,
+                (Some(number), Some(before)) if number != before => self.conflict = true,
+                (number, _) => self.length = number,
+            }
+        }
+    }
+
+    /// Transfer-Encoding overrides Content-Length: RFC 9112, 6.3.
+    fn told(&self) -> Length {
+        match (self.chunked, self.length) {
+            (Some(true), _) => Length::Chunked,
+            (Some(false), _) => Length::Coded,
+            (None, _) if self.conflict => Length::Conflict,
+            (None, Some(length)) => Length::Fixed(length),
+            (None, None) => Length::Unsaid,
+        }
+    }
+}
+
+/// The first line without its LF, and the rest.
+fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memchr(b'\n', bytes) {
+        Some(end) => (&bytes[..end], &bytes[end + 1..]),
+        None => (bytes, &[]),
+    }
+}
+
+/// Calls `take` with name and value of each field; folded lines are joined by a blank (RFC 9112,
+/// 5.2). Lines without a colon are passed over.
+fn each_field(mut bytes: &[u8], mut take: impl FnMut(&[u8], &[u8])) {
+    let mut current: Option<(&[u8], Cow<'_, [u8]>)> = None;
+    while !bytes.is_empty() {
+        let (line, rest) = split_line(bytes);
+        bytes = rest;
+        if matches!(line.first(), Some(b' ' | b'\t')) {
+            if let Some((_, value)) = &mut current {
+                let value = value.to_mut();
+                value.push(b' ');
+                value.extend_from_slice(line.trim_ascii());
+            }
+            continue;
+        }
+        if let Some((name, value)) = current.take() {
+            take(name, &value);
+        }
+        if let Some(colon) = memchr::memchr(b':', line) {
+            let name = line[..colon].trim_ascii_end();
+            current = Some((name, Cow::Borrowed(line[colon + 1..].trim_ascii())));
+        }
+    }
+    if let Some((name, value)) = current {
+        take(name, &value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths() {
+        for (fields, expected) in [
+            ("", Length::Unsaid),
+            ("Content-Length: 5\r\n", Length::Fixed(5)),
+            ("content-LENGTH:5\n", Length::Fixed(5)),
+            ("Content-Length: 5\r\nContent-Length: 5\r\n", Length::Fixed(5)),
+            ("Content-Length: 5, 5\r\n", Length::Fixed(5)),
+            ("Content-Length: 5, 6\r\n", Length::Conflict),
+            ("Content-Length: 5\r\nContent-Length: 6\r\n", Length::Conflict),
+            ("Content-Length: +5\r\n", Length::Conflict),
+            ("Content-Length: 99999999999999999999\r\n", Length::Conflict),
+            ("Content-Length:\r\n", Length::Conflict),
+            ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", Length::Chunked),
+            ("Transfer-Encoding: gzip, Chunked\r\n", Length::Chunked),
+            ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", Length::Chunked),
+            ("Transfer-Encoding: gzip,\r\n chunked\r\n", Length::Chunked),
+            ("Transfer-Encoding: gzip\r\n", Length::Coded),
+            ("X: Content-Length: 5\r\n", Length::Unsaid),
+        ] {
+            let head = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+            let found = ResponseHead::parse(head.as_bytes()).unwrap();
+            assert_eq!(found.length, expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn requests() {
+        for (head, host, agent, credentials) in [
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent:  x y \r\n\r\n",
+                Some("a"),
+                Some("x y"),
+                false,
+            ),
+            ("GET / HTTP/1.1\nhost:a:80\n\n", Some("a:80"), None, false),
+            ("GET http://b:8/x HTTP/1.1\r\nHost: a\r\n\r\n", Some("b:8"), None, false),
+            ("GET HTTP://u:p@b?q HTTP/1.1\r\n\r\n", Some("b"), None, false),
+            ("CONNECT b:443 HTTP/1.1\r\nHost: a\r\n\r\n", Some("b:443"), None, false),
+            ("GET / HTTP/1.1\r\nUser-Agent: a\r\n\tb\r\n c\r\n\r\n", None, Some("a b c"), false),
+            ("GET / HTTP/1.1\r\nCookie: s=1\r\n\r\n", None, None, true),
+            ("GET / HTTP/1.1\r\nX-API-Key: 1\r\n\r\n", None, None, true),
+            ("GET / HTTP/1.1\r\nAUTHORIZATION: Basic x\r\n\r\n", None, None, true),
+            ("GET / HTTP/1.1\r\n lost fold\r\nno colon\r\nHost: a\r\n\r\n", Some("a"), None, false),
+        ] {
+            let found = RequestHead::parse(head.as_bytes()).unwrap();
+            assert_eq!(found.host.as_deref(), host, "{head:?}");
+            assert_eq!(found.user_agent.as_deref(), agent, "{head:?}");
+            assert_eq!(found.credentials, credentials, "{head:?}");
+        }
+        assert_eq!(RequestHead::parse(b"hello\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        let long = "x".repeat(5000);
+        let head = format!("GET /{long} HTTP/1.1\r\nHost: {long}\r\nUser-Agent: {long}\r\n\r\n");
+        let found = RequestHead::parse(head.as_bytes()).unwrap();
+        assert_eq!(found.target.len(), MAX_TARGET);
+        assert_eq!(found.host.unwrap().len(), MAX_HOST);
+        assert_eq!(found.user_agent.unwrap().len(), MAX_AGENT);
+    }
+}

@@ -1,0 +1,449 @@
+//! HTTP/1 (RFC 9112): two directions of a connection become requests with their responses.
+//!
+//! Bytes come in the order of cause and effect (see [`super::flow`]), with every missing stretch
+//! told. What is known of a message is kept until its transaction is whole; bodies and the values
+//! of fields that hold secrets never are. Which response answers which request is decided in
+//! [`pairing`].
+
+mod head;
+mod line;
+mod pairing;
+mod parser;
+
+use std::collections::VecDeque;
+
+use self::head::{Length, RequestHead, ResponseHead};
+use self::pairing::{Answer, Current, Doubt, Entry, Request};
+use self::parser::{Cursor, Framing, Missing, Parser, Progress};
+use super::Context;
+
+pub(crate) use self::parser::Piece;
+
+/// Most requests of a connection that wait for their responses.
+const MAX_PENDING: usize = 128;
+
+/// What a connection turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// HTTP/1, so far.
+    Http,
+    /// Something else from its first byte on.
+    NotHttp,
+    /// No longer HTTP/1: 101, or a tunnel.
+    Upgraded,
+}
+
+/// Which side of a new connection bytes come from, judged by the bytes alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// They begin with a request line: the client.
+    Request,
+    /// They begin with a status line: the server.
+    Response,
+    /// Neither.
+    Unknown,
+}
+
+/// Judges a segment somewhere in a connection by its first bytes.
+pub(crate) fn opening(segment: &[u8]) -> Opening {
+    if line::begins_response(segment) {
+        Opening::Response
+    } else if line::begins_request(segment) {
+        Opening::Request
+    } else {
+        Opening::Unknown
+    }
+}
+
+/// Whether the first bytes of a stream, from its client or its server, can be HTTP/1.
+pub(crate) fn can_begin(bytes: &[u8], from_client: bool) -> bool {
+    let probe = if from_client { line::probe_request } else { line::probe_response };
+    probe(bytes) != line::Probe::No
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    client: Parser,
+    server: Parser,
+    /// Requests whose transaction is not whole, oldest first.
+    queue: VecDeque<Entry>,
+    /// Memory in the queue.
+    queued_bytes: usize,
+    /// The response at hand, to the first request of the queue unless it is an orphan.
+    current: Option<Current>,
+    /// Responses were missed: the next one may not be for the first request.
+    doubt: Option<Doubt>,
+    /// The client sends requests before it has the responses to those before.
+    pipelined: bool,
+    /// A whole head was read.
+    started: bool,
+    /// A response came since requests were missed.
+    answered: bool,
+}
+
+impl Connection {
+    /// A connection whose directions are seen from their beginning, or not.
+    pub(crate) fn new(client_whole: bool, server_whole: bool) -> Self {
+        let mut queue = VecDeque::new();
+        if !client_whole {
+            queue.push_back(Entry::Unknown { seq: None, peer: None });
+        }
+        Self {
+            client: Parser::new(true, client_whole),
+            server: Parser::new(false, server_whole),
+            queue,
+            queued_bytes: 0,
+            current: None,
+            doubt: (!server_whole).then_some(Doubt::Boundary),
+            pipelined: false,
+            started: false,
+            answered: false,
+        }
+    }
+
+    /// Memory that is not the connection's own size.
+    pub(crate) fn footprint(&self) -> usize {
+        self.client.footprint() + self.server.footprint() + self.queued_bytes
+    }
+
+    /// Bytes of the client, or of the server.
+    pub(crate) fn data(
+        &mut self,
+        from_client: bool,
+        piece: Piece<'_>,
+        context: &mut Context<'_>,
+    ) -> Outcome {
+        if from_client {
+            self.client_data(piece, context)
+        } else {
+            self.server_data(piece, context)
+        }
+    }
+
+    fn client_data(&mut self, piece: Piece<'_>, context: &mut Context<'_>) -> Outcome {
+        let cursor = &mut Cursor::new(piece);
+        loop {
+            match self.client.next(cursor) {
+                Progress::Idle => {
+                    let foreign = !self.started
+                        && self.client.in_head()
+                        && !can_begin(self.client.partial(), true);
+                    return if foreign { Outcome::NotHttp } else { Outcome::Http };
+                }
+                Progress::Head(head) => match RequestHead::parse(&head) {
+                    Some(head) => self.request(head, &piece, context),
+                    None if !self.started => return Outcome::NotHttp,
+                    None => return self.bad_request(piece.peer, context),
+                },
+                Progress::End => self.request_ended(context),
+                Progress::Malformed => return self.bad_request(piece.peer, context),
+                Progress::TooLong => {
+                    context.stats.head_limit += 1;
+                    self.client_lost(piece.peer, context);
+                    return Outcome::Http;
+                }
+            }
+        }
+    }
+
+    fn bad_request(&mut self, peer: Option<u32>, context: &mut Context<'_>) -> Outcome {
+        context.stats.malformed += 1;
+        self.client_lost(peer, context);
+        Outcome::Http
+    }
+
+    fn server_data(&mut self, piece: Piece<'_>, context: &mut Context<'_>) -> Outcome {
+        self.review_orphan(&piece);
+        let cursor = &mut Cursor::new(piece);
+        loop {
+            if self.server.at_boundary() && self.answers_bare(cursor) {
+                let current = Current { status: None, time: piece.time, orphan: false };
+                self.server.begin_at(cursor, Framing::UntilClose);
+                self.current = Some(current);
+            }
+            match self.server.next(cursor) {
+                Progress::Idle => {
+                    if !self.server.in_head() || can_begin(self.server.partial(), false) {
+                        return Outcome::Http;
+                    }
+                    return self.bad_response(context);
+                }
+                Progress::Head(head) => match ResponseHead::parse(&head) {
+                    Some(head) => {
+                        if self.response(head, context) == Outcome::Upgraded {
+                            return Outcome::Upgraded;
+                        }
+                    }
+                    None => return self.bad_response(context),
+                },
+                Progress::End => self.response_ended(true, context),
+                Progress::Malformed => return self.bad_response(context),
+                Progress::TooLong => {
+                    context.stats.head_limit += 1;
+                    self.server_lost(context);
+                    return Outcome::Http;
+                }
+            }
+        }
+    }
+
+    fn bad_response(&mut self, context: &mut Context<'_>) -> Outcome {
+        if !self.started {
+            return Outcome::NotHttp;
+        }
+        context.stats.malformed += 1;
+        self.server_lost(context);
+        Outcome::Http
+    }
+
+    /// `length` bytes of the client, or of the server, are missing; the other direction has been
+    /// handed on to `peer`.
+    pub(crate) fn missing(
+        &mut self,
+        from_client: bool,
+        length: u32,
+        peer: Option<u32>,
+        context: &mut Context<'_>,
+    ) {
+        let parser = if from_client { &mut self.client } else { &mut self.server };
+        let missing = parser.missing(length);
+        if let Missing::Ended(_) = missing {
+            if from_client {
+                self.request_ended(context);
+            } else {
+                self.response_ended(true, context);
+            }
+        }
+        match missing {
+            Missing::Inside | Missing::Ended(0) => {}
+            _ if from_client => self.client_lost(peer, context),
+            _ => self.server_lost(context),
+        }
+    }
+
+    /// The client, or the server, sends nothing more.
+    pub(crate) fn ended(&mut self, from_client: bool, context: &mut Context<'_>) {
+        if from_client {
+            self.cut_request(context);
+        } else if self.current.is_some() {
+            self.response_ended(self.server.until_close(), context);
+            self.server.seek();
+        }
+    }
+
+    /// The flow is over: everything there is goes out.
+    pub(crate) fn finish(&mut self, context: &mut Context<'_>) {
+        self.cut_request(context);
+        if self.current.is_some() {
+            self.response_ended(false, context);
+        }
+        while let Some(entry) = self.queue.pop_front() {
+            self.emit(entry, context);
+        }
+        self.client.seek();
+        self.server.seek();
+    }
+
+    /// Lets go of all memory: what is unfinished is void.
+    pub(crate) fn abandon(&mut self, context: &mut Context<'_>) {
+        self.client_lost(None, context);
+        self.server_lost(context);
+        self.void_first(self.queue.len(), context);
+        self.queue.push_back(Entry::Unknown { seq: None, peer: None });
+    }
+
+    /// A response nobody was seen to ask for may have had no body (HEAD). When a request was made
+    /// at just this point and a status line begins here, it had none.
+    fn review_orphan(&mut self, piece: &Piece<'_>) {
+        let Some(Current { orphan: true, .. }) = self.current else { return };
+        let asked = self.queue.iter().any(|entry| match entry {
+            Entry::Request(request) => request.origin.ack == Some(piece.seq),
+            Entry::Unknown { .. } => false,
+        });
+        if asked && self.server.begins_message(piece) {
+            self.current = None;
+            self.server.restart();
+        }
+    }
+
+    /// Whether what follows answers a request without a version: a body without a head.
+    fn answers_bare(&self, cursor: &Cursor<'_>) -> bool {
+        let Some(Entry::Request(request)) = self.queue.front() else { return false };
+        request.head.version == line::V0_9
+            && request.answer.is_none()
+            && !cursor.rest().is_empty()
+            && !can_begin(cursor.rest(), false)
+    }
+
+    /// A head was read: this is HTTP.
+    fn start(&mut self, context: &mut Context<'_>) {
+        if !std::mem::replace(&mut self.started, true) {
+            context.stats.http_flows += 1;
+        }
+    }
+
+    /// A request's head is there.
+    fn request(&mut self, head: RequestHead, piece: &Piece<'_>, context: &mut Context<'_>) {
+        self.start(context);
+        let origin = self.client.origin();
+        self.review_order(&origin, piece.peer);
+        let framing = match head.length {
+            Length::Unsaid => Framing::Fixed(0),
+            Length::Fixed(length) => Framing::Fixed(length),
+            Length::Chunked => Framing::Chunked,
+            Length::Coded | Length::Conflict => {
+                context.stats.length_conflicts += 1;
+                self.queue_request(Request {
+                    hurt: true,
+                    done: true,
+                    ..Request::new(head, origin)
+                });
+                self.client.seek();
+                self.queue_unknown(origin.seq, piece.peer);
+                return;
+            }
+        };
+        if self.queue.len() < MAX_PENDING {
+            self.queue_request(Request::new(head, origin));
+        } else {
+            context.stats.pipeline_limit += 1;
+            self.queue_unknown(origin.seq, piece.peer);
+        }
+        if self.client.begin(framing) {
+            self.request_ended(context);
+        }
+    }
+
+    /// The request at hand has ended.
+    fn request_ended(&mut self, context: &mut Context<'_>) {
+        if let Some(Entry::Request(request)) = self.queue.back_mut()
+            && !request.done
+        {
+            request.body = Some(self.client.body());
+            request.done = true;
+        }
+        self.settle(context);
+    }
+
+    /// The request at hand ends before its time.
+    fn cut_request(&mut self, context: &mut Context<'_>) {
+        if let Some(Entry::Request(request)) = self.queue.back_mut()
+            && !request.done
+        {
+            request.body = Some(self.client.body());
+            (request.done, request.cut) = (true, true);
+            self.client.seek();
+        }
+        self.settle(context);
+    }
+
+    /// Bytes of the client are lost that may hold heads or framing.
+    fn client_lost(&mut self, peer: Option<u32>, context: &mut Context<'_>) {
+        let origin = self.client.origin();
+        if self.client.in_head() {
+            if let Some(head) = whole_lines(self.client.partial()).and_then(RequestHead::parse) {
+                self.start(context);
+                self.review_order(&origin, peer);
+                self.queue_request(Request {
+                    hurt: true,
+                    done: true,
+                    ..Request::new(head, origin)
+                });
+            }
+        } else if let Some(Entry::Request(request)) = self.queue.back_mut()
+            && !request.done
+        {
+            (request.done, request.hurt) = (true, true);
+        }
+        self.client.seek();
+        self.queue_unknown(origin.seq, peer);
+        self.settle(context);
+    }
+
+    /// A response's head is there.
+    fn response(&mut self, head: ResponseHead, context: &mut Context<'_>) -> Outcome {
+        self.start(context);
+        let origin = self.server.origin();
+        let paired = self.pair(&origin, context);
+        if matches!(head.status, 100 | 102..=199) {
+            // The final response is still to come.
+            self.server.begin(Framing::Fixed(0));
+            return Outcome::Http;
+        }
+        self.answered = true;
+        if !paired {
+            context.stats.orphan_responses += 1;
+        }
+        let asked = match self.queue.front() {
+            Some(Entry::Request(request)) if paired => request.head.method.as_str(),
+            _ => "",
+        };
+        let tunnel = asked == "CONNECT" && matches!(head.status, 200..=299);
+        let bodiless = asked == "HEAD" || matches!(head.status, 101 | 204 | 304) || tunnel;
+        self.current =
+            Some(Current { status: Some(head.status), time: origin.time, orphan: !paired });
+        let framing = match head.length {
+            _ if bodiless => Framing::Fixed(0),
+            Length::Fixed(length) => Framing::Fixed(length),
+            Length::Chunked => Framing::Chunked,
+            Length::Unsaid | Length::Coded => Framing::UntilClose,
+            Length::Conflict => {
+                context.stats.length_conflicts += 1;
+                self.server_lost(context);
+                return Outcome::Http;
+            }
+        };
+        if self.server.begin(framing) {
+            self.response_ended(true, context);
+        }
+        if tunnel || head.status == 101 { Outcome::Upgraded } else { Outcome::Http }
+    }
+
+    /// The response at hand has ended, as it should or not.
+    fn response_ended(&mut self, whole: bool, context: &mut Context<'_>) {
+        let body = Some(self.server.body());
+        self.answer(|current| Answer { body, whole, ..current }, context);
+    }
+
+    /// Bytes of the server are lost that may hold heads or framing.
+    fn server_lost(&mut self, context: &mut Context<'_>) {
+        if self.server.in_head() {
+            let origin = self.server.origin();
+            let head = whole_lines(self.server.partial()).and_then(ResponseHead::parse);
+            if let Some(head) = head.filter(|head| !matches!(head.status, 100 | 102..=199))
+                && self.pair(&origin, context)
+            {
+                let (status, time) = (Some(head.status), origin.time);
+                self.current = Some(Current { status, time, orphan: false });
+            }
+        }
+        self.doubt = Some(match self.current {
+            Some(_) => Doubt::Inside,
+            None => Doubt::Boundary,
+        });
+        self.answer(|current| Answer { hurt: true, ..current }, context);
+        self.server.seek();
+    }
+
+    /// Puts the response at hand to its request.
+    fn answer(&mut self, finish: impl FnOnce(Answer) -> Answer, context: &mut Context<'_>) {
+        let Some(current) = self.current.take() else { return };
+        if !current.orphan
+            && let Some(Entry::Request(request)) = self.queue.front_mut()
+        {
+            let Current { status, time, .. } = current;
+            let answer = Answer { status, time, body: None, whole: false, hurt: false };
+            request.answer = Some(finish(answer));
+        }
+        self.settle(context);
+    }
+}
+
+/// The whole lines of an unfinished head; `None` when not even the first is.
+fn whole_lines(head: &[u8]) -> Option<&[u8]> {
+    memchr::memrchr(b'\n', head).map(|last| &head[..=last])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,529 @@
+//! One direction of an HTTP/1 connection, taken apart into heads and bodies (RFC 9112, 2 and 7).
+//!
+//! Fed with any split of the bytes, and told of the stretches that are missing. It knows nothing of
+//! what heads mean: whoever drives it says after each head how the body is delimited.
+
+use std::borrow::Cow;
+
+use super::line;
+
+/// Longest head, and longest trailer section, that is looked at.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Bytes of a stream that follow each other, out of one segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece<'a> {
+    /// The bytes.
+    pub(crate) data: &'a [u8],
+    /// TCP sequence number of the first.
+    pub(crate) seq: u32,
+    /// What the segment acknowledges.
+    pub(crate) ack: Option<u32>,
+    /// When it was captured.
+    pub(crate) time: u64,
+    /// How far the other direction has been handed on.
+    pub(crate) peer: Option<u32>,
+}
+
+/// A piece that is being read.
+pub(super) struct Cursor<'a> {
+    pub(super) piece: Piece<'a>,
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(piece: Piece<'a>) -> Self {
+        Self { piece, at: 0 }
+    }
+
+    pub(super) fn rest(&self) -> &'a [u8] {
+        &self.piece.data[self.at..]
+    }
+
+    fn origin(&self) -> Origin {
+        let Piece { seq, ack, time, .. } = self.piece;
+        Origin { time, seq: seq.wrapping_add(self.at as u32), ack }
+    }
+}
+
+/// Where and when a message begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Origin {
+    pub(super) time: u64,
+    pub(super) seq: u32,
+    pub(super) ack: Option<u32>,
+}
+
+/// How a message's body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// After so many bytes.
+    Fixed(u64),
+    /// With the last chunk.
+    Chunked,
+    /// With the stream.
+    UntilClose,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before a message.
+    Start,
+    /// In a head, what there is of it in the buffer.
+    Head,
+    /// In a body, with so many bytes to come.
+    Fixed(u64),
+    /// In a body that the stream's end ends.
+    UntilClose,
+    /// In the line before a chunk.
+    Size { value: u64, digits: u8, extension: bool },
+    /// In a chunk, with so many bytes to come.
+    Chunk(u64),
+    /// Before the line end after a chunk.
+    ChunkEnd,
+    /// In the trailer section; whether the line is blank so far, and bytes seen.
+    Trailer { blank: bool, seen: u32 },
+    /// Somewhere: a start line at a segment's start is waited for.
+    Seek,
+}
+
+/// What came of reading on.
+pub(super) enum Progress<'a> {
+    /// The piece is used up.
+    Idle,
+    /// A head is there; [`Parser::begin`] is to be called before reading on.
+    Head(Cow<'a, [u8]>),
+    /// A body has ended.
+    End,
+    /// This is not HTTP.
+    Malformed,
+    /// A head or trailer section is too long.
+    TooLong,
+}
+
+/// What a missing stretch does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It lies in a body whose framing it does not touch.
+    Inside,
+    /// It goes to the end of a body, or beyond: so many bytes follow it unseen.
+    Ended(u32),
+    /// It hides a head or framing.
+    Lost,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Parser {
+    state: State,
+    /// Whether it reads requests.
+    requests: bool,
+    /// The head's first line has been looked at.
+    line_seen: bool,
+    /// How far the buffer has been searched.
+    searched: u32,
+    origin: Origin,
+    body: u64,
+    buffer: Vec<u8>,
+}
+
+impl Parser {
+    /// A parser of requests or responses, at the beginning of a stream or somewhere in it.
+    pub(super) fn new(requests: bool, at_start: bool) -> Self {
+        Self {
+            state: if at_start { State::Start } else { State::Seek },
+            requests,
+            line_seen: false,
+            searched: 0,
+            origin: Origin::default(),
+            body: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Where the message at hand begins.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Body bytes of the message at hand so far.
+    pub(super) fn body(&self) -> u64 {
+        self.body
+    }
+
+    /// What there is of an unfinished head.
+    pub(super) fn partial(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Memory in the buffer.
+    pub(super) fn footprint(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// Whether it stands between two messages.
+    pub(super) fn at_boundary(&self) -> bool {
+        self.state == State::Start
+    }
+
+    /// Whether it stands in a head.
+    pub(super) fn in_head(&self) -> bool {
+        self.state == State::Head
+    }
+
+    /// Whether the body at hand ends with the stream.
+    pub(super) fn until_close(&self) -> bool {
+        self.state == State::UntilClose
+    }
+
+    /// Takes a message to begin at the cursor.
+    pub(super) fn begin_at(&mut self, cursor: &Cursor<'_>, framing: Framing) {
+        self.origin = cursor.origin();
+        self.begin(framing);
+    }
+
+    /// After a head: how the body ends. True when there is none: the message has ended.
+    pub(super) fn begin(&mut self, framing: Framing) -> bool {
+        self.body = 0;
+        self.state = match framing {
+            Framing::Fixed(0) => State::Start,
+            Framing::Fixed(length) => State::Fixed(length),
+            Framing::Chunked => SIZE,
+            Framing::UntilClose => State::UntilClose,
+        };
+        framing == Framing::Fixed(0)
+    }
+
+    /// Forgets the message at hand and waits for a start line at a segment's start.
+    pub(super) fn seek(&mut self) {
+        self.state = State::Seek;
+        self.buffer = Vec::new();
+    }
+
+    /// Forgets the message at hand: the next one begins here.
+    pub(super) fn restart(&mut self) {
+        self.state = State::Start;
+        self.buffer = Vec::new();
+    }
+
+    /// Whether a piece begins with a whole start line.
+    pub(super) fn begins_message(&self, piece: &Piece<'_>) -> bool {
+        if self.requests {
+            line::begins_request(piece.data)
+        } else {
+            line::begins_response(piece.data)
+        }
+    }
+
+    /// Reads on.
+    pub(super) fn next<'a>(&mut self, cursor: &mut Cursor<'a>) -> Progress<'a> {
+        loop {
+            let rest = cursor.rest();
+            if rest.is_empty() {
+                return Progress::Idle;
+            }
+            match self.state {
+                State::Start => {
+                    // Empty lines before a start line are passed over: RFC 9112, 2.2.
+                    let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+                    cursor.at += blank.count();
+                    if !cursor.rest().is_empty() {
+                        self.origin = cursor.origin();
+                        self.state = State::Head;
+                        self.line_seen = false;
+                        self.searched = 0;
+                    }
+                }
+                State::Head => return self.head(cursor),
+                State::Fixed(left) => {
+                    let left = left - self.take(cursor, left);
+                    if left == 0 {
+                        self.state = State::Start;
+                        return Progress::End;
+                    }
+                    self.state = State::Fixed(left);
+                }
+                State::UntilClose => {
+                    self.take(cursor, u64::MAX);
+                }
+                State::Chunk(left) => {
+                    let left = left - self.take(cursor, left);
+                    self.state = if left == 0 { State::ChunkEnd } else { State::Chunk(left) };
+                }
+                State::ChunkEnd => {
+                    cursor.at += 1;
+                    match rest[0] {
+                        b'\r' => {}
+                        b'\n' => self.state = SIZE,
+                        _ => return Progress::Malformed,
+                    }
+                }
+                State::Size { .. } => {
+                    if !self.size(cursor) {
+                        return Progress::Malformed;
+                    }
+                }
+                State::Trailer { blank, seen } => {
+                    if let Some(end) = self.trailer(cursor, blank, seen) {
+                        return end;
+                    }
+                }
+                State::Seek => {
+                    if cursor.at == 0 && self.begins_message(&cursor.piece) {
+                        self.state = State::Start;
+                    } else {
+                        cursor.at = cursor.piece.data.len();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Moves over body bytes, at most `limit`; how many.
+    fn take(&mut self, cursor: &mut Cursor<'_>, limit: u64) -> u64 {
+        let taken = limit.min(cursor.rest().len() as u64);
+        cursor.at += taken as usize;
+        self.body = self.body.saturating_add(taken);
+        taken
+    }
+
+    fn head<'a>(&mut self, cursor: &mut Cursor<'a>) -> Progress<'a> {
+        let rest = cursor.rest();
+        if self.buffer.is_empty() {
+            if let Some(end) = self.head_end(rest) {
+                cursor.at += end;
+                return Progress::Head(Cow::Borrowed(&rest[..end]));
+            }
+            self.buffer = rest.to_vec();
+            cursor.at += rest.len();
+        } else {
+            let before = self.buffer.len();
+            self.buffer.extend_from_slice(rest);
+            let buffer = std::mem::take(&mut self.buffer);
+            let end = self.head_end(&buffer);
+            self.buffer = buffer;
+            if let Some(end) = end {
+                // Only what is new was searched but for the last line end.
+                cursor.at += end.saturating_sub(before);
+                self.buffer.truncate(end);
+                return Progress::Head(Cow::Owned(std::mem::take(&mut self.buffer)));
+            }
+            cursor.at += rest.len();
+        }
+        if self.buffer.len() > MAX_HEAD { Progress::TooLong } else { Progress::Idle }
+    }
+
+    /// The length of the head that `bytes` begin with, once it is whole.
+    fn head_end(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut from = self.searched as usize;
+        while let Some(end) = memchr::memchr(b'\n', &bytes[from..]).map(|at| from + at) {
+            if self.requests && !self.line_seen {
+                self.line_seen = true;
+                if !line::is_versioned(line::trim_end(&bytes[..end])) {
+                    return Some(end + 1);
+                }
+            }
+            match (bytes.get(end + 1), bytes.get(end + 2)) {
+                (Some(b'\n'), _) => return Some(end + 2),
+                (Some(b'\r'), Some(b'\n')) => return Some(end + 3),
+                (None, _) | (Some(b'\r'), None) => {
+                    self.searched = end as u32;
+                    return None;
+                }
+                _ => from = end + 1,
+            }
+        }
+        self.searched = bytes.len() as u32;
+        None
+    }
+
+    /// Reads a chunk's size line (RFC 9112, 7.1); false when it is none.
+    fn size(&mut self, cursor: &mut Cursor<'_>) -> bool {
+        let State::Size { mut value, mut digits, mut extension } = self.state else { return false };
+        for &byte in cursor.rest() {
+            cursor.at += 1;
+            let digit = match byte {
+                b'\n' if digits == 0 => return false,
+                b'\n' => {
+                    self.state = match value {
+                        0 => State::Trailer { blank: true, seen: 0 },
+                        _ => State::Chunk(value),
+                    };
+                    return true;
+                }
+                _ if extension => continue,
+                b'0'..=b'9' => byte - b'0',
+                b'a'..=b'f' => byte - b'a' + 10,
+                b'A'..=b'F' => byte - b'A' + 10,
+                b';' | b' ' | b'\t' | b'\r' if digits != 0 => {
+                    extension = true;
+                    continue;
+                }
+                _ => return false,
+            };
+            // Sixteen digits fill 64 bits; leading zeros are no reason for more.
+            if digits == 16 {
+                return false;
+            }
+            digits += 1;
+            value = value << 4 | u64::from(digit);
+        }
+        self.state = State::Size { value, digits, extension };
+        true
+    }
+
+    /// Moves over trailer fields to the empty line (RFC 9112, 7.1.2).
+    fn trailer<'a>(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        blank: bool,
+        seen: u32,
+    ) -> Option<Progress<'a>> {
+        let rest = cursor.rest();
+        let end = memchr::memchr(b'\n', rest);
+        let line = &rest[..end.unwrap_or(rest.len())];
+        let blank = blank && line.iter().all(|&byte| byte == b'\r');
+        let used = line.len() + usize::from(end.is_some());
+        cursor.at += used;
+        let seen = seen.saturating_add(used as u32);
+        if end.is_some() && blank {
+            self.state = State::Start;
+            return Some(Progress::End);
+        }
+        self.state = State::Trailer { blank: blank || end.is_some(), seen };
+        (seen as usize > MAX_HEAD).then_some(Progress::TooLong)
+    }
+
+    /// `length` bytes are missing here.
+    pub(super) fn missing(&mut self, length: u32) -> Missing {
+        let many = u64::from(length);
+        match self.state {
+            State::Fixed(left) if many < left => {
+                self.body += many;
+                self.state = State::Fixed(left - many);
+                Missing::Inside
+            }
+            State::Fixed(left) => {
+                self.body += left;
+                self.state = State::Start;
+                Missing::Ended((many - left) as u32)
+            }
+            State::Chunk(left) if many <= left => {
+                self.body += many;
+                self.state = if many == left { State::ChunkEnd } else { State::Chunk(left - many) };
+                Missing::Inside
+            }
+            State::UntilClose => {
+                self.body += many;
+                Missing::Inside
+            }
+            _ => Missing::Lost,
+        }
+    }
+}
+
+/// Before a chunk's size.
+const SIZE: State = State::Size { value: 0, digits: 0, extension: false };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(data: &[u8]) -> Piece<'_> {
+        Piece { data, seq: 0, ack: None, time: 0, peer: None }
+    }
+
+    /// Heads and body lengths of a stream of requests, cut after every `step` bytes.
+    fn read(bytes: &[u8], step: usize) -> Vec<String> {
+        let mut parser = Parser::new(true, true);
+        let mut found = Vec::new();
+        for part in bytes.chunks(step) {
+            let mut cursor = Cursor::new(piece(part));
+            loop {
+                match parser.next(&mut cursor) {
+                    Progress::Idle => break,
+                    Progress::Head(head) => {
+                        let head = String::from_utf8(head.into_owned()).unwrap();
+                        let framing = if head.contains("chunked") {
+                            Framing::Chunked
+                        } else if head.contains("five") {
+                            Framing::Fixed(5)
+                        } else {
+                            Framing::Fixed(0)
+                        };
+                        found.push(head);
+                        if parser.begin(framing) {
+                            found.push("0".to_owned());
+                        }
+                    }
+                    Progress::End => found.push(parser.body().to_string()),
+                    Progress::Malformed => return vec!["malformed".to_owned()],
+                    Progress::TooLong => return vec!["long".to_owned()],
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_split_reads_alike() {
+        for (stream, expected) in [
+            ("GET / HTTP/1.1\r\na: b\r\n\r\n", vec!["GET / HTTP/1.1\r\na: b\r\n\r\n", "0"]),
+            ("\r\n\n\rGET / HTTP/1.1\n\n", vec!["GET / HTTP/1.1\n\n", "0"]),
+            ("GET /\r\n", vec!["GET /\r\n", "0"]),
+            ("GET /\r\n\r\nGET /\r\n", vec!["GET /\r\n", "0", "GET /\r\n", "0"]),
+            (
+                "P /five HTTP/1.1\r\n\r\n12345P /five HTTP/1.1\n\r\n\r\n345",
+                vec!["P /five HTTP/1.1\r\n\r\n", "5", "P /five HTTP/1.1\n\r\n", "5"],
+            ),
+            (
+                "P /chunked HTTP/1.1\r\n\r\n5;x=y\r\n\r\n345\r\n00A \r\n1234567890\n0\r\nt: u\r\n\r\n",
+                vec!["P /chunked HTTP/1.1\r\n\r\n", "15"],
+            ),
+            ("P /chunked HTTP/1.1\r\n\r\n0\r\n\r\n", vec!["P /chunked HTTP/1.1\r\n\r\n", "0"]),
+            ("P /chunked HTTP/1.1\r\n\r\n\r\n", vec!["malformed"]),
+            ("P /chunked HTTP/1.1\r\n\r\n11111111111111111\r\n", vec!["malformed"]),
+            ("P /chunked HTTP/1.1\r\n\r\n1\r\nab", vec!["malformed"]),
+        ] {
+            for step in 1..=stream.len() {
+                assert_eq!(read(stream.as_bytes(), step), expected, "{stream:?} by {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn heads_and_trailers_are_bounded() {
+        let long = "a: b\r\n".repeat(20_000);
+        for stream in
+            [format!("GET / HTTP/1.1\r\n{long}"), format!("P /chunked HTTP/1.1\r\n\r\n0\r\n{long}")]
+        {
+            assert_eq!(read(stream.as_bytes(), 1000), ["long"]);
+        }
+    }
+
+    #[test]
+    fn missing_bytes() {
+        use Missing::{Ended, Inside, Lost};
+        for (framing, before, length, expected, body) in [
+            (Framing::Fixed(10), "123", 6, Inside, 9),
+            (Framing::Fixed(10), "123", 7, Ended(0), 10),
+            (Framing::Fixed(10), "123", 9, Ended(2), 10),
+            (Framing::Chunked, "a\r\n123", 6, Inside, 9),
+            (Framing::Chunked, "a\r\n123", 7, Inside, 10),
+            (Framing::Chunked, "a\r\n123", 8, Lost, 3),
+            (Framing::Chunked, "a\r", 1, Lost, 0),
+            (Framing::Chunked, "1\r\na", 1, Lost, 1),
+            (Framing::Chunked, "0\r\n", 1, Lost, 0),
+            (Framing::UntilClose, "123", 100, Inside, 103),
+        ] {
+            let mut parser = Parser::new(true, true);
+            let head = piece(b"P / HTTP/1.1\r\n\r\n");
+            assert!(matches!(parser.next(&mut Cursor::new(head)), Progress::Head(_)));
+            parser.begin(framing);
+            let mut cursor = Cursor::new(piece(before.as_bytes()));
+            assert!(matches!(parser.next(&mut cursor), Progress::Idle));
+            assert_eq!(parser.missing(length), expected, "{framing:?} {before:?} {length}");
+            assert_eq!(parser.body(), body, "{framing:?} {before:?} {length}");
+        }
+    }
+}
