@@ -398,3 +398,5 @@ pub const META_MONOTONIC: u32 = 3;
 pub const META_TICK: u32 = 4;
 /// Cell: what to add to jiffies × tick to get CLOCK_MONOTONIC, once it is known.
 pub const META_OFFSET: u32 = 5;
+/// Cell: 1 when the generation in force drops anything.
+pub const META_ENFORCES: u32 = 6;

@@ -18,7 +18,7 @@ use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns};
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use filter_common::packet::{self, Packet};
-use filter_common::reason::Verdict;
+use filter_common::reason::{Reason, Verdict};
 use filter_common::stat::Stat;
 use filter_common::tables::{API_OPAQUE, META_JIFFIES, META_MONOTONIC, UNCLAIMED, feature};
 use filter_common::verdict::{self, Decision, Tables};
@@ -122,8 +122,10 @@ fn egress(ctx: &TcContext) {
     }
     skb.pull_headers();
     work.packet = Packet::default();
-    if packet::parse(&skb, &mut work.packet).is_err() {
-        gate.bump(Stat::EgressUnparsed);
+    if let Err(reason) = packet::parse(&skb, &mut work.packet) {
+        if reason as u8 != Reason::NotIp as u8 {
+            gate.bump(Stat::EgressUnparsed);
+        }
         return;
     }
     work = look_again(work);

@@ -4,8 +4,14 @@
 pub mod capture;
 pub mod cli;
 pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod detect;
+pub mod export;
 pub mod image;
+pub mod inventory;
 pub mod kernel;
 pub mod policy;
+pub mod respond;
 pub mod sensor;
 pub mod text;

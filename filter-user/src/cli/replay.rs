@@ -9,7 +9,6 @@ mod tests;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -21,6 +20,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use self::judge::{Judge, Judged};
 use self::print::{Form, Printer};
+use super::Outcome;
 use crate::capture::{self, End, Frame};
 use crate::sensor::{Output, Sensor, SensorConfig};
 
@@ -55,14 +55,14 @@ pub struct ReplayArgs {
 ///
 /// # Errors
 /// When the capture cannot be opened or read, or the output not be written. A policy that is
-/// invalid is told on standard error, and is exit code 1.
-pub fn replay(args: &ReplayArgs) -> Result<ExitCode> {
+/// invalid is told on standard error, and the answer is no.
+pub fn replay(args: &ReplayArgs) -> Result<Outcome> {
     let judge = if args.verdicts || args.policy.is_some() {
         match Judge::new(args.policy.as_deref()) {
             Ok(judge) => Some(judge),
             Err(problems) => {
                 write!(io::stderr(), "{problems}").context("cannot write to standard error")?;
-                return Ok(ExitCode::from(1));
+                return Ok(Outcome::No);
             }
         }
     } else {
@@ -72,7 +72,7 @@ pub fn replay(args: &ReplayArgs) -> Result<ExitCode> {
     let form = if args.json { Form::Json } else { Form::Text };
     let out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
     run(file, &args.file, judge, Printer::new(out, form, args.verdicts))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Outcome::Done)
 }
 
 /// The capture, behind a progress bar when it is large and someone is watching.

@@ -85,6 +85,8 @@ pub struct Gated {
     pub adopted: bool,
     /// Kernel id of the ingress program.
     pub program: u32,
+    /// Kernel id of the egress program, where there is one.
+    pub egress_program: Option<u32>,
 }
 
 impl Target {
@@ -212,6 +214,10 @@ fn put(pins: &Path, target: &Target, generation: &mut Generation) -> Result<Gate
         .hint("give this daemon pins of its own with `--instance NAME`"));
     };
     watch_egress(pins, target, generation)?;
+    let egress_program = match target.egress {
+        EgressHook::Off => None,
+        _ => generation.egress()?.info().ok().map(|info| info.id()),
+    };
     Ok(Gated {
         name: target.name.clone(),
         index: target.index,
@@ -219,6 +225,7 @@ fn put(pins: &Path, target: &Target, generation: &mut Generation) -> Result<Gate
         egress: target.egress,
         adopted,
         program,
+        egress_program,
     })
 }
 
@@ -399,8 +406,8 @@ fn remove_pin(pin: &Path) -> Result<()> {
 pub struct Removed {
     /// Interfaces that had a link or filter of ours, by name or, when gone, by index.
     pub interfaces: Vec<String>,
-    /// Pinned maps.
-    pub maps: usize,
+    /// Pins that were removed.
+    pub pins: Vec<PathBuf>,
 }
 
 /// Takes the filter off every interface and removes every pin. Works without a daemon.
@@ -410,18 +417,14 @@ pub struct Removed {
 pub fn detach(pins: &Path) -> Result<Removed> {
     let mut removed = Removed::default();
     let names = host::interface_names();
-    let name_of = |index: u32| {
-        names
-            .iter()
-            .find(|name| host::interface_index(name).is_ok_and(|known| known == index))
-            .cloned()
-            .unwrap_or_else(|| format!("#{index}"))
-    };
     for pin in files(&links(pins))? {
-        let index =
-            pin.file_name().and_then(|name| name.to_str()?.strip_prefix("xdp-")?.parse().ok());
+        let index = pin
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_prefix("xdp-")?.parse::<u32>().ok());
+        let interface = index.map(|index| interface_of(&pin, index, &names));
         remove_pin(&pin)?;
-        removed.interfaces.extend(index.map(name_of));
+        removed.interfaces.extend(interface);
+        removed.pins.push(pin);
     }
     for name in &names {
         if tc::qdisc_detach_program(name, TcAttachType::Egress, EGRESS).is_ok()
@@ -433,7 +436,7 @@ pub fn detach(pins: &Path) -> Result<Removed> {
     for directory in directories(pins)? {
         for pin in files(&directory)? {
             remove_pin(&pin)?;
-            removed.maps += 1;
+            removed.pins.push(pin);
         }
         std::fs::remove_dir(&directory)
             .map_err(|e| Error::path("remove", directory.as_path(), e))?;
@@ -442,6 +445,21 @@ pub fn detach(pins: &Path) -> Result<Removed> {
         std::fs::remove_dir(pins).map_err(|e| Error::path("remove", pins, e))?;
     }
     Ok(removed)
+}
+
+/// The name of the interface that a link holds, if it is of this network namespace: indices of
+/// another one mean other interfaces here.
+fn interface_of(pin: &Path, index: u32, names: &[String]) -> String {
+    let held = PinnedLink::from_pin(pin)
+        .ok()
+        .and_then(|link| FdLink::from(link).info().ok())
+        .map(|info| info.program_id());
+    let here = netlink::xdp_programs(index)
+        .is_ok_and(|programs| programs.iter().any(|program| Some(program.program) == held));
+    let name = names
+        .iter()
+        .find(|name| here && host::interface_index(name).is_ok_and(|known| known == index));
+    name.cloned().unwrap_or_else(|| format!("interface {index} of another network namespace"))
 }
 
 /// Removes the links but keeps the state: `on_exit = "open"`.

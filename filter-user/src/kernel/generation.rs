@@ -1,6 +1,5 @@
 //! One generation: the programs with one policy's tables, loaded and ready to be attached.
 
-use aya::maps::Map;
 use aya::programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use filter_common::tables::{Config, feature};
@@ -13,6 +12,9 @@ use crate::image::Image;
 
 /// Bursts shorter than this many ticks need the exact clock.
 const COARSE_TICKS: u64 = 2;
+
+/// The programs' log records on their way into the `log` crate.
+pub type Logger = aya_log::EbpfLogger<&'static dyn log::Log>;
 
 /// What a program did to one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +93,38 @@ impl Generation {
         program(&mut self.ebpf, "weir_egress")
     }
 
-    /// The map of the programs' log records, once.
-    pub fn take_logs(&mut self) -> Option<Map> {
-        self.ebpf.take_map("AYA_LOGS")
+    /// How many cells of the small tables the kernel holds as the image has them: name, cells of
+    /// the image, cells that agree.
+    ///
+    /// # Errors
+    /// When a table cannot be read.
+    pub fn agreement(&self, image: &Image) -> Result<[(&'static str, usize, usize); 3]> {
+        Ok([
+            ("apis", image.apis.len(), self.agree("APIS", &image.apis)?),
+            ("rules", image.rules.len(), self.agree("RULES", &image.rules)?),
+            ("limits", image.profiles.len(), self.agree("PROFILES", &image.profiles)?),
+        ])
+    }
+
+    fn agree<T: Cell + Copy + PartialEq>(&self, name: &str, cells: &[T]) -> Result<usize> {
+        if cells.is_empty() {
+            return Ok(0);
+        }
+        let map = self
+            .ebpf
+            .map(name)
+            .ok_or_else(|| Error::new(format!("the object has no map {name}")))?;
+        let held = Mapped::<T>::new(name, map)?;
+        Ok(held.cells().iter().zip(cells).filter(|(held, wanted)| held == wanted).count())
+    }
+
+    /// What the programs log, to be flushed into this process's log now and then.
+    ///
+    /// # Errors
+    /// When the programs were loaded without logging.
+    pub fn logger(&mut self) -> Result<Logger> {
+        aya_log::EbpfLogger::init(&mut self.ebpf)
+            .map_err(|e| Error::new("cannot read the programs' log").because(e))
     }
 
     /// Runs the ingress program on a frame that came in by no interface, `repeat` times.
@@ -137,7 +168,7 @@ fn constants(state: &mut State, image: &Image) -> Result<Config> {
     })
 }
 
-fn fill<T: Cell + Copy>(ebpf: &Ebpf, name: &str, cells: &[T]) -> Result<()> {
+fn fill<T: Cell + Copy + PartialEq>(ebpf: &Ebpf, name: &str, cells: &[T]) -> Result<()> {
     if cells.is_empty() {
         return Ok(());
     }

@@ -11,8 +11,8 @@ use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use filter_common::limiter::{self, WAYS};
 use filter_common::tables::{
-    self, COUNTS_PER_API, MAX_GROUPS, META_GENERATION, META_JIFFIES, META_MONOTONIC, META_OFFSET,
-    META_SEED, META_TICK, Name, SHARED_PER_API, Shared, Tuning,
+    self, COUNTS_PER_API, MAX_GROUPS, META_ENFORCES, META_GENERATION, META_JIFFIES, META_MONOTONIC,
+    META_OFFSET, META_SEED, META_TICK, Name, SHARED_PER_API, Shared, Tuning,
 };
 use filter_common::{SCHEMA, slot::Slot};
 
@@ -209,6 +209,23 @@ impl State {
         Ok(get(&self.meta, META_GENERATION)? as u32)
     }
 
+    /// Whether the generation that was put in force last drops anything: what a restart must not
+    /// undo by accident.
+    ///
+    /// # Errors
+    /// When the kernel does not give it.
+    pub fn enforces(&self) -> Result<bool> {
+        Ok(get(&self.meta, META_ENFORCES)? != 0)
+    }
+
+    /// Notes what [`Self::enforces`] tells.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn note_enforces(&mut self, enforces: bool) -> Result<()> {
+        set(&mut self.meta, META_ENFORCES, u64::from(enforces))
+    }
+
     /// Takes the next generation's number.
     pub(super) fn next_generation(&mut self) -> Result<u32> {
         let next = self.generation()?.wrapping_add(1).max(1);
@@ -219,6 +236,11 @@ impl State {
     /// Cells of the limiter.
     pub fn limiter_cells(&self) -> u32 {
         self.sizes["LIMITER"]
+    }
+
+    /// The ids.
+    pub fn ids_ref(&self) -> &Ids {
+        &self.ids
     }
 
     /// A copy of the ids, for a compiler to extend.

@@ -1,0 +1,66 @@
+//! `weir apply`: puts a policy in force.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+
+use super::Common;
+use super::human::plural;
+use super::outcome::{Outcome, Verdict};
+use super::style::{Style, Tone, clean};
+use crate::control::api::{Applied, ApplyRequest};
+
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "The daemon reads the file. An invalid policy changes nothing: exit code 1.\n\n\
+    Examples:\n  weir apply policy.toml\n  weir check policy.toml && weir apply policy.toml"
+)]
+pub(super) struct ApplyArgs {
+    /// The policy
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+pub(super) fn apply(args: &ApplyArgs) -> Verdict {
+    let path = absolute(&args.file)?;
+    let applied = args.common.target.client()?.apply(&ApplyRequest { path })?;
+    args.common.output.printer().print(&applied, |style| text(&applied, style))?;
+    Ok(Outcome::Done)
+}
+
+/// The daemon has another working directory.
+fn absolute(file: &Path) -> anyhow::Result<PathBuf> {
+    let path =
+        std::path::absolute(file).with_context(|| format!("cannot find {}", file.display()))?;
+    std::fs::metadata(&path).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(path)
+}
+
+pub(super) fn text(applied: &Applied, style: Style) -> String {
+    let mut text = String::new();
+    for warning in &applied.warnings {
+        text.push_str(&format!("{warning}\n"));
+    }
+    let verb = match &applied.previous_hash {
+        Some(hash) if *hash == applied.hash => "applied again",
+        _ => "applied",
+    };
+    let interfaces = match applied.interfaces.as_slice() {
+        [] => "no interface".to_owned(),
+        names => names.join(", "),
+    };
+    text.push_str(&format!(
+        "{} `{}` as generation {}: {} on {} in {:.0} ms\n  hash {}\n",
+        style.paint(Tone::Good, verb),
+        clean(&applied.name),
+        applied.generation,
+        plural(applied.apis as u64, "API"),
+        clean(&interfaces),
+        applied.seconds * 1_000.0,
+        clean(&applied.hash),
+    ));
+    text
+}

@@ -1,0 +1,210 @@
+//! `weir breach`: what one does while it burns.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::human::remaining;
+use super::outcome::{Outcome, Verdict};
+use super::style::{Style, Tone, clean};
+use super::table::{Align, Table, cell};
+use super::{Common, value};
+use crate::control::api::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet};
+
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "At once, in the kernel; kept through apply and restart. Trusted sources always pass.\n\n\
+    Examples:\n  \
+    weir breach shutdown orders --reason \"ticket 4711\"     nobody reaches it\n  \
+    weir breach lockdown orders --group partners --ttl 2h  only partners do\n  \
+    weir breach status\n  \
+    weir breach lift orders"
+)]
+pub(super) struct BreachArgs {
+    #[command(subcommand)]
+    verb: BreachVerb,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum BreachVerb {
+    /// Nothing reaches the API
+    Shutdown(ShutdownArgs),
+    /// Only one group reaches the API, or nobody but trusted sources
+    Lockdown(LockdownArgs),
+    /// End a shutdown, a lockdown and an ordered limit
+    Lift(LiftArgs),
+    /// Show the orders in force
+    Status(StatusArgs),
+}
+
+/// What both orders take.
+#[derive(Args, Clone, Debug)]
+struct OrderArgs {
+    /// The API
+    #[arg(value_name = "API")]
+    api: String,
+    /// It ends by itself: 30s, 10m, 1h, 2d [default: when it is lifted]
+    #[arg(long, value_name = "TIME", value_parser = value::ttl)]
+    ttl: Option<Duration>,
+    /// Why, for those who read it later
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    reason: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Example:\n  weir breach shutdown orders --ttl 30m --reason \"ticket 4711\""
+)]
+struct ShutdownArgs {
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:\n  weir breach lockdown orders --group partners --ttl 2h")]
+struct LockdownArgs {
+    #[command(flatten)]
+    order: OrderArgs,
+    /// The group of the policy that still passes [default: none, only trusted sources]
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:\n  weir breach lift orders")]
+struct LiftArgs {
+    /// The API
+    #[arg(value_name = "API")]
+    api: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:\n  weir breach status --json")]
+struct StatusArgs {
+    #[command(flatten)]
+    common: Common,
+}
+
+impl BreachArgs {
+    pub(super) fn json(&self) -> bool {
+        match &self.verb {
+            BreachVerb::Shutdown(args) => args.order.common.output.json,
+            BreachVerb::Lockdown(args) => args.order.common.output.json,
+            BreachVerb::Lift(args) => args.common.output.json,
+            BreachVerb::Status(args) => args.common.output.json,
+        }
+    }
+}
+
+pub(super) fn breach(args: &BreachArgs) -> Verdict {
+    match &args.verb {
+        BreachVerb::Shutdown(args) => order(&args.order, Order::Shutdown),
+        BreachVerb::Lockdown(args) => {
+            order(&args.order, Order::Lockdown { group: args.group.clone() })
+        }
+        BreachVerb::Lift(args) => {
+            let kinds = vec![OrderKind::Shutdown, OrderKind::Lockdown, OrderKind::Limit];
+            let request = OrderLift { api: args.api.clone(), kinds };
+            let orders = args.common.target.client()?.order_lift(&request)?;
+            args.common.output.printer().print(&orders, |style| describe(&orders, style))?;
+            Ok(Outcome::Done)
+        }
+        BreachVerb::Status(args) => {
+            let orders = args.common.target.client()?.orders()?;
+            args.common.output.printer().print(&orders, |style| list(&orders, style))?;
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+fn order(args: &OrderArgs, order: Order) -> Verdict {
+    let request = OrderSet {
+        api: args.api.clone(),
+        order,
+        ttl_seconds: args.ttl.map(|ttl| ttl.as_secs_f64()),
+        reason: args.reason.clone(),
+    };
+    let orders = args.common.target.client()?.order_set(&request)?;
+    args.common.output.printer().print(&orders, |style| describe(&orders, style))?;
+    Ok(Outcome::Done)
+}
+
+/// What an order says, and how alarming that is.
+pub(super) fn words(order: &Order) -> (String, Tone) {
+    match order {
+        Order::Shutdown => ("shut down".to_owned(), Tone::Bad),
+        Order::Lockdown { group: Some(group) } => {
+            (format!("locked down to {}", clean(group)), Tone::Bad)
+        }
+        Order::Lockdown { group: None } => ("locked down to trusted sources".to_owned(), Tone::Bad),
+        Order::Mode { mode } => (format!("mode {}", mode_name(*mode)), Tone::Warn),
+        Order::Limit { packets } => {
+            (format!("each source limited to {} packets", clean(packets)), Tone::Warn)
+        }
+    }
+}
+
+/// The mode's name in a policy.
+pub(super) const fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Monitor => "monitor",
+    }
+}
+
+/// An order in a sentence: `shut down by an operator, 10m left: ticket 4711`.
+pub(super) fn sentence(order: &OrderInForce, style: Style) -> String {
+    let (words, tone) = words(&order.order);
+    let by = if order.automatic { "a detector" } else { "an operator" };
+    let ends = remaining(order.remaining_seconds, "until lifted");
+    let mut text = format!("{} by {by}, {ends}", style.paint(tone, words));
+    if !order.reason.is_empty() {
+        text.push_str(&format!(": {}", clean(&order.reason)));
+    }
+    text
+}
+
+/// An API after its orders changed.
+pub(super) fn describe(api: &ApiOrders, style: Style) -> String {
+    let mode = mode_name(api.mode);
+    let mut text = format!("{}: mode {mode}", style.paint(Tone::Strong, clean(&api.api)));
+    if api.orders.is_empty() {
+        text.push_str(", nothing ordered: the policy decides\n");
+        return text;
+    }
+    text.push('\n');
+    for order in &api.orders {
+        text.push_str(&format!("  {}\n", sentence(order, style)));
+    }
+    text
+}
+
+pub(super) fn list(apis: &[ApiOrders], style: Style) -> String {
+    let mut table = Table::new([
+        ("API", Align::Left),
+        ("ORDER", Align::Left),
+        ("ENDS", Align::Left),
+        ("BY", Align::Left),
+        ("REASON", Align::Cut),
+    ]);
+    for api in apis {
+        for order in &api.orders {
+            let (words, tone) = words(&order.order);
+            table.row([
+                (&api.api).into(),
+                cell(words, tone),
+                remaining(order.remaining_seconds, "when lifted").into(),
+                if order.automatic { "detector" } else { "operator" }.into(),
+                (&order.reason).into(),
+            ]);
+        }
+    }
+    if table.is_empty() {
+        return "nothing is ordered: the policy decides everywhere\n".to_owned();
+    }
+    table.render(style)
+}

@@ -1,0 +1,158 @@
+//! `weir doctor`: whether this host can run weir, and what to do where not. It changes nothing.
+
+mod daemon;
+mod device;
+mod holders;
+mod host;
+mod interface;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::outcome::{Outcome, Verdict};
+use super::settings::settings;
+use super::style::{Style, Tone, clean};
+use super::{Output, Target};
+use crate::config::{Config, Overrides};
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Exit code 1 when a check fails. Nothing is changed.\n\n\
+    Examples:\n  weir doctor\n  weir doctor --interface eth0 --policy policy.toml\n  \
+    weir doctor --json | jq '.checks[] | select(.state == \"fail\")'")]
+pub(super) struct DoctorArgs {
+    /// An interface to look at; repeat it for more [default: all that are up, without loopback]
+    #[arg(short, long = "interface", value_name = "IFACE")]
+    interfaces: Vec<String>,
+    /// A policy to check
+    #[arg(short, long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// The daemon's settings, which can name all of the others
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where /metrics is to be served [default: 127.0.0.1:9720]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
+    /// Where kernel objects are to be pinned [default: /sys/fs/bpf/weir]
+    #[arg(long, value_name = "DIR")]
+    pins: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum State {
+    /// All is well.
+    Ok,
+    /// weir runs, but not as well as it could, or not as one may think.
+    Warn,
+    /// weir does not run here.
+    Fail,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Check {
+    /// What was looked at.
+    pub(super) name: String,
+    /// How it came out.
+    pub(super) state: State,
+    /// What was found.
+    pub(super) finding: String,
+    /// What to do; empty when there is nothing to do.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) hint: String,
+}
+
+impl Check {
+    fn new(name: &str, state: State, finding: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), state, finding: finding.into(), hint: hint.into() }
+    }
+
+    fn ok(name: &str, finding: impl Into<String>) -> Self {
+        Self::new(name, State::Ok, finding, "")
+    }
+
+    fn warn(name: &str, finding: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(name, State::Warn, finding, hint)
+    }
+
+    fn fail(name: &str, finding: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(name, State::Fail, finding, hint)
+    }
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// No check failed.
+    pub(super) healthy: bool,
+    /// All checks, in order.
+    pub(super) checks: Vec<Check>,
+}
+
+pub(super) fn doctor(args: &DoctorArgs) -> Verdict {
+    let overrides = Overrides {
+        interfaces: args.interfaces.clone(),
+        policy: args.policy.clone(),
+        pins: args.pins.clone(),
+        metrics: args.metrics,
+        ..Overrides::default()
+    };
+    let mut checks = Vec::new();
+    let config = match settings(args.config.as_deref(), &args.target) {
+        Ok(config) => config,
+        Err(error) => {
+            let problems = error.diagnostics.iter().map(ToString::to_string);
+            let hint = problems.collect::<Vec<_>>().join(" ");
+            checks.push(Check::fail("settings", &error.message, hint));
+            let mut config = Config::with_paths(args.target.paths()?);
+            config.socket = args.target.socket()?;
+            config
+        }
+    };
+    let mut wanted = config.clone();
+    if let Err(problem) = wanted.apply(overrides) {
+        checks.push(Check::fail("arguments", problem.message, problem.hint));
+        wanted = config;
+    }
+    checks.extend(host::checks(&wanted.pins));
+    checks.extend(interface::checks(&wanted.interfaces));
+    checks.extend(daemon::checks(&wanted.socket, wanted.metrics));
+    checks.extend(wanted.policy.as_deref().map(daemon::policy));
+    let healthy = !checks.iter().any(|check| check.state == State::Fail);
+    let report = Report { healthy, checks };
+    args.output.printer().print(&report, |style| text(&report, style))?;
+    Ok(if healthy { Outcome::Done } else { Outcome::No })
+}
+
+pub(super) fn text(report: &Report, style: Style) -> String {
+    let width = report.checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for check in &report.checks {
+        let (word, tone) = match check.state {
+            State::Ok => ("ok  ", Tone::Good),
+            State::Warn => ("warn", Tone::Warn),
+            State::Fail => ("FAIL", Tone::Bad),
+        };
+        let (word, name) = (style.paint(tone, word), clean(&check.name));
+        text.push_str(&format!("{word}  {name:width$}  {}\n", clean(&check.finding)));
+        if !check.hint.is_empty() {
+            text.push_str(&format!("      {:width$}  → {}\n", "", clean(&check.hint)));
+        }
+    }
+    let number = |state| report.checks.iter().filter(|check| check.state == state).count();
+    let (failed, warned) = (number(State::Fail), number(State::Warn));
+    text.push_str(&match (failed, warned) {
+        (0, 0) => "\nthis host can run weir\n".to_owned(),
+        (0, _) => format!("\nthis host can run weir; warnings: {warned}\n"),
+        _ => format!("\nthis host cannot run weir yet; failed: {failed}, warnings: {warned}\n"),
+    });
+    text
+}

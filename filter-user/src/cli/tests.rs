@@ -1,0 +1,328 @@
+//! What the arguments mean, and what people see, on fixed data.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+
+use super::style::Style;
+use super::{Cli, Verb, apply, ban, breach, detach, doctor, events, explain, grammar};
+use crate::config::{Egress, OnExit, XdpMode};
+use crate::control::api::*;
+
+mod status;
+
+/// As on a terminal of the usual width, without its colours.
+const TERMINAL: Style = Style { colour: false, width: Some(80) };
+
+fn parse(line: &str) -> Result<Verb, clap::Error> {
+    let words = std::iter::once("weir").chain(line.split_whitespace()).map(OsString::from);
+    Cli::try_parse_from(words).map(|cli| cli.verb)
+}
+
+#[test]
+fn the_grammar_is_sound() {
+    grammar().debug_assert();
+}
+
+#[test]
+fn every_verb_and_argument_is_explained() {
+    let page = include_str!("../../../docs/cli.md");
+    let mut grammar = grammar();
+    grammar.build();
+    let mut left: Vec<&clap::Command> = grammar.get_subcommands().collect();
+    while let Some(verb) = left.pop() {
+        let name = verb.get_bin_name().unwrap_or_default();
+        if verb.get_name() == "help" {
+            continue;
+        }
+        assert!(verb.get_about().is_some(), "{name} says nothing about itself");
+        for argument in verb.get_arguments() {
+            assert!(argument.get_help().is_some(), "{name}: {argument} is not explained");
+        }
+        if verb.has_subcommands() {
+            left.extend(verb.get_subcommands());
+        } else {
+            assert!(page.contains(name), "docs/cli.md lacks {name}");
+            let examples = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(name == "weir version" || examples.contains(name), "{name} has no example");
+        }
+    }
+}
+
+#[test]
+fn arguments() {
+    let good = [
+        "run --interface eth0",
+        "run -i eth0 -i eth1 -p policy.toml --xdp-mode native --egress clsact --sample 0.5",
+        "run --config weir.toml --instance edge --metrics [::1]:9720 --log-format json --log debug",
+        "check policy.toml --json",
+        "apply policy.toml --instance edge",
+        "status --json --socket /tmp/x.sock",
+        "explain 192.0.2.1 192.0.2.2 --dport 80",
+        "explain 192.0.2.1 192.0.2.2 --proto TCP --dport 80 --sport 5 --interface eth0",
+        "explain ::1 ::2 --proto icmp",
+        "explain ::1 ::2 --proto 132",
+        "ban add 192.0.2.1 --ttl 30s",
+        "ban add 192.0.2.0/24 --forever --api orders --reason x",
+        "ban del 192.0.2.1",
+        "ban remove 192.0.2.1 --api orders",
+        "ban list --json",
+        "monitor on orders",
+        "monitor off orders --ttl 10m",
+        "breach shutdown orders --ttl 1h",
+        "breach lockdown orders --group partners",
+        "breach lockdown orders",
+        "breach lift orders",
+        "breach status",
+        "events -f -n 5 --since 1h",
+        "replay web.pcap --policy p.toml --verdicts --json",
+        "detach --pins /sys/fs/bpf/weir",
+        "doctor --interface eth0 --policy p.toml",
+        "completions zsh",
+        "version",
+    ];
+    for line in good {
+        assert!(parse(line).is_ok(), "{line}: {}", parse(line).expect_err("wrong"));
+    }
+    let bad = [
+        "run --xdp-mode fast",
+        "run --sample 2",
+        "run --metrics localhost",
+        "run --instance ../x",
+        "check",
+        "explain 192.0.2.1 192.0.2.2 --proto quic --dport 1",
+        "explain 192.0.2.1 192.0.2.2 --dport 65536",
+        "explain host 192.0.2.2 --dport 1",
+        "explain ::1 ::2 --dport 1 --length 5",
+        "ban add 192.0.2.1",
+        "ban add 192.0.2.1 --ttl 30",
+        "ban add 192.0.2.1 --ttl 0s",
+        "ban add 192.0.2.1 --ttl 30s --forever",
+        "monitor orders",
+        "breach shutdown",
+        "events --limit -1",
+        "completions cmd",
+    ];
+    for line in bad {
+        assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn run_arguments_arrive() {
+    let settings = |line: &str| match parse(line) {
+        Ok(Verb::Run(run)) => run.request().map(|request| request.config),
+        other => panic!("it is run: {other:?}"),
+    };
+    let line = "run -i a -i b --sample 0 --instance edge --socket /s --metrics 127.0.0.1:1 \
+                --xdp-mode generic --egress off --policy p.toml --log-kernel --on-exit open";
+    let config = settings(line).expect("settings");
+    assert_eq!((config.interfaces.join(" "), config.sensor.sample), ("a b".to_owned(), 0.0));
+    assert_eq!((config.xdp_mode, config.egress), (XdpMode::Generic, Egress::Off));
+    assert_eq!((config.on_exit, config.log_kernel), (OnExit::Open, true));
+    assert_eq!((config.socket.to_str(), config.metrics.port()), (Some("/s"), 1));
+    assert_eq!(config.pins.to_str(), Some("/sys/fs/bpf/weir-edge"));
+    assert_eq!(config.policy.as_deref(), Some(std::path::Path::new("p.toml")));
+    let config = settings("run -i a --instance edge").expect("settings");
+    assert_eq!(config.socket.to_str(), Some("/run/weir-edge/weir.sock"));
+    for (line, part) in [
+        ("run", "no interface"),
+        ("run -i a/b", "a/b"),
+        ("run -i a --config /does/not/exist", "/does/not/exist"),
+    ] {
+        let failure = settings(line).expect_err(line).to_string();
+        assert!(failure.contains(part), "{line}: {failure}");
+    }
+}
+
+fn banned(prefix: &str, api: Option<&str>, remaining: Option<u64>, hits: u64) -> Ban {
+    Ban {
+        prefix: prefix.into(),
+        api: api.map(str::to_owned),
+        since: 0,
+        remaining_seconds: remaining,
+        reason: "tried many passwords on many accounts in a row".into(),
+        automatic: api.is_some(),
+        hits,
+    }
+}
+
+#[test]
+fn bans() {
+    let mut bans = [
+        banned("2001:db8:bad::/48", None, None, 1_234_567),
+        banned("192.0.2.7", Some("orders"), Some(90), 0),
+    ];
+    ban::sort(&mut bans);
+    assert_eq!(
+        ban::list(&bans, TERMINAL),
+        "\
+PREFIX             API         ENDS         PACKETS  BY        REASON
+192.0.2.7          orders      1m 30s left        0  detector  tried many passw…
+2001:db8:bad::/48  whole host  never          1.23M  operator  tried many passw…
+"
+    );
+    assert_eq!(ban::list(&[], TERMINAL), "no bans\n");
+}
+
+#[test]
+fn explanations() {
+    let asked = ExplainRequest {
+        src: "198.51.100.7".parse().expect("an address"),
+        dst: "203.0.113.5".parse().expect("an address"),
+        proto: "tcp".into(),
+        sport: None,
+        dport: Some(8080),
+        interface: None,
+        length: None,
+        established: false,
+    };
+    let step = |stage: &str, finding: &str, line: Option<u32>| Step {
+        stage: stage.into(),
+        finding: finding.into(),
+        origin: line.map(|line| Origin { file: "edge.toml".into(), line }),
+    };
+    let mut explanation = Explanation {
+        verdict: "drop".into(),
+        reason: "denied".into(),
+        reason_text: "The source is in a group the API denies.".into(),
+        api: Some("orders".into()),
+        generation: 3,
+        steps: vec![
+            step("class", "the source is in the group listed", Some(17)),
+            step("api", "tcp/8080 is orders", Some(31)),
+            step("rule", "orders denies the group listed", Some(34)),
+        ],
+    };
+    assert_eq!(
+        explain::text(&asked, &explanation, TERMINAL),
+        "\
+DROP  tcp 198.51.100.7 → 203.0.113.5:8080, API `orders`
+denied: The source is in a group the API denies.
+
+STAGE  FINDING                            POLICY
+class  the source is in the group listed  edge.toml:17
+api    tcp/8080 is orders                 edge.toml:31
+rule   orders denies the group listed     edge.toml:34
+"
+    );
+    explanation.steps.clear();
+    explanation.verdict = "would_drop".into();
+    explanation.api = None;
+    let six = ExplainRequest {
+        src: "2001:db8::7".parse().expect("an address"),
+        dst: "2001:db8::5".parse().expect("an address"),
+        sport: Some(9),
+        ..asked
+    };
+    assert_eq!(
+        explain::text(&six, &explanation, TERMINAL),
+        "WOULD DROP  tcp [2001:db8::7]:9 → [2001:db8::5]:8080, no API\n\
+         denied: The source is in a group the API denies.\n\n"
+    );
+}
+
+#[test]
+fn orders() {
+    let order = |order, remaining_seconds, automatic, reason: &str| OrderInForce {
+        order,
+        remaining_seconds,
+        automatic,
+        reason: reason.into(),
+    };
+    let api = ApiOrders {
+        api: "orders".into(),
+        mode: Mode::Monitor,
+        orders: vec![
+            order(Order::Shutdown, Some(600), false, "ticket\x1b 4711"),
+            order(Order::Lockdown { group: None }, None, true, ""),
+            order(Order::Mode { mode: Mode::Monitor }, None, false, ""),
+            order(Order::Limit { packets: "100/s".into() }, Some(5), true, ""),
+        ],
+    };
+    assert_eq!(
+        breach::describe(&api, TERMINAL),
+        "\
+orders: mode monitor
+  shut down by an operator, 10m left: ticket  4711
+  locked down to trusted sources by a detector, until lifted
+  mode monitor by an operator, until lifted
+  each source limited to 100/s packets by a detector, 5s left
+"
+    );
+    assert_eq!(
+        breach::list(&[api], TERMINAL),
+        "\
+API     ORDER                                 ENDS         BY        REASON
+orders  shut down                             10m left     operator  ticket  47…
+orders  locked down to trusted sources        when lifted  detector
+orders  mode monitor                          when lifted  operator
+orders  each source limited to 100/s packets  5s left      detector
+"
+    );
+    let none = "nothing is ordered: the policy decides everywhere\n";
+    assert_eq!(breach::list(&[], TERMINAL), none);
+}
+
+#[test]
+fn applied_and_detached() {
+    let mut applied = Applied {
+        name: "edge".into(),
+        hash: "ab12".into(),
+        previous_hash: None,
+        generation: 3,
+        apis: 2,
+        interfaces: vec!["eth0".into(), "eth1".into()],
+        seconds: 0.0421,
+        warnings: Vec::new(),
+    };
+    let text = "applied `edge` as generation 3: 2 APIs on eth0, eth1 in 42 ms\n  hash ab12\n";
+    assert_eq!(apply::text(&applied, TERMINAL), text);
+    applied.previous_hash = Some("ab12".into());
+    assert!(apply::text(&applied, TERMINAL).starts_with("applied again `edge`"));
+    let nothing = Detached { interfaces: Vec::new(), removed: Vec::new() };
+    assert_eq!(detach::text(&nothing, TERMINAL), "nothing was attached\n");
+}
+
+#[test]
+fn event_lines() {
+    let rows = [
+        (
+            r#"{"schema":1,"time":"2026-01-02T03:04:05.678Z","event":"ban_added","severity":"notice","message":"192.0.2.7 is banned","source":{"ip":"192.0.2.7"}}"#,
+            "2026-01-02T03:04:05.678Z  notice    ban_added         192.0.2.7 is banned",
+        ),
+        (r#"{"missed":12}"#, "… 12 events came faster than they were read"),
+        ("{\"event\":\"x\",\"message\":\"a\\u001b[2Jb\"}", "-  -         x                 a [2Jb"),
+        ("{\"event\":\"x\"}", "-  -         x"),
+        ("not JSON", "not JSON"),
+        ("[1]", "[1]"),
+    ];
+    for (line, shown) in rows {
+        assert_eq!(events::short(line), shown);
+    }
+}
+
+#[test]
+fn doctors_report() {
+    let check = |name: &str, state, finding: &str, hint: &str| doctor::Check {
+        name: name.into(),
+        state,
+        finding: finding.into(),
+        hint: hint.into(),
+    };
+    let checks = vec![
+        check("kernel", doctor::State::Ok, "6.18, with TCX", ""),
+        check("bpf file system", doctor::State::Fail, "not in one", "`mount`"),
+    ];
+    let report = doctor::Report { healthy: false, checks };
+    assert_eq!(
+        doctor::text(&report, TERMINAL),
+        "\
+ok    kernel           6.18, with TCX
+FAIL  bpf file system  not in one
+                       → `mount`
+
+this host cannot run weir yet; failed: 1, warnings: 0
+"
+    );
+}

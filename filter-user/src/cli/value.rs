@@ -1,0 +1,70 @@
+//! Arguments that are more than text, checked as they are parsed.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::config::Paths;
+use crate::text::quantity;
+
+/// A time to live: `30s`, `10m`, `1h`, `2d`.
+pub(super) fn ttl(text: &str) -> Result<Duration, String> {
+    let duration = quantity::duration(text)
+        .map_err(|problem| format!("{}; {}", problem.message, problem.hint))?;
+    if duration.is_zero() {
+        return Err("a time to live is more than nothing: 30s, 10m, 1h, 2d".to_owned());
+    }
+    Ok(duration)
+}
+
+/// The name of an instance: it becomes part of paths.
+pub(super) fn instance(text: &str) -> Result<String, String> {
+    let told = |problem: quantity::Problem| format!("{}; {}", problem.message, problem.hint);
+    Paths::of(Some(text)).map(|_| text.to_owned()).map_err(told)
+}
+
+/// One of the words that weir.toml has for the same setting.
+pub(super) fn word<T>(words: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = String> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(words.iter().map(|(word, _)| *word)).try_map(|word| word.parse::<T>())
+}
+
+/// A share between nothing and all.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("a share of flows is a number from 0 to 1".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows() {
+        let ttls = [
+            ("30s", Some(30_000)),
+            ("10m", Some(600_000)),
+            ("250ms", Some(250)),
+            ("0s", None),
+            ("30", None),
+            ("-1s", None),
+            ("", None),
+        ];
+        for (text, millis) in ttls {
+            assert_eq!(ttl(text).ok(), millis.map(Duration::from_millis), "{text}");
+        }
+        for (text, good) in [("edge-2", true), ("", false), ("a/b", false), ("..", false)] {
+            assert_eq!(instance(text).is_ok(), good, "{text}");
+        }
+        for (text, good) in
+            [("0", true), ("0.25", true), ("1.0", true), ("1.1", false), ("NaN", false)]
+        {
+            assert_eq!(share(text).is_ok(), good, "{text}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What the daemon can be asked, and what it answers.
+//!
+//! Every type here is public JSON: it is what the socket carries and what `--json` prints. Names
+//! are never changed or reused; a new field is added with a default. Times are whole seconds since
+//! 1970 UTC, spans are seconds, counts are since the state was last reset unless a field says
+//! otherwise.
+
+mod ban;
+mod diagnostic;
+mod error;
+mod event;
+mod explain;
+mod orders;
+mod policy;
+mod status;
+
+use serde::{Deserialize, Serialize};
+
+pub use ban::{Ban, BanAdd, BanRemove};
+pub use diagnostic::{Diagnostic, Severity};
+pub use error::{ApiError, Code, ErrorBody};
+pub use event::{EventQuery, Feed, Line};
+pub use explain::{ExplainRequest, Explanation, Origin, Step};
+pub use orders::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet};
+pub use policy::{Applied, ApplyRequest, Detached};
+pub use status::{
+    ApiStatus, DaemonStatus, FindingsStatus, InterfaceStatus, MapStatus, NamedCount, PacketCounts,
+    PolicyStatus, ReasonCount, SampleStatus, Status,
+};
+
+/// Who is at the other end of the socket, as the kernel says. For the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// Effective user id of the process when it connected.
+    pub uid: u32,
+    /// Effective group id of the process when it connected.
+    pub gid: u32,
+    /// Process id; 0 when it is in another PID namespace.
+    pub pid: u32,
+    /// User id that logged in, which `su` and `sudo` do not change; `None` outside a login.
+    pub login_uid: Option<u32>,
+    /// Supplementary groups when it connected.
+    #[serde(default)]
+    pub groups: Vec<u32>,
+}
+
+/// What a method answers.
+pub type Answer<T> = Result<T, ApiError>;
+
+/// The daemon as the socket sees it.
+///
+/// The methods block: the server calls each on a thread where that is allowed. Several may run at
+/// once. Names of APIs and groups in arguments are unchecked.
+pub trait Daemon: Send + Sync + 'static {
+    /// All there is to know at a glance.
+    fn status(&self) -> Answer<Status>;
+
+    /// Reads the policy file, checks it, and puts it in force on every interface, or on none.
+    /// An invalid policy is [`Code::Refused`] with its diagnostics. Files are read with the caller's
+    /// rights ([`super::identity::reading_as`]): diagnostics show what is in them.
+    fn apply(&self, request: &ApplyRequest, caller: &Caller) -> Answer<Applied>;
+
+    /// The bans in force, in no particular order.
+    fn bans(&self) -> Answer<Vec<Ban>>;
+
+    /// Bans a source, or changes the end of a ban that is there.
+    fn ban_add(&self, request: &BanAdd, caller: &Caller) -> Answer<Ban>;
+
+    /// Ends a ban and returns what it was. [`Code::NotFound`] when there is none.
+    fn ban_remove(&self, request: &BanRemove, caller: &Caller) -> Answer<Ban>;
+
+    /// What would happen to a packet now, and why. Changes no counter and no limit.
+    fn explain(&self, request: &ExplainRequest) -> Answer<Explanation>;
+
+    /// Recent events and, from there on without a gap, the ones to come.
+    fn events(&self, query: &EventQuery) -> Answer<Feed>;
+
+    /// The APIs with orders in force.
+    fn orders(&self) -> Answer<Vec<ApiOrders>>;
+
+    /// Puts an order in force at once, replacing one of the same kind. [`Order::Mode`] without a
+    /// time to live that says what the policy says clears the order instead.
+    fn order_set(&self, request: &OrderSet, caller: &Caller) -> Answer<ApiOrders>;
+
+    /// Ends orders. [`Code::NotFound`] when none of the kinds named is in force.
+    fn order_lift(&self, request: &OrderLift, caller: &Caller) -> Answer<ApiOrders>;
+
+    /// Takes the filter off every interface, removes all pinned state, and ends the daemon after
+    /// the answer has been given.
+    fn detach(&self, caller: &Caller) -> Answer<Detached>;
+}

@@ -1,0 +1,53 @@
+//! Changing what is in force.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Diagnostic;
+use crate::kernel::attach::Removed;
+
+/// A policy to put in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyRequest {
+    /// The policy file, as an absolute path; the daemon reads it.
+    pub path: PathBuf,
+}
+
+/// A policy that is in force now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 over the policy and the files it names, in hex.
+    pub hash: String,
+    /// The hash of the one before; `None`: there was none.
+    pub previous_hash: Option<String>,
+    /// Its number.
+    pub generation: u32,
+    /// How many APIs it declares.
+    pub apis: usize,
+    /// The interfaces it is in force on.
+    pub interfaces: Vec<String>,
+    /// How long it took from request to answer.
+    pub seconds: f64,
+    /// What is accepted, but likely not what was meant.
+    #[serde(default)]
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// What was taken away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detached {
+    /// Interfaces that are free now.
+    pub interfaces: Vec<String>,
+    /// Pinned objects that were removed, and with them bans, limits and counters.
+    pub removed: Vec<PathBuf>,
+}
+
+impl From<Removed> for Detached {
+    fn from(removed: Removed) -> Self {
+        Self { interfaces: removed.interfaces, removed: removed.pins }
+    }
+}

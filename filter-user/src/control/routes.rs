@@ -1,0 +1,221 @@
+//! The routes of the control socket: from HTTP to a method of [`Daemon`] and back.
+
+mod feed;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, watch};
+
+use super::api::{Answer, ApiError, Caller, Code, Daemon, ErrorBody};
+
+/// Bytes of a request's body at most: the largest is a path and a few names.
+const BODY_BYTES: usize = 64 * 1024;
+
+/// How long a client may take to send a request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Clone)]
+struct App {
+    daemon: Arc<dyn Daemon>,
+    shutdown: watch::Receiver<bool>,
+    followers: Arc<Semaphore>,
+}
+
+/// What [`super::server`] found out about a connection's peer.
+type Admitted = Result<Caller, ApiError>;
+
+/// All routes. Each connection adds an [`Extension`] with its [`Admitted`].
+pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/apply", post(apply))
+        .route("/v1/bans", get(bans).post(ban_add))
+        .route("/v1/bans/remove", post(ban_remove))
+        .route("/v1/explain", post(explain))
+        .route("/v1/events", get(feed::events))
+        .route("/v1/orders", get(orders).post(order_set))
+        .route("/v1/orders/lift", post(order_lift))
+        .route("/v1/detach", post(detach))
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn(guard))
+        .with_state(App { daemon, shutdown, followers: Arc::new(Semaphore::new(feed::FOLLOWERS)) })
+}
+
+/// The error for a peer the kernel tells nothing about.
+pub(super) fn unknown_peer(error: &std::io::Error) -> ApiError {
+    ApiError::new(Code::Forbidden, format!("the kernel does not say who is asking: {error}"))
+}
+
+/// Lets those in who may speak.
+async fn guard(request: Request, next: Next) -> Response {
+    let refusal = match request.extensions().get::<Admitted>() {
+        Some(Ok(caller)) => {
+            tracing::debug!(uid = caller.uid, pid = caller.pid, method = %request.method(),
+                path = request.uri().path(), "asked");
+            return next.run(request).await;
+        }
+        Some(Err(error)) => error.clone(),
+        None => ApiError::new(Code::Forbidden, "nobody knows who is asking"),
+    };
+    tracing::warn!(path = request.uri().path(), "{refusal}");
+    refusal.into_response()
+}
+
+async fn no_route(request: Request) -> Response {
+    let error = ApiError::invalid(format!("{} is not part of this API", request.uri().path()))
+        .hint("the client may be newer than the daemon: compare `weir version` and `weir status`");
+    with_status(StatusCode::NOT_FOUND, error)
+}
+
+async fn no_method(request: Request) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let error = ApiError::invalid(format!("{path} does not take the method {method}"));
+    with_status(StatusCode::METHOD_NOT_ALLOWED, error)
+}
+
+/// An error whose HTTP status says more than its code does.
+fn with_status(status: StatusCode, error: ApiError) -> Response {
+    json(status, &ErrorBody { error })
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.code.http_status())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        json(status, &ErrorBody { error: self })
+    }
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(mut body) => {
+            body.push(b'\n');
+            let kind = HeaderValue::from_static("application/json");
+            (status, [(header::CONTENT_TYPE, kind)], body).into_response()
+        }
+        Err(error) => {
+            // Only a map with keys that are not strings can get here.
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Runs a method of the daemon where blocking is allowed.
+async fn call<T: Send + 'static>(
+    app: App,
+    method: impl FnOnce(&dyn Daemon) -> Answer<T> + Send + 'static,
+) -> Answer<T> {
+    let started = Instant::now();
+    let task = tokio::task::spawn_blocking(move || method(&*app.daemon));
+    let answer = task.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request ended in a panic");
+        Err(ApiError::internal("the daemon failed inside: this is a bug in weir")
+            .hint("its log says where: please report it"))
+    });
+    if let Err(error) = &answer {
+        tracing::info!(code = ?error.code, seconds = started.elapsed().as_secs_f64(), "{error}");
+    }
+    answer
+}
+
+async fn answer<T: Serialize + Send + 'static>(
+    app: App,
+    method: impl FnOnce(&dyn Daemon) -> Answer<T> + Send + 'static,
+) -> Response {
+    match call(app, method).await {
+        Ok(value) => json(StatusCode::OK, &value),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Reads a request's JSON; whatever content type it claims.
+async fn read<T: DeserializeOwned>(body: Body) -> Answer<T> {
+    let bytes = match tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, BODY_BYTES))
+        .await
+    {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(_)) => {
+            let told = format!("the request's body is cut off, or longer than {BODY_BYTES} bytes");
+            return Err(ApiError::invalid(told));
+        }
+        Err(_) => {
+            let told = format!("the request's body took longer than {BODY_TIMEOUT:?}");
+            return Err(ApiError::invalid(told));
+        }
+    };
+    serde_json::from_slice(&bytes)
+        .map_err(|error| ApiError::invalid(format!("the request's body is not right: {error}")))
+}
+
+/// Reads the request and runs a method that is told who asks.
+async fn ordered<Q, T>(
+    app: App,
+    caller: Extension<Admitted>,
+    body: Body,
+    method: impl FnOnce(&dyn Daemon, &Q, &Caller) -> Answer<T> + Send + 'static,
+) -> Response
+where
+    Q: DeserializeOwned + Send + 'static,
+    T: Serialize + Send + 'static,
+{
+    let (caller, request) = match (caller.0, read::<Q>(body).await) {
+        (Ok(caller), Ok(request)) => (caller, request),
+        (Err(error), _) | (_, Err(error)) => return error.into_response(),
+    };
+    answer(app, move |daemon| method(daemon, &request, &caller)).await
+}
+
+async fn status(State(app): State<App>) -> Response {
+    answer(app, Daemon::status).await
+}
+
+async fn apply(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::apply).await
+}
+
+async fn bans(State(app): State<App>) -> Response {
+    answer(app, Daemon::bans).await
+}
+
+async fn ban_add(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::ban_add).await
+}
+
+async fn ban_remove(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::ban_remove).await
+}
+
+async fn explain(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, |daemon, request, _| daemon.explain(request)).await
+}
+
+async fn orders(State(app): State<App>) -> Response {
+    answer(app, Daemon::orders).await
+}
+
+async fn order_set(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::order_set).await
+}
+
+async fn order_lift(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::order_lift).await
+}
+
+async fn detach(State(app): State<App>, caller: Extension<Admitted>) -> Response {
+    match caller.0 {
+        Ok(caller) => answer(app, move |daemon| daemon.detach(&caller)).await,
+        Err(error) => error.into_response(),
+    }
+}

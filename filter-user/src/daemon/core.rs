@@ -1,0 +1,232 @@
+//! What the daemon's threads share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::control::api::ApiError;
+use crate::control::metrics_http::Probe;
+use crate::export::events::{Event, EventLog, Kind, PolicyField};
+use crate::export::metrics::Metrics;
+
+use super::gate::{Gate, InForce};
+use super::pipeline::Report;
+use super::profile::Profile;
+
+/// Label sets of the request metrics at most; further routes are `__other__`.
+const SERIES: usize = 2000;
+
+/// What is told to the pipeline.
+pub(super) enum Message {
+    /// Another policy is in force.
+    Policy(Profile),
+}
+
+/// See the module.
+pub(super) struct Core {
+    /// The settings.
+    pub(super) config: Config,
+    /// Which daemon of the host.
+    pub(super) instance: Option<String>,
+    /// When it started.
+    pub(super) started: Instant,
+    /// The event log.
+    pub(super) events: Arc<EventLog>,
+    /// The metrics.
+    pub(super) metrics: Metrics,
+    /// What the pipeline said last.
+    pub(super) report: Arc<Mutex<Report>>,
+    gate: Arc<Mutex<Gate>>,
+    messages: Sender<Message>,
+    waiting: Mutex<Option<Receiver<Message>>>,
+    ready: AtomicBool,
+    detached: AtomicBool,
+    stop: watch::Sender<bool>,
+}
+
+/// A lock whose holder panicked is taken over: what it guards is replaced as a whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Core {
+    pub(super) fn new(
+        config: Config,
+        instance: Option<String>,
+        gate: Gate,
+        events: Arc<EventLog>,
+        stop: watch::Sender<bool>,
+    ) -> Result<Self> {
+        let profile = Profile::new(Arc::clone(&gate.now.policy), gate.state.ids_ref());
+        let (messages, waiting) = channel();
+        let told = messages.send(Message::Policy(profile));
+        debug_assert!(told.is_ok(), "the receiver is right here");
+        let gate = Arc::new(Mutex::new(gate));
+        let report = Arc::new(Mutex::new(Report::default()));
+        let (of_gate, of_report, of_events) =
+            (Arc::clone(&gate), Arc::clone(&report), Arc::clone(&events));
+        let metrics = Metrics::new(
+            SERIES,
+            Arc::new(move || super::snapshot::take(&lock(&of_gate), &lock(&of_report), &of_events)),
+        )
+        .context("cannot set up the metrics")?;
+        Ok(Self {
+            config,
+            instance,
+            started: Instant::now(),
+            events,
+            metrics,
+            report,
+            gate,
+            messages,
+            waiting: Mutex::new(Some(waiting)),
+            ready: AtomicBool::new(false),
+            detached: AtomicBool::new(false),
+            stop,
+        })
+    }
+
+    /// The kernel half and what is in force.
+    pub(super) fn gate(&self) -> MutexGuard<'_, Gate> {
+        lock(&self.gate)
+    }
+
+    /// The same, if nobody holds it.
+    pub(super) fn try_gate(&self) -> Option<MutexGuard<'_, Gate>> {
+        match self.gate.try_lock() {
+            Ok(gate) => Some(gate),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// The pipeline's end of its messages, once.
+    pub(super) fn take_messages(&self) -> Option<Receiver<Message>> {
+        lock(&self.waiting).take()
+    }
+
+    /// Tells the pipeline, and forgets the requests of APIs that are gone.
+    pub(super) fn announce(&self, gate: &Gate) {
+        let policy = Arc::clone(&gate.now.policy);
+        self.metrics.retain(|name| name == super::profile::UNCLAIMED || policy.api(name).is_some());
+        let profile = Profile::new(policy, gate.state.ids_ref());
+        if self.messages.send(Message::Policy(profile)).is_err() {
+            tracing::error!("the pipeline is gone: findings follow the policy before");
+        }
+    }
+
+    /// Whether the daemon is to end.
+    pub(super) fn stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Tells everybody to end.
+    pub(super) fn begin_stop(&self) {
+        self.ready.store(false, Ordering::Release);
+        // Nobody listening any more is no failure.
+        self.stop.send_replace(true);
+    }
+
+    /// Ends after a detach: nothing is left to keep.
+    pub(super) fn stop_detached(&self) {
+        self.detached.store(true, Ordering::Release);
+        self.begin_stop();
+    }
+
+    /// Whether everything has been taken away.
+    pub(super) fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::Acquire)
+    }
+
+    /// Everything is attached and served.
+    pub(super) fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Self::set_ready`] was called and no end is near.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// One line for the service manager.
+    pub(super) fn summary(&self) -> String {
+        let gate = self.gate();
+        let interfaces: Vec<_> = gate.gated.iter().map(|gated| gated.name.as_str()).collect();
+        format!("policy {} on {}", gate.now.policy.name, interfaces.join(", "))
+    }
+
+    /// The first events: that weir runs, what it adopted, which policy is in force.
+    pub(super) fn told_at_start(&self) {
+        let gate = self.gate();
+        self.tell(Event::new(Kind::DaemonStarted, unix_ns(), "weir runs"));
+        for note in &gate.state.notes {
+            self.tell(Event::new(Kind::StateReset, unix_ns(), note.clone()));
+        }
+        self.tell_applied(&gate.now);
+    }
+
+    /// The event of a policy in force.
+    pub(super) fn tell_applied(&self, now: &InForce) {
+        let message = match &now.path {
+            Some(path) => format!("policy {} from {}", now.policy.name, path.display()),
+            None => "no policy: weir observes".to_owned(),
+        };
+        self.tell(Event {
+            policy: Some(policy_field(now)),
+            ..Event::new(Kind::PolicyApplied, unix_ns(), message)
+        });
+    }
+
+    /// Tells an event.
+    pub(super) fn tell(&self, event: Event) {
+        self.events.tell(&event);
+    }
+
+    /// Reads the policy file again, as SIGHUP asks for.
+    pub(super) fn reload(&self) -> Result<(), ApiError> {
+        let path = self.gate().now.path.clone().or_else(|| self.config.policy.clone());
+        let Some(path) = path else {
+            return Err(ApiError::refused("weir observes: there is no policy to read again")
+                .hint("`weir apply FILE` puts one in force"));
+        };
+        self.apply_file(&path, None).map(drop)
+    }
+
+    /// The end: what is kept, and the last event.
+    pub(super) fn finish(&self) {
+        if !self.is_detached() {
+            self.gate().close();
+        }
+        self.tell(Event::new(Kind::DaemonStopped, unix_ns(), "weir ends"));
+    }
+}
+
+/// A policy as events show it.
+pub(super) fn policy_field(now: &InForce) -> PolicyField {
+    PolicyField {
+        name: now.policy.name.clone(),
+        hash: now.hash.clone(),
+        generation: now.generation,
+    }
+}
+
+/// Nanoseconds since 1970.
+pub(super) fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Probe for Core {
+    fn metrics(&self) -> Result<String> {
+        self.metrics.render().context("the metrics cannot be written")
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.is_ready() { Ok(()) } else { Err("starting or ending".to_owned()) }
+    }
+}

@@ -1,0 +1,124 @@
+//! The daemon: what `weir run` does, put together from the parts that each do one thing.
+//!
+//! Everything that can be refused is refused before the kernel is touched: arguments, sockets,
+//! policy. Then state is opened, the policy put in force, and three things run until the end: the
+//! pipeline (ring to findings, its own thread), the sockets (tokio), and the signals.
+
+mod answer;
+mod core;
+mod explain;
+mod gate;
+mod orders;
+mod pipeline;
+mod profile;
+mod settings;
+mod snapshot;
+mod status;
+mod trouble;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::cli::RunRequest;
+use crate::control::metrics_http::MetricsSocket;
+use crate::control::notify::Notifier;
+use crate::control::server::ControlSocket;
+use crate::export::events;
+
+use self::core::Core;
+use self::gate::Gate;
+
+/// How long an orderly end waits for connections.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Runs the daemon until it is told to end.
+///
+/// # Errors
+/// When it cannot start, with what to do; nothing has been changed then.
+pub fn run(request: &RunRequest) -> Result<()> {
+    let RunRequest { config, instance } = request.clone();
+    let loaded = settings::policy(&config)?;
+    let control = ControlSocket::bind(&config.socket)?;
+    let metrics = MetricsSocket::bind(config.metrics)?;
+    if let Err(error) = std::fs::create_dir_all(&config.state_dir) {
+        // With no disk, the filter goes on.
+        tracing::warn!(directory = %config.state_dir.display(), %error, "no state directory");
+    }
+    let log = events::Config { path: Some(config.events_path()), ..events::Config::default() };
+    let events = Arc::new(events::EventLog::start(log).context("cannot start the event log")?);
+
+    let (gate, reader) = Gate::open(&config, loaded)?;
+    let (stop, stopped) = watch::channel(false);
+    let core = Arc::new(Core::new(config, instance, gate, events, stop)?);
+    core.told_at_start();
+    let pipeline = pipeline::start(Arc::clone(&core), reader)?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("weir-io")
+        .enable_all()
+        .build()
+        .context("cannot start the I/O threads")?;
+    let served = runtime.block_on(serve(&core, control, metrics, stopped));
+    core.begin_stop();
+    runtime.shutdown_timeout(PATIENCE);
+    if pipeline.join().is_err() {
+        tracing::error!("the pipeline ended by a panic");
+    }
+    core.finish();
+    served
+}
+
+/// Serves the sockets and obeys signals until the end.
+async fn serve(
+    core: &Arc<Core>,
+    control: ControlSocket,
+    metrics: MetricsSocket,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<()> {
+    let notifier = Notifier::from_environment().context("cannot reach the service manager")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    tracing::info!(socket = %control.path().display(), metrics = %metrics.address(), "serving");
+    let control = tokio::spawn(control.serve(Arc::clone(core) as _, stopped.clone()));
+    let metrics = tokio::spawn(metrics.serve(Arc::clone(core) as _, stopped.clone()));
+    core.set_ready();
+    notifier.ready(&core.summary());
+    let mut watchdog =
+        tokio::time::interval(notifier.watchdog_interval().unwrap_or(Duration::from_secs(10)));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break tracing::info!("SIGTERM: ending"),
+            _ = interrupt.recv() => break tracing::info!("SIGINT: ending"),
+            _ = stopped.changed() => break,
+            _ = watchdog.tick() => notifier.watchdog(),
+            _ = hangup.recv() => {
+                notifier.reloading();
+                let reloading = Arc::clone(core);
+                let reloaded = tokio::task::spawn_blocking(move || reloading.reload()).await;
+                match reloaded {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::error!(%error, "the policy was not reloaded"),
+                    Err(error) => tracing::error!(%error, "the reload broke off"),
+                }
+                notifier.ready(&core.summary());
+            }
+        }
+    }
+    notifier.stopping();
+    core.begin_stop();
+    for (name, task) in [("control socket", control), ("metrics", metrics)] {
+        match tokio::time::timeout(PATIENCE, task).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::error!("{name}: {error:#}"),
+            Ok(Err(error)) => tracing::error!("{name}: {error}"),
+            Err(_) => tracing::warn!("{name}: connections are still open, they are cut"),
+        }
+    }
+    Ok(())
+}

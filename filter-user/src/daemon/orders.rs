@@ -1,0 +1,189 @@
+//! Orders about APIs: between names and words of the socket and numbers of the kernel.
+
+use std::time::Duration;
+
+use crate::control::api::{
+    Answer, ApiError, ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet,
+};
+use crate::kernel::clock;
+use crate::kernel::orders::{self as cells, InForce};
+use crate::policy;
+use crate::text::quantity::{Measure, rate};
+
+use super::gate::Gate;
+use super::profile::packet_rate;
+use super::trouble;
+
+/// When a span from now ends, CLOCK_BOOTTIME in ns.
+pub(super) fn end(ttl: Option<Duration>) -> Option<u64> {
+    let span = u64::try_from(ttl?.as_nanos()).unwrap_or(u64::MAX);
+    // The very last moment means "never" in the tables.
+    Some(clock::boot_ns().saturating_add(span).min(u64::MAX - 1))
+}
+
+/// Whole seconds until then, at least 1 while it lies ahead.
+pub(super) fn remaining(until: Option<u64>) -> Option<u64> {
+    until.map(|until| until.saturating_sub(clock::boot_ns()).div_ceil(1_000_000_000))
+}
+
+/// A time to live as it came.
+pub(super) fn ttl(seconds: Option<f64>) -> Answer<Option<Duration>> {
+    let Some(seconds) = seconds else { return Ok(None) };
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(span) if !span.is_zero() => Ok(Some(span)),
+        _ => Err(ApiError::invalid(format!("{seconds} s is not a time to live"))
+            .hint("give a positive number of seconds")),
+    }
+}
+
+/// The name of an order's kind in metrics.
+pub(super) const fn kind_name(order: &cells::Order) -> &'static str {
+    match order {
+        cells::Order::Shutdown => "shutdown",
+        cells::Order::Lockdown { .. } => "lockdown",
+        cells::Order::Limit(_) => "limit",
+        cells::Order::Monitor(_) => "mode",
+    }
+}
+
+impl Gate {
+    /// The stable id of an API of the policy in force.
+    pub(super) fn api_id(&self, name: &str) -> Answer<u32> {
+        let known = self.now.policy.api(name).and(self.state.ids_ref().find_api(name));
+        known.ok_or_else(|| {
+            let names: Vec<_> = self.now.policy.apis.iter().map(|api| api.name.as_str()).collect();
+            let hint = match crate::text::nearest(name, names.iter().copied()) {
+                Some(near) => format!("did you mean {near}?"),
+                None if names.is_empty() => "the policy in force has no APIs".to_owned(),
+                None => format!("there are {}", names.join(", ")),
+            };
+            ApiError::not_found(format!("there is no API {name}")).hint(hint)
+        })
+    }
+
+    /// The policy's mode of an API.
+    fn policy_mode(&self, name: &str) -> Mode {
+        match self.now.policy.api(name).map(|api| api.mode) {
+            Some(policy::Mode::Monitor) => Mode::Monitor,
+            _ => Mode::Enforce,
+        }
+    }
+
+    /// What is ordered about an API.
+    pub(super) fn orders_of(&self, name: &str, id: u32) -> ApiOrders {
+        let in_force = self.state.orders.of(id);
+        let ordered = in_force.iter().find_map(|held| match held.order {
+            cells::Order::Monitor(on) => Some(if on { Mode::Monitor } else { Mode::Enforce }),
+            _ => None,
+        });
+        ApiOrders {
+            api: name.to_owned(),
+            mode: ordered.unwrap_or_else(|| self.policy_mode(name)),
+            orders: in_force.iter().map(|held| self.told(held)).collect(),
+        }
+    }
+
+    fn told(&self, held: &InForce) -> OrderInForce {
+        let (order, automatic) = match held.order {
+            cells::Order::Shutdown => (Order::Shutdown, false),
+            cells::Order::Lockdown { group, automatic } => {
+                let name = self.state.ids_ref().group_name(group).map(str::to_owned);
+                (Order::Lockdown { group: name }, automatic)
+            }
+            cells::Order::Monitor(on) => {
+                (Order::Mode { mode: if on { Mode::Monitor } else { Mode::Enforce } }, false)
+            }
+            cells::Order::Limit(rate) => (Order::Limit { packets: show(&rate) }, false),
+        };
+        OrderInForce {
+            order,
+            remaining_seconds: remaining(held.until),
+            automatic,
+            reason: String::new(),
+        }
+    }
+
+    /// Puts an order in force.
+    pub(super) fn order_set(&mut self, request: &OrderSet) -> Answer<ApiOrders> {
+        let id = self.api_id(&request.api)?;
+        let ttl = ttl(request.ttl_seconds)?;
+        let order = match &request.order {
+            Order::Shutdown => cells::Order::Shutdown,
+            Order::Lockdown { group } => {
+                cells::Order::Lockdown { group: self.group_id(group.as_deref())?, automatic: false }
+            }
+            Order::Mode { mode } => {
+                if ttl.is_none() && *mode == self.policy_mode(&request.api) {
+                    self.state.orders.lift(id, cells::Kind::Monitor);
+                    return Ok(self.orders_of(&request.api, id));
+                }
+                cells::Order::Monitor(*mode == Mode::Monitor)
+            }
+            Order::Limit { packets } => {
+                let parsed = rate(packets, Measure::Packets).map_err(trouble::invalid)?;
+                let gcra = packet_rate(parsed).ok_or_else(|| {
+                    ApiError::invalid(format!("{packets} cannot be kept exactly"))
+                        .hint("choose a rate between 1/day and 1000000000/s")
+                })?;
+                cells::Order::Limit(gcra)
+            }
+        };
+        if !self.state.orders.set(id, order, end(ttl)) {
+            return Err(ApiError::internal(format!("the kernel has no cell for {}", request.api)));
+        }
+        Ok(self.orders_of(&request.api, id))
+    }
+
+    /// Ends orders.
+    pub(super) fn order_lift(&mut self, request: &OrderLift) -> Answer<ApiOrders> {
+        let id = self.api_id(&request.api)?;
+        let all = [OrderKind::Shutdown, OrderKind::Lockdown, OrderKind::Mode, OrderKind::Limit];
+        let kinds = if request.kinds.is_empty() { &all[..] } else { &request.kinds };
+        let mut lifted = false;
+        for kind in kinds {
+            lifted |= self.state.orders.lift(
+                id,
+                match kind {
+                    OrderKind::Shutdown => cells::Kind::Shutdown,
+                    OrderKind::Lockdown => cells::Kind::Lockdown,
+                    OrderKind::Mode => cells::Kind::Monitor,
+                    OrderKind::Limit => cells::Kind::Limit,
+                },
+            );
+        }
+        if lifted {
+            return Ok(self.orders_of(&request.api, id));
+        }
+        Err(ApiError::not_found(format!("nothing of that kind is ordered about {}", request.api))
+            .hint("`weir breach status` shows what is in force"))
+    }
+
+    /// The group of a lockdown by stable id; without a group only trusted sources pass, which is
+    /// what a group that no class is in does.
+    fn group_id(&self, name: Option<&str>) -> Answer<u32> {
+        let Some(name) = name else { return Ok(filter_common::tables::MAX_GROUPS) };
+        let known = self.now.policy.groups.iter().any(|group| group.name == name);
+        match self.state.ids_ref().find_group(name).filter(|_| known) {
+            Some(id) => Ok(id),
+            None => {
+                let names: Vec<_> =
+                    self.now.policy.groups.iter().map(|group| group.name.as_str()).collect();
+                Err(ApiError::not_found(format!("there is no group {name}"))
+                    .hint(format!("the policy in force has: {}", names.join(", "))))
+            }
+        }
+    }
+}
+
+/// A rate as a person would write it, from its cost.
+fn show(rate: &filter_common::gcra::Rate) -> String {
+    let grains = rate.mul as f64 / (1u64 << rate.shift) as f64;
+    let per_second = 1e9 * filter_common::gcra::GRAINS_PER_NS as f64 / grains;
+    for (unit, seconds) in [("s", 1.0), ("min", 60.0), ("h", 3600.0), ("day", 86400.0)] {
+        let amount = per_second * seconds;
+        if amount >= 0.999 {
+            return format!("{:.0}/{unit}", amount);
+        }
+    }
+    format!("{:.3}/day", per_second * 86400.0)
+}

@@ -1,0 +1,401 @@
+//! The pipeline: ring to records to transactions to metrics and findings, on a thread of its own.
+//!
+//! The kernel wakes nobody for a record; this thread looks every few milliseconds, and as long as
+//! there is something it does not sleep at all. Everything here runs on CLOCK_MONOTONIC, as the
+//! records do; only events carry wall time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use filter_common::record::{self, Header};
+use filter_common::stat::Stat;
+
+use crate::detect::{Engine, Finding, Observation, State};
+use crate::export::events::{ApiField, Event, Kind, LossField, Refused, SourceEvents};
+use crate::export::metrics::DetectorCount;
+use crate::inventory::route::{RouteLimits, Routes};
+use crate::kernel::clock;
+use crate::kernel::orders::Order;
+use crate::kernel::ring::Reader;
+use crate::policy::Policy;
+use crate::respond::{Action, Executor, Outcome, Responder};
+use crate::sensor::transaction::Transaction;
+use crate::sensor::{Output, Sensor, SensorConfig};
+
+use super::core::{Core, Message, lock, unix_ns};
+use super::gate::Source;
+use super::orders;
+use super::profile::{Profile, packet_rate};
+
+/// Pause when the ring was empty.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Records taken before anything else gets its turn.
+const BATCH: usize = 8192;
+/// How often detectors are asked.
+const DETECT: u64 = 50_000_000;
+/// How often losses, bans and reports are looked after.
+const LOOK_AFTER: u64 = 1_000_000_000;
+/// Seconds of losses that completeness speaks of.
+const MEMORY: usize = 60;
+/// Window of the events about sources, seconds.
+const WINDOW: u64 = 60;
+
+/// What the pipeline says of itself, once a second.
+#[derive(Clone, Debug)]
+pub(super) struct Report {
+    /// Share of the telemetry of the last minute that was not lost.
+    pub(super) completeness: f64,
+    /// Counters of the sensor.
+    pub(super) sensor: Vec<(&'static str, u64)>,
+    /// Distinct routes.
+    pub(super) routes: u64,
+    /// Requests without room for their route.
+    pub(super) routes_overflow: u64,
+    /// States of the detectors.
+    pub(super) detectors: Vec<DetectorCount>,
+    /// Open findings by severity.
+    pub(super) open: BTreeMap<&'static str, u64>,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            completeness: 1.0,
+            sensor: Vec::new(),
+            routes: 0,
+            routes_overflow: 0,
+            detectors: Vec::new(),
+            open: BTreeMap::new(),
+        }
+    }
+}
+
+/// Starts the thread.
+pub(super) fn start(core: Arc<Core>, source: Source) -> Result<JoinHandle<()>> {
+    let messages = core.take_messages().ok_or_else(|| anyhow!("the pipeline runs already"))?;
+    std::thread::Builder::new()
+        .name("weir-pipeline".to_owned())
+        .spawn(move || Pipeline::new(core, source, messages).run())
+        .context("cannot start the pipeline")
+}
+
+struct Pipeline {
+    core: Arc<Core>,
+    reader: Reader,
+    messages: Receiver<Message>,
+    sensor: Sensor,
+    analysis: Analysis,
+    losses: Losses,
+}
+
+/// What is made of transactions and notices.
+struct Analysis {
+    core: Arc<Core>,
+    profile: Option<Profile>,
+    routes: Routes,
+    engine: Engine,
+    responder: Responder,
+    refusals: SourceEvents,
+}
+
+impl Pipeline {
+    fn new(core: Arc<Core>, source: Source, messages: Receiver<Message>) -> Self {
+        let config = SensorConfig {
+            max_flows: core.config.sensor.flows as usize,
+            seed: source.seed,
+            ..SensorConfig::default()
+        };
+        let epoch = unix_ns() / 1_000_000_000;
+        let analysis = Analysis {
+            core: Arc::clone(&core),
+            profile: None,
+            routes: Routes::new(RouteLimits::default()),
+            engine: Engine::new(crate::detect::Config::default(), epoch),
+            responder: Responder::new(crate::respond::Config::default()),
+            refusals: SourceEvents::new(WINDOW),
+        };
+        Self {
+            core,
+            reader: source.reader,
+            messages,
+            sensor: Sensor::new(config),
+            analysis,
+            losses: Losses::default(),
+        }
+    }
+
+    fn run(mut self) {
+        let mut detected = 0;
+        let mut looked_after = 0;
+        while !self.core.stopping() {
+            self.obey();
+            let taken = self.drain();
+            let now = clock::monotonic_ns();
+            if taken == 0 {
+                let analysis = &mut self.analysis;
+                self.sensor.tick(now, &mut |output| analysis.output(&output));
+            }
+            if now.saturating_sub(detected) >= DETECT {
+                detected = now;
+                self.analysis.detect(now, self.losses.completeness());
+            }
+            if now.saturating_sub(looked_after) >= LOOK_AFTER {
+                looked_after = now;
+                self.look_after(now);
+            }
+            if taken == 0 {
+                std::thread::sleep(PAUSE);
+            }
+        }
+        self.drain();
+        let analysis = &mut self.analysis;
+        self.sensor.flush(&mut |output| analysis.output(&output));
+        self.look_after(clock::monotonic_ns());
+    }
+
+    fn obey(&mut self) {
+        while let Ok(Message::Policy(profile)) = self.messages.try_recv() {
+            self.analysis.follow(profile);
+        }
+    }
+
+    fn drain(&mut self) -> usize {
+        let (sensor, analysis) = (&mut self.sensor, &mut self.analysis);
+        self.reader.drain(BATCH, |header, payload, lost| {
+            if lost > 0 {
+                sensor.lost();
+            }
+            if header.kind == record::NOTICE {
+                analysis.notice(header);
+            } else {
+                sensor.push(header, payload, &mut |output| analysis.output(&output));
+            }
+        })
+    }
+
+    /// What is due every second.
+    fn look_after(&mut self, now: u64) {
+        self.core.sweep_bans();
+        self.read_losses();
+        self.analysis.tell_refusals(now);
+        self.report();
+    }
+
+    fn read_losses(&mut self) {
+        let Some(mut gate) = self.core.try_gate() else { return };
+        if let Some(logger) = &mut gate.logger {
+            logger.flush();
+        }
+        let stat = |stat| gate.state.counters.stat(stat);
+        let read = stat(Stat::Attempted)
+            .and_then(|attempted| Ok((attempted, stat(Stat::SampledOut)?, stat(Stat::Dropped)?)));
+        drop(gate);
+        match read {
+            Ok((attempted, out, dropped)) => {
+                let newly = self.losses.note(attempted.saturating_sub(out), dropped);
+                if newly > 0 {
+                    self.core.tell(Event {
+                        loss: Some(LossField {
+                            records: newly,
+                            completeness: self.losses.completeness(),
+                        }),
+                        ..Event::new(
+                            Kind::TelemetryGap,
+                            unix_ns(),
+                            format!("{newly} samples were lost: the ring was full"),
+                        )
+                    });
+                }
+            }
+            Err(error) => tracing::error!(%error, "losses are not known"),
+        }
+    }
+
+    fn report(&self) {
+        let mut open = BTreeMap::new();
+        for finding in self.analysis.engine.open() {
+            *open.entry(finding.severity.name()).or_default() += 1;
+        }
+        let report = Report {
+            completeness: self.losses.completeness(),
+            sensor: self.sensor.stats().each().collect(),
+            routes: self.analysis.routes.len() as u64,
+            routes_overflow: self.analysis.routes.overflowed(),
+            detectors: self
+                .analysis
+                .engine
+                .state_counts()
+                .into_iter()
+                .map(|count| DetectorCount {
+                    detector: count.detector.name(),
+                    states: count.states,
+                    evicted: count.evicted,
+                })
+                .collect(),
+            open,
+        };
+        *lock(&self.core.report) = report;
+    }
+}
+
+impl Analysis {
+    /// Another policy is in force.
+    fn follow(&mut self, profile: Profile) {
+        self.engine.set_apis(profile.for_detectors());
+        let known = |id| id == filter_common::tables::UNCLAIMED || profile.api(id).is_some();
+        self.routes.retain(known);
+        self.profile = Some(profile);
+    }
+
+    fn output(&mut self, output: &Output) {
+        if let Output::Transaction(transaction) = output {
+            self.transaction(transaction);
+        }
+    }
+
+    fn transaction(&mut self, transaction: &Transaction) {
+        if let Some(observation) = Observation::of(transaction) {
+            let route = self.routes.route(transaction.api, &transaction.target, transaction.status);
+            let name = self.field(transaction.api).name;
+            self.core.metrics.observe(&name, &route, transaction);
+            self.engine.observe(&observation);
+        }
+    }
+
+    fn field(&self, api: u32) -> ApiField {
+        self.profile.as_ref().map_or_else(ApiField::unclaimed, |profile| profile.field(api))
+    }
+
+    fn notice(&mut self, header: &Header) {
+        let Some(refused) = Refused::of(header) else { return };
+        if let Some(summary) = self.refusals.push(header.time, &refused) {
+            let field = self.field(summary.api);
+            self.core.tell(Event::refused(&summary, field, unix_ns()));
+        }
+    }
+
+    fn tell_refusals(&mut self, now: u64) {
+        for summary in self.refusals.tick(now) {
+            let field = self.field(summary.api);
+            self.core.tell(Event::refused(&summary, field, unix_ns()));
+        }
+    }
+
+    fn detect(&mut self, now: u64, completeness: f64) {
+        for finding in self.engine.tick(now, completeness) {
+            let field = self.field(finding.api);
+            // Findings are on the records' clock.
+            let epoch = i128::from(unix_ns()) - i128::from(clock::monotonic_ns());
+            self.core.metrics.finding(&finding);
+            self.core.tell(Event::finding(&finding, field.clone(), epoch));
+            if finding.state == State::Open {
+                tracing::warn!(id = %finding.id, api = %field.name, "{}", finding.measure.why);
+            }
+            if let Some(outcome) = self.answer(&finding) {
+                self.core.metrics.action(&outcome);
+                self.core.tell(Event::answer(&outcome, &finding, field, unix_ns()));
+            }
+        }
+    }
+
+    fn answer(&mut self, finding: &Finding) -> Option<Outcome> {
+        let profile = self.profile.as_ref()?;
+        let answer = profile.answer(finding.api, finding.detector);
+        let mut executor = Hand { core: &self.core, policy: &profile.policy };
+        self.responder.answer(finding, answer, &profile.guard(), &mut executor)
+    }
+}
+
+/// Carries out what the responder decides.
+struct Hand<'a> {
+    core: &'a Core,
+    policy: &'a Policy,
+}
+
+impl Executor for Hand<'_> {
+    fn execute(&mut self, action: &Action) -> Result<(), String> {
+        let until = orders::end(Some(action.ttl()));
+        let mut gate = self.core.gate();
+        match action {
+            Action::Ban { source, reason, .. } => {
+                let (network, prefix) = (source.address, source.length);
+                let entry = gate
+                    .state
+                    .bans
+                    .add(network, prefix, None, until, true)
+                    .map_err(|error| error.to_string())?;
+                gate.reasons.insert((network, prefix, None), reason.clone());
+                drop(gate);
+                self.core.tell_ban(Kind::BanAdded, &entry, reason, "detector");
+                Ok(())
+            }
+            Action::Limit { api, rate, .. } => {
+                let rate = packet_rate(*rate).ok_or("the rate cannot be kept exactly")?;
+                ordered(gate.state.orders.set(*api, Order::Limit(rate), until))
+            }
+            Action::Lockdown { api, group, .. } => {
+                let name = self.policy.group(*group).map(|group| group.name.as_str());
+                let group = name
+                    .and_then(|name| gate.state.ids_ref().find_group(name))
+                    .ok_or("the group of the lockdown is not in force")?;
+                let order = Order::Lockdown { group, automatic: true };
+                ordered(gate.state.orders.set(*api, order, until))
+            }
+        }
+    }
+}
+
+fn ordered(done: bool) -> Result<(), String> {
+    if done { Ok(()) } else { Err("the kernel has no cell for this API".to_owned()) }
+}
+
+/// Records that were to come and those that were lost, second by second.
+#[derive(Debug, Default)]
+struct Losses {
+    last: Option<(u64, u64)>,
+    seconds: VecDeque<(u64, u64)>,
+}
+
+impl Losses {
+    /// Takes the kernel's counters; returns how many were lost since the last time.
+    fn note(&mut self, wanted: u64, lost: u64) -> u64 {
+        let (wanted_before, lost_before) =
+            self.last.replace((wanted, lost)).unwrap_or((wanted, lost));
+        let newly = (wanted.saturating_sub(wanted_before), lost.saturating_sub(lost_before));
+        self.seconds.push_back(newly);
+        if self.seconds.len() > MEMORY {
+            self.seconds.pop_front();
+        }
+        newly.1
+    }
+
+    /// Share of the records of the last minute that were not lost; 1 when there were none.
+    fn completeness(&self) -> f64 {
+        let (wanted, lost) =
+            self.seconds.iter().fold((0, 0), |sum, second| (sum.0 + second.0, sum.1 + second.1));
+        if wanted == 0 { 1.0 } else { 1.0 - lost as f64 / wanted.max(lost) as f64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn completeness_is_of_the_last_minute() {
+        let mut losses = Losses::default();
+        assert_eq!(losses.completeness(), 1.0);
+        assert_eq!(losses.note(1_000, 500), 0, "what was before is not this daemon's loss");
+        assert_eq!(losses.completeness(), 1.0);
+        assert_eq!(losses.note(2_000, 600), 100);
+        assert_eq!(losses.completeness(), 0.9);
+        for _ in 0..MEMORY {
+            losses.note(2_000, 600);
+        }
+        assert_eq!(losses.completeness(), 1.0);
+    }
+}

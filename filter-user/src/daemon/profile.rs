@@ -1,0 +1,70 @@
+//! What detectors, answers and events need to know of a policy.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::detect::{ApiProfile, Detector};
+use crate::export::events::ApiField;
+use crate::image::Ids;
+use crate::policy::{Api, Policy, Response};
+use crate::respond::{Guard, PolicyGuard, wanted};
+use crate::text::quantity::Measure;
+
+/// The name of what no API claims.
+pub(super) const UNCLAIMED: &str = "__unclaimed__";
+
+/// One policy, as the pipeline sees it.
+#[derive(Debug)]
+pub(super) struct Profile {
+    /// The policy.
+    pub(super) policy: Arc<Policy>,
+    by_id: HashMap<u32, usize>,
+    fields: HashMap<u32, ApiField>,
+}
+
+impl Profile {
+    pub(super) fn new(policy: Arc<Policy>, ids: &Ids) -> Self {
+        let mut by_id = HashMap::new();
+        let mut fields = HashMap::new();
+        for (place, api) in policy.apis.iter().enumerate() {
+            if let Some(id) = ids.find_api(&api.name) {
+                by_id.insert(id, place);
+                fields.insert(id, ApiField::of(api));
+            }
+        }
+        Self { policy, by_id, fields }
+    }
+
+    /// The API of a stable id.
+    pub(super) fn api(&self, id: u32) -> Option<&Api> {
+        self.by_id.get(&id).and_then(|&place| self.policy.apis.get(place))
+    }
+
+    /// The API as events show it.
+    pub(super) fn field(&self, id: u32) -> ApiField {
+        self.fields.get(&id).cloned().unwrap_or_else(ApiField::unclaimed)
+    }
+
+    /// The APIs as detectors want them.
+    pub(super) fn for_detectors(&self) -> Vec<ApiProfile> {
+        let ids = self.by_id.keys();
+        ids.filter_map(|&id| Some(ApiProfile::declared(id, self.api(id)?))).collect()
+    }
+
+    /// What the policy answers to a finding.
+    pub(super) fn answer(&self, api: u32, detector: Detector) -> Response {
+        self.api(api).map_or(Response::Alert, |api| wanted(&api.respond, detector))
+    }
+
+    /// What keeps an answer from hitting the wrong one.
+    pub(super) fn guard(&self) -> impl Guard + '_ {
+        PolicyGuard::new(&self.policy, |id| self.api(id))
+    }
+}
+
+/// An order's or a response's packet rate as the kernel wants it, with a burst of a second or, for
+/// slow rates, of one packet.
+pub(super) fn packet_rate(rate: crate::text::quantity::Rate) -> Option<filter_common::gcra::Rate> {
+    let burst = crate::policy::DEFAULT_BURST.max(rate.time_for(1));
+    crate::policy::compile::gcra(rate, burst, Measure::Packets)
+}

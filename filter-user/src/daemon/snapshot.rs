@@ -1,0 +1,120 @@
+//! What is read from the kernel and the pipeline when weir is scraped.
+
+use std::sync::atomic::Ordering;
+
+use filter_common::stat::Stat;
+use filter_common::tables::UNCLAIMED;
+
+use super::gate::{Gate, unix_now};
+use super::pipeline::Report;
+use crate::export::events::EventLog;
+use crate::export::metrics::{
+    ApiInfo, EgressCount, KernelSnapshot, MapFill, PacketCount, PolicyEntries, PolicyInfo,
+};
+
+/// Counters of the programs that have metrics of their own under `weir_samples_total`.
+const SAMPLES: [(Stat, &str); 4] = [
+    (Stat::Attempted, "attempted"),
+    (Stat::Submitted, "submitted"),
+    (Stat::Dropped, "dropped"),
+    (Stat::SampledOut, "sampled_out"),
+];
+
+/// The numbers now. What the kernel does not give is left out, and logged.
+pub(super) fn take(gate: &Gate, report: &Report, events: &EventLog) -> KernelSnapshot {
+    let mut snapshot = KernelSnapshot {
+        completeness: report.completeness,
+        ring_pending_bytes: gate.positions.pending(),
+        sensor: report.sensor.clone(),
+        routes: report.routes,
+        routes_overflow: report.routes_overflow,
+        detectors: report.detectors.clone(),
+        events: events.counts(),
+        event_lines: events.lines().to_vec(),
+        ..KernelSnapshot::default()
+    };
+    if let Err(error) = packets(gate, &mut snapshot).and_then(|()| stats(gate, &mut snapshot)) {
+        tracing::error!(%error, "the kernel's counters are missing from this scrape");
+    }
+    policy(gate, &mut snapshot);
+    snapshot
+}
+
+fn packets(gate: &Gate, snapshot: &mut KernelSnapshot) -> crate::kernel::error::Result<()> {
+    let ids = gate.state.ids_ref();
+    for id in std::iter::once(UNCLAIMED).chain(ids.apis().map(|(id, _)| id)) {
+        let api = gate.api_name(id);
+        for row in gate.state.counters.of(id)? {
+            snapshot.packets.push(PacketCount {
+                api: api.clone(),
+                verdict: row.verdict(),
+                reason: row.reason.name(),
+                packets: row.packets,
+                bytes: row.bytes,
+            });
+        }
+        let sent = gate.state.counters.egress(id)?;
+        snapshot.egress.push(EgressCount { api, packets: sent.packets, bytes: sent.bytes });
+    }
+    Ok(())
+}
+
+fn stats(gate: &Gate, snapshot: &mut KernelSnapshot) -> crate::kernel::error::Result<()> {
+    for (stat, outcome) in SAMPLES {
+        snapshot.samples.push((outcome, gate.state.counters.stat(stat)?));
+    }
+    let received = gate.received.segments.load(Ordering::Relaxed);
+    let errors = gate.received.decode_errors.load(Ordering::Relaxed);
+    snapshot.samples.push(("received", received));
+    snapshot.samples.push(("decode_errors", errors));
+    for &stat in Stat::ALL {
+        if !SAMPLES.iter().any(|(sample, _)| *sample == stat) {
+            snapshot.kernel.push((stat.name(), gate.state.counters.stat(stat)?));
+        }
+    }
+    Ok(())
+}
+
+fn policy(gate: &Gate, snapshot: &mut KernelSnapshot) {
+    let now = &gate.now;
+    let policy = &now.policy;
+    snapshot.maps = gate
+        .state
+        .map_uses()
+        .into_iter()
+        .map(|map| MapFill { map: map.name, entries: map.entries, capacity: map.capacity })
+        .collect();
+    snapshot.policy = now.path.as_ref().map(|_| PolicyInfo {
+        name: policy.name.clone(),
+        hash: now.hash.clone(),
+        generation: now.generation,
+    });
+    match gate.agreement() {
+        Ok(tables) => {
+            for (kind, desired, enforced) in tables {
+                snapshot.policy_entries.push(PolicyEntries {
+                    kind: kind.to_owned(),
+                    desired: desired as u64,
+                    enforced: enforced as u64,
+                });
+            }
+        }
+        Err(error) => tracing::error!(%error, "what is enforced is missing from this scrape"),
+    }
+    snapshot.apis = policy.apis.iter().map(ApiInfo::of).collect();
+    for (id, name) in gate.state.ids_ref().apis() {
+        for order in gate.state.orders.of(id) {
+            snapshot.overrides.push((name.to_owned(), super::orders::kind_name(&order.order)));
+        }
+    }
+    let bans = gate.state.bans.list();
+    let automatic = bans.iter().filter(|ban| ban.automatic).count();
+    snapshot.bans =
+        vec![("operator", (bans.len() - automatic) as u64), ("detector", automatic as u64)];
+    // A feed is read whenever its policy is: it was well when the policy was put in force.
+    for group in &policy.groups {
+        for file in &group.files {
+            snapshot.feeds.push((file.value.clone(), now.since.min(unix_now()) as f64));
+        }
+    }
+}

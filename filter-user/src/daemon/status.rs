@@ -1,0 +1,162 @@
+//! `weir status`: everything at a glance.
+
+use std::sync::atomic::Ordering;
+
+use filter_common::stat::Stat;
+use filter_common::tables::UNCLAIMED;
+
+use crate::control::api::{
+    ApiStatus, DaemonStatus, FindingsStatus, InterfaceStatus, MapStatus, NamedCount, PacketCounts,
+    PolicyStatus, ReasonCount, SampleStatus, Status,
+};
+use crate::export::criticality;
+use crate::kernel::counters::Row;
+use crate::kernel::error::Result;
+
+use super::core::{Core, lock};
+use super::gate::{Gate, InForce, unix_now};
+
+/// The status now.
+pub(super) fn take(core: &Core) -> Result<Status> {
+    let gate = core.gate();
+    let report = lock(&core.report).clone();
+    let mut status = Status {
+        daemon: DaemonStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_seconds: core.started.elapsed().as_secs(),
+            instance: core.instance.clone(),
+            time: unix_now(),
+            metrics: Some(core.config.metrics.to_string()),
+            ready: core.is_ready(),
+        },
+        policy: gate.now.path.is_some().then(|| policy(&gate.now)),
+        interfaces: interfaces(&gate),
+        samples: SampleStatus {
+            share: core.config.sensor.sample,
+            attempted: gate.state.counters.stat(Stat::Attempted)?,
+            submitted: gate.state.counters.stat(Stat::Submitted)?,
+            dropped: gate.state.counters.stat(Stat::Dropped)?,
+            sampled_out: gate.state.counters.stat(Stat::SampledOut)?,
+            received: gate.received.segments.load(Ordering::Relaxed),
+            decode_errors: gate.received.decode_errors.load(Ordering::Relaxed),
+            completeness: report.completeness,
+        },
+        bans: gate.state.bans.list().len() as u64,
+        findings: FindingsStatus {
+            open: report.open.values().sum(),
+            by_severity: report
+                .open
+                .iter()
+                .map(|(severity, count)| NamedCount { name: (*severity).into(), value: *count })
+                .collect(),
+        },
+        maps: gate
+            .state
+            .map_uses()
+            .into_iter()
+            .filter_map(|map| {
+                Some(MapStatus { entries: map.entries?, map: map.name, capacity: map.capacity })
+            })
+            .collect(),
+        sensor: report
+            .sensor
+            .iter()
+            .map(|&(name, value)| NamedCount { name: name.into(), value })
+            .collect(),
+        kernel: Stat::ALL
+            .iter()
+            .map(|&stat| {
+                let value = gate.state.counters.stat(stat)?;
+                Ok(NamedCount { name: stat.name().into(), value })
+            })
+            .collect::<Result<_>>()?,
+        warnings: gate.state.notes.clone(),
+        ..Status::default()
+    };
+    status.warnings.extend(core.events.problem());
+    if gate.now.policy.apis.is_empty() && gate.now.path.is_some() {
+        status.warnings.push("the policy in force has no APIs".to_owned());
+    }
+    count(&gate, &mut status)?;
+    Ok(status)
+}
+
+fn policy(now: &InForce) -> PolicyStatus {
+    let path = now.path.clone().unwrap_or_default();
+    // What the file says now, feeds included, may differ from what is in force.
+    let in_file = crate::policy::load(&path).policy.map(|policy| policy.hash());
+    PolicyStatus {
+        name: now.policy.name.clone(),
+        pending: in_file.as_deref() != Some(&now.hash),
+        path,
+        hash: now.hash.clone(),
+        generation: now.generation,
+        applied_at: now.since,
+    }
+}
+
+fn interfaces(gate: &Gate) -> Vec<InterfaceStatus> {
+    gate.gated
+        .iter()
+        .map(|gated| InterfaceStatus {
+            name: gated.name.clone(),
+            index: gated.index,
+            mode: gated.mode.name().to_owned(),
+            pinned: true,
+            egress: gated.egress.name().to_owned(),
+            ingress_program: gated.program,
+            egress_program: gated.egress_program,
+            generation: gate.now.generation,
+        })
+        .collect()
+}
+
+fn add(to: &mut PacketCounts, row: &Row) {
+    match row.verdict() {
+        "pass" => to.pass += row.packets,
+        "drop" => to.drop += row.packets,
+        _ => to.would_drop += row.packets,
+    }
+    to.bytes += row.bytes;
+}
+
+/// Packets by API, and by reason. APIs of former policies show among the reasons only.
+fn count(gate: &Gate, status: &mut Status) -> Result<()> {
+    let ids = gate.state.ids_ref();
+    for id in std::iter::once(UNCLAIMED).chain(ids.apis().map(|(id, _)| id)) {
+        let name = gate.api_name(id);
+        let rows = gate.state.counters.of(id)?;
+        let mut packets = PacketCounts::default();
+        for row in &rows {
+            add(&mut packets, row);
+            status.reasons.push(ReasonCount {
+                api: name.clone(),
+                verdict: row.verdict().to_owned(),
+                reason: row.reason.name().to_owned(),
+                packets: row.packets,
+                bytes: row.bytes,
+            });
+        }
+        if id == UNCLAIMED {
+            status.unclaimed = packets;
+            continue;
+        }
+        let Some(api) = gate.now.policy.api(&name) else { continue };
+        let orders = gate.orders_of(&name, id);
+        let sent = gate.state.counters.egress(id)?;
+        status.apis.push(ApiStatus {
+            name,
+            id,
+            listen: api.listen.iter().map(|listen| listen.value.to_string()).collect(),
+            mode: orders.mode,
+            criticality: criticality(api.about.criticality).to_owned(),
+            owner: api.about.owner.clone().unwrap_or_default(),
+            packets,
+            egress_packets: sent.packets,
+            egress_bytes: sent.bytes,
+            orders: orders.orders,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! What a detector says: from when to when, about whom, with which numbers.
+
+use std::sync::Arc;
+
+use super::source::Source;
+
+/// Who found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Detector {
+    /// A burst of failed logins of one source.
+    BruteForce,
+    /// A shift of an API's request rate.
+    RateShift,
+}
+
+impl Detector {
+    /// Every detector.
+    pub const ALL: [Self; 2] = [Self::BruteForce, Self::RateShift];
+
+    /// The name in the policy, in metrics and in events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BruteForce => "brute_force",
+            Self::RateShift => "rate_shift",
+        }
+    }
+}
+
+/// How much something matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// To be read when one looks for it.
+    Info,
+    /// Worth a look.
+    Notice,
+    /// Someone should look today.
+    Warning,
+    /// Someone should look now.
+    Critical,
+}
+
+impl Severity {
+    /// Every severity, the least first.
+    pub const ALL: [Self; 4] = [Self::Info, Self::Notice, Self::Warning, Self::Critical];
+
+    /// The name in metrics and in events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// Where a finding is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It begins.
+    Open,
+    /// It goes on, with newer numbers.
+    Update,
+    /// It is over.
+    Closed,
+}
+
+impl State {
+    /// The name in events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Update => "update",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// Something a detector found. Times are ns on the clock that the engine is given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// Stays the same from open to closed, and is not used again.
+    pub id: Arc<str>,
+    /// What this report of it says.
+    pub state: State,
+    /// Who found it.
+    pub detector: Detector,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Stable id of the API.
+    pub api: u32,
+    /// Name of the API, or `__unclaimed__`.
+    pub api_name: Arc<str>,
+    /// Whose doing it is, where one source is to blame.
+    pub source: Option<Source>,
+    /// The numbers behind it.
+    pub measure: Measure,
+    /// Share of the telemetry that was not lost when it was last judged, 0 to 1.
+    pub completeness: f64,
+    /// When it opened.
+    pub opened: u64,
+    /// When its numbers are from.
+    pub updated: u64,
+    /// When it closed.
+    pub closed: Option<u64>,
+}
+
+/// What was measured, and against what. `observed`, `baseline` and `threshold` share a unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measure {
+    /// Unit of the next three.
+    pub unit: &'static str,
+    /// What was seen.
+    pub observed: f64,
+    /// What is usual.
+    pub baseline: f64,
+    /// From where on it counts against the usual.
+    pub threshold: f64,
+    /// Over how long `observed` was measured, seconds.
+    pub window_seconds: u64,
+    /// How many transactions each one seen stands for, on average, at least 1.
+    pub weight: f64,
+    /// One sentence with the numbers.
+    pub why: String,
+    /// Entry of the OWASP API Security Top 10, where one fits.
+    pub owasp: Option<&'static str>,
+    /// It rests on packets that anyone could have forged: no handshake was seen both ways. It may
+    /// alert, never ban.
+    pub evidence_forgeable: bool,
+}

@@ -1,0 +1,134 @@
+//! Findings from open to closed: who has one, under which id, and when its next report is due.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::api::ApiProfile;
+use super::finding::{Detector, Finding, Measure, State};
+use super::source::Source;
+
+/// What a finding is about; there is at most one open for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Subject {
+    pub(crate) detector: Detector,
+    pub(crate) api: u32,
+    pub(crate) source: Option<Source>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lifecycle {
+    open: HashMap<Subject, Finding>,
+    due: Vec<Finding>,
+    epoch: u64,
+    count: u64,
+    capacity: usize,
+    update_every: u64,
+    refused: u64,
+}
+
+impl Lifecycle {
+    pub(crate) fn new(epoch: u64, capacity: usize, update_every: u64) -> Self {
+        let open = HashMap::new();
+        Self { open, due: Vec::new(), epoch, count: 0, capacity, update_every, refused: 0 }
+    }
+
+    /// Opens a finding; false when there is no room for it.
+    pub(crate) fn open(
+        &mut self,
+        subject: Subject,
+        api: &ApiProfile,
+        measure: Measure,
+        completeness: f64,
+        now: u64,
+    ) -> bool {
+        if self.open.len() >= self.capacity {
+            self.refused += 1;
+            return false;
+        }
+        self.count += 1;
+        let finding = Finding {
+            id: Arc::from(format!("{:08x}-{}", self.digest(subject, &api.name), self.count)),
+            state: State::Open,
+            detector: subject.detector,
+            severity: api.severity(subject.detector),
+            api: subject.api,
+            api_name: Arc::clone(&api.name),
+            source: subject.source,
+            measure,
+            completeness,
+            opened: now,
+            updated: now,
+            closed: None,
+        };
+        self.due.push(finding.clone());
+        self.open.insert(subject, finding);
+        true
+    }
+
+    /// Reports new numbers, unless the last ones are too recent. Evidence that can no longer be
+    /// forged is reported at once: an answer may wait for it.
+    pub(crate) fn update(
+        &mut self,
+        subject: Subject,
+        measure: impl FnOnce() -> Measure,
+        forgeable: bool,
+        completeness: f64,
+        now: u64,
+    ) {
+        let Some(finding) = self.open.get_mut(&subject) else { return };
+        let firmer = finding.measure.evidence_forgeable && !forgeable;
+        if !firmer && now.saturating_sub(finding.updated) < self.update_every {
+            return;
+        }
+        finding.measure = measure();
+        finding.state = State::Update;
+        finding.completeness = completeness;
+        finding.updated = now;
+        self.due.push(finding.clone());
+    }
+
+    /// Closes a finding, with a sentence that says why.
+    pub(crate) fn close(&mut self, subject: Subject, why: String, now: u64) {
+        if let Some(mut finding) = self.open.remove(&subject) {
+            finding.state = State::Closed;
+            finding.measure.why = why;
+            finding.updated = now;
+            finding.closed = Some(now);
+            self.due.push(finding);
+        }
+    }
+
+    /// Closes the findings about APIs that are gone.
+    pub(crate) fn retain(&mut self, keep: impl Fn(u32) -> bool, now: u64) {
+        let gone: Vec<_> = self.open.keys().filter(|key| !keep(key.api)).copied().collect();
+        for subject in gone {
+            self.close(subject, "the policy no longer has this API".to_owned(), now);
+        }
+    }
+
+    /// What is to be reported.
+    pub(crate) fn take(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.due)
+    }
+
+    /// Findings that are open.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Finding> {
+        self.open.values()
+    }
+
+    /// Findings for which there was no room.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// FNV-1a over what a finding is about and when the engine began, folded to 32 bits: ids of two
+    /// runs of the daemon differ.
+    fn digest(&self, subject: Subject, name: &str) -> u32 {
+        let about =
+            format!("{} {name} {:?} {}", subject.detector.name(), subject.source, self.epoch);
+        let hash = about.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        u32::try_from((hash >> 32) ^ (hash & 0xffff_ffff)).unwrap_or_default()
+    }
+}

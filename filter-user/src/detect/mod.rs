@@ -1,0 +1,28 @@
+//! From transactions to findings. Pure: time, data and settings are arguments; no aya, no tokio, no
+//! clock, no randomness, so that a test or a capture gives the same findings as live traffic.
+//!
+//! [`Engine::observe`] takes each transaction as it comes and only updates state; [`Engine::tick`],
+//! called about once a second, decides and returns what opened, changed or closed. What follows a
+//! finding is `respond`'s, who is told of it is `export`'s.
+
+pub mod api;
+pub mod baseline;
+pub mod brute_force;
+mod engine;
+pub mod finding;
+mod lifecycle;
+pub mod observation;
+pub mod rate_shift;
+#[cfg(test)]
+mod simulation;
+pub mod source;
+pub mod window;
+
+pub use api::{ApiProfile, Login};
+pub use engine::{Config, Engine, StateCount};
+pub use finding::{Detector, Finding, Severity, State};
+pub use observation::Observation;
+pub use source::Source;
+
+/// Nanoseconds in a second: the unit of every time here.
+pub(crate) const SECOND: u64 = 1_000_000_000;

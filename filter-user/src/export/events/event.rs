@@ -1,0 +1,286 @@
+//! The schema: what an event can say. A field without a value is left out.
+
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::detect::{Severity, Source};
+
+/// Version of the schema: raised when a field changes its meaning or goes away, not when one comes.
+pub const SCHEMA: u32 = 1;
+
+macro_rules! kinds {
+    ($($variant:ident $name:literal $severity:ident $help:literal;)+) => {
+        /// What happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Kind { $(#[doc = $help] $variant,)+ }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name in `event`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// How much it matters, unless the event says otherwise.
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity,)+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    DaemonStarted "daemon_started" Info "The daemon runs.";
+    DaemonStopped "daemon_stopped" Notice "The daemon ends; the kernel goes on as `on_exit` says.";
+    PolicyApplied "policy_applied" Notice "A policy is in force.";
+    PolicyRejected "policy_rejected" Warning "A policy was not applied; the one before stays.";
+    StateReset "state_reset" Warning "State in the kernel was begun anew; what, the message says.";
+    SourceLimited "source_limited" Info "A source went over a limit.";
+    SourceRefused "source_refused" Info "A source was refused.";
+    BanAdded "ban_added" Notice "A ban is in force.";
+    BanRemoved "ban_removed" Notice "A ban was lifted before its time.";
+    BanExpired "ban_expired" Info "A ban ended by itself.";
+    FindingOpened "finding_opened" Warning "A detector found something.";
+    FindingUpdated "finding_updated" Warning "A finding goes on, with newer numbers.";
+    FindingClosed "finding_closed" Info "A finding is over.";
+    ActionTaken "action_taken" Warning "A finding was answered.";
+    ActionRefused "action_refused" Warning "A finding was not answered as the policy says; why, the action says.";
+    TelemetryGap "telemetry_gap" Warning "Samples were lost: numbers of that time are too low.";
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// An event. Times are ns since 1970 here, RFC 3339 in UTC with milliseconds in the text.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Event {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// When it happened.
+    #[serde(serialize_with = "rfc3339")]
+    pub time: u64,
+    /// What happened.
+    #[serde(rename = "event")]
+    pub kind: Kind,
+    /// How much it matters.
+    #[serde(serialize_with = "severity")]
+    pub severity: Severity,
+    /// One sentence for a person.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// At which API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<ApiField>,
+    /// Whose doing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceField>,
+    /// By which request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpField>,
+    /// What was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finding: Option<FindingField>,
+    /// Under which policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyField>,
+    /// What was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<ActionField>,
+    /// Which packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<TrafficField>,
+    /// What was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<LossField>,
+}
+
+impl Event {
+    /// An event of the kind's severity that says nothing more yet. `time` is ns since 1970.
+    pub fn new(kind: Kind, time: u64, message: impl Into<String>) -> Self {
+        Self {
+            schema: SCHEMA,
+            time,
+            kind,
+            severity: kind.severity(),
+            message: message.into(),
+            api: None,
+            source: None,
+            http: None,
+            finding: None,
+            policy: None,
+            action: None,
+            traffic: None,
+            loss: None,
+        }
+    }
+}
+
+/// An API and who is told. What the policy does not say is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ApiField {
+    /// Its name, or `__unclaimed__`.
+    pub name: Arc<str>,
+    /// Who decides about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Arc<str>>,
+    /// Who is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responder: Option<Arc<str>>,
+    /// `low`, `medium`, `high` or `critical`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub criticality: Option<&'static str>,
+}
+
+/// A source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SourceField {
+    /// Its address, or that of its network.
+    pub ip: std::net::IpAddr,
+    /// Length of the network's prefix; left out for one address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<u8>,
+}
+
+impl From<Source> for SourceField {
+    fn from(source: Source) -> Self {
+        Self { ip: source.address, prefix: (!source.is_single()).then_some(source.length) }
+    }
+}
+
+/// A request, without its target: a route has no query and no values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HttpField {
+    /// Its method.
+    pub method: String,
+    /// Its route.
+    pub route: Arc<str>,
+    /// The response's status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+}
+
+/// A finding; `observed`, `baseline` and `threshold` are in `unit`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FindingField {
+    /// The same from opened to closed.
+    pub id: Arc<str>,
+    /// `open`, `update` or `closed`.
+    pub state: &'static str,
+    /// `brute_force` or `rate_shift`.
+    pub detector: &'static str,
+    /// What was seen.
+    pub observed: f64,
+    /// What is usual.
+    pub baseline: f64,
+    /// From where on it counts.
+    pub threshold: f64,
+    /// Of these three.
+    pub unit: &'static str,
+    /// Over how long it was measured, seconds.
+    pub window: u64,
+    /// Share of the telemetry that was not lost, 0 to 1.
+    pub completeness: f64,
+    /// How many requests each one seen stands for.
+    pub weight: f64,
+    /// One sentence with the numbers.
+    pub why: String,
+    /// Entry of the OWASP API Security Top 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owasp: Option<&'static str>,
+    /// Anyone could have forged the evidence.
+    pub evidence_forgeable: bool,
+    /// When it opened.
+    #[serde(serialize_with = "rfc3339")]
+    pub opened: u64,
+    /// When it closed.
+    #[serde(serialize_with = "rfc3339_or_none", skip_serializing_if = "Option::is_none")]
+    pub closed: Option<u64>,
+}
+
+/// A policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PolicyField {
+    /// Its name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// SHA-256 over it and its files, in hex.
+    pub hash: String,
+    /// Its number.
+    pub generation: u32,
+}
+
+/// Something done or refused, by a detector or an operator.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ActionField {
+    /// `ban`, `limit`, `lockdown` and so on.
+    pub kind: &'static str,
+    /// `done`, `refused` or `failed`.
+    pub outcome: &'static str,
+    /// For how long, seconds; left out when it does not end by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<f64>,
+    /// The guard that refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<&'static str>,
+    /// Who ordered it: `detector`, `operator`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<&'static str>,
+    /// Why.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// Packets with a verdict, as far as the kernel told of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrafficField {
+    /// `drop` or `would_drop`.
+    pub verdict: &'static str,
+    /// Name of the reason; that of the first packet.
+    pub reason: &'static str,
+    /// Packets told of, a sample.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Sources this stands for: 1, or more in the aggregate of a window.
+    pub sources: u64,
+    /// Length of the window, seconds.
+    pub window: u64,
+}
+
+/// Telemetry that was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LossField {
+    /// Records.
+    pub records: u64,
+    /// Share that was not lost, 0 to 1.
+    pub completeness: f64,
+}
+
+fn severity<S: Serializer>(severity: &Severity, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(severity.name())
+}
+
+/// RFC 3339 in UTC with milliseconds; 64 bits of ns reach to the year 2554.
+fn rfc3339<S: Serializer>(time: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    let format =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(*time))
+        .map_err(serde::ser::Error::custom)
+        .and_then(|time| time.format(format).map_err(serde::ser::Error::custom))?;
+    serializer.serialize_str(&text)
+}
+
+fn rfc3339_or_none<S: Serializer>(time: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => rfc3339(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}

@@ -1,0 +1,143 @@
+//! Events out of what other parts of weir say.
+
+use super::event::{
+    ActionField, ApiField, Event, FindingField, HttpField, Kind, SourceField, TrafficField,
+};
+use super::sources::Summary;
+use crate::detect::{Finding, Severity, State};
+use crate::respond::{Action, Outcome};
+
+impl Event {
+    /// A report of a finding. `epoch` is what to add to the finding's clock to get ns since 1970.
+    pub fn finding(finding: &Finding, api: ApiField, epoch: i128) -> Self {
+        let wall = |time: u64| u64::try_from(i128::from(time) + epoch).unwrap_or_default();
+        let (kind, time, severity) = match finding.state {
+            State::Open => (Kind::FindingOpened, finding.opened, finding.severity),
+            State::Update => (Kind::FindingUpdated, finding.updated, finding.severity),
+            State::Closed => (Kind::FindingClosed, finding.updated, Severity::Info),
+        };
+        let measure = &finding.measure;
+        Self {
+            severity,
+            api: Some(api),
+            source: finding.source.map(SourceField::from),
+            finding: Some(FindingField {
+                id: finding.id.clone(),
+                state: finding.state.name(),
+                detector: finding.detector.name(),
+                observed: measure.observed,
+                baseline: measure.baseline,
+                threshold: measure.threshold,
+                unit: measure.unit,
+                window: measure.window_seconds,
+                completeness: finding.completeness,
+                weight: measure.weight,
+                why: measure.why.clone(),
+                owasp: measure.owasp,
+                evidence_forgeable: measure.evidence_forgeable,
+                opened: wall(finding.opened),
+                closed: finding.closed.map(wall),
+            }),
+            ..Self::new(kind, wall(time), measure.why.clone())
+        }
+    }
+
+    /// What became of the answer to a finding. `time` is ns since 1970.
+    pub fn answer(outcome: &Outcome, finding: &Finding, api: ApiField, time: u64) -> Self {
+        let of = |action: &Action, outcome| ActionField {
+            kind: action.name(),
+            outcome,
+            ttl_seconds: Some(action.ttl().as_secs_f64()),
+            by: Some("detector"),
+            reason: format!("finding {}: {}", finding.id, finding.measure.why),
+            ..ActionField::default()
+        };
+        let (kind, action, message) = match outcome {
+            Outcome::Done(action) => {
+                let message = format!("{} for finding {}", action.name(), finding.id);
+                (Kind::ActionTaken, of(action, "done"), message)
+            }
+            Outcome::Refused(action, refusal) => {
+                let field = ActionField { refusal: Some(refusal.name()), ..of(action, "refused") };
+                let message = format!("no {} for finding {}: {refusal}", action.name(), finding.id);
+                (Kind::ActionRefused, field, message)
+            }
+            Outcome::Impossible(refusal) => {
+                let field = ActionField {
+                    kind: "ban",
+                    outcome: "refused",
+                    refusal: Some(refusal.name()),
+                    by: Some("detector"),
+                    ..ActionField::default()
+                };
+                (
+                    Kind::ActionRefused,
+                    field,
+                    format!("no ban for finding {}: {refusal}", finding.id),
+                )
+            }
+            Outcome::Failed(action, error) => {
+                let field = ActionField { reason: error.clone(), ..of(action, "failed") };
+                let message = format!("{} for finding {}: {error}", action.name(), finding.id);
+                (Kind::ActionRefused, field, message)
+            }
+        };
+        Self {
+            api: Some(api),
+            source: finding.source.map(SourceField::from),
+            action: Some(action),
+            ..Self::new(kind, time, message)
+        }
+    }
+
+    /// A source, or several, that were refused or limited. `time` is ns since 1970.
+    pub fn refused(summary: &Summary, api: ApiField, time: u64) -> Self {
+        let verdict = if summary.would { "would_drop" } else { "drop" };
+        let who = match summary.source {
+            Some(source) => source.to_string(),
+            None => format!("{} more sources", summary.sources),
+        };
+        let message = format!("{who} at {}: {}", api.name, summary.reason.describe().trim());
+        Self {
+            api: Some(api),
+            source: summary.source.map(|ip| SourceField { ip, prefix: None }),
+            traffic: Some(TrafficField {
+                verdict,
+                reason: summary.reason.name(),
+                packets: summary.packets,
+                bytes: summary.bytes,
+                sources: summary.sources,
+                window: summary.window,
+            }),
+            ..Self::new(summary.kind, time, message)
+        }
+    }
+}
+
+impl ApiField {
+    /// What the policy says of an API.
+    pub fn of(api: &crate::policy::Api) -> Self {
+        let about = &api.about;
+        Self {
+            name: api.name.as_str().into(),
+            owner: about.owner.as_deref().map(Into::into),
+            responder: about.responder.as_deref().map(Into::into),
+            criticality: Some(crate::export::criticality(about.criticality)),
+        }
+    }
+
+    /// Traffic that no API claims.
+    pub fn unclaimed() -> Self {
+        Self { name: "__unclaimed__".into(), ..Self::default() }
+    }
+}
+
+impl HttpField {
+    /// A transaction on its route; its target, which may hold secrets, is left out.
+    pub fn of(
+        transaction: &crate::sensor::transaction::Transaction,
+        route: std::sync::Arc<str>,
+    ) -> Self {
+        Self { method: transaction.method.clone(), route, status: transaction.status }
+    }
+}

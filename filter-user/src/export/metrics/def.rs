@@ -1,0 +1,110 @@
+//! Every metric: name, kind, labels, and what it says. docs/metrics.md lists the same.
+
+/// What sort of number a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows, until what it counts is made anew.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts of values by size.
+    Histogram,
+}
+
+/// A metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Def {
+    /// Its name, with its unit.
+    pub name: &'static str,
+    /// What sort of number it is.
+    pub kind: Kind,
+    /// Names of its labels, in order.
+    pub labels: &'static [&'static str],
+    /// One sentence, with the unit.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($const:ident $kind:ident $name:literal [$($label:literal),*] $help:literal;)+) => {
+        $(
+            #[doc = $help]
+            pub const $const: Def =
+                Def { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };
+        )+
+        /// Every metric, but for the counters of the sensor, which it names itself.
+        pub const ALL: &[Def] = &[$($const),+];
+    };
+}
+
+metrics! {
+    REQUEST_DURATION Histogram "http_server_request_duration_seconds"
+        ["http_request_method", "http_route", "http_response_status_code", "api"]
+        "Time from the first byte of a request to the first byte of its final response, seconds.";
+    REQUEST_BODY Histogram "http_server_request_body_size_bytes"
+        ["http_request_method", "http_route", "http_response_status_code", "api"]
+        "Size of request bodies on the wire, bytes.";
+    RESPONSE_BODY Histogram "http_server_response_body_size_bytes"
+        ["http_request_method", "http_route", "http_response_status_code", "api"]
+        "Size of response bodies on the wire, bytes.";
+    HTTP_SERIES Gauge "weir_http_series" []
+        "Label sets of the http_server metrics now.";
+    HTTP_OVERFLOW Counter "weir_http_series_overflow_total" []
+        "Requests whose route was counted as __other__ because there was no room for a label set.";
+    PACKETS Counter "weir_packets_total" ["api", "verdict", "reason"]
+        "Packets that came in, by what was decided and why.";
+    BYTES Counter "weir_bytes_total" ["api", "verdict", "reason"]
+        "Bytes that came in, from the Ethernet header on, by what was decided and why.";
+    EGRESS_PACKETS Counter "weir_egress_packets_total" ["api"]
+        "Packets that left the host from an API.";
+    EGRESS_BYTES Counter "weir_egress_bytes_total" ["api"]
+        "Bytes that left the host from an API, from the Ethernet header on.";
+    KERNEL_EVENTS Counter "weir_kernel_events_total" ["event"]
+        "What the kernel half counts about itself, limiter and egress included.";
+    POLICY_INFO Gauge "weir_policy_info" ["name", "hash", "generation"]
+        "The policy in force; always 1.";
+    API_INFO Gauge "weir_api_info" ["api", "owner", "responder", "criticality", "lifecycle"]
+        "A declared API; always 1.";
+    API_OVERRIDE Gauge "weir_api_override" ["api", "kind"]
+        "An order in force at an API beside the policy (shutdown, lockdown, mode, limit); always 1.";
+    POLICY_ENTRIES Gauge "weir_policy_entries" ["kind", "state"]
+        "Entries of the policy, as desired and as enforced in the kernel.";
+    BANS Gauge "weir_bans" ["origin"]
+        "Bans in force, placed by an operator or by a detector.";
+    MAP_ENTRIES Gauge "weir_map_entries" ["map"]
+        "Entries in use of a kernel table.";
+    MAP_CAPACITY Gauge "weir_map_capacity" ["map"]
+        "Entries that a kernel table has room for.";
+    FEED_SUCCESS Gauge "weir_feed_last_success_timestamp_seconds" ["feed"]
+        "When a feed was last read without an error, seconds since 1970.";
+    SAMPLES Counter "weir_samples_total" ["outcome"]
+        "Segments the sensor was to see: attempted = submitted + dropped + sampled_out; and records \
+         read from the ring (received) or not understood (decode_errors).";
+    RING_PENDING Gauge "weir_ring_pending_bytes" []
+        "Bytes in the ring that were not read yet.";
+    COMPLETENESS Gauge "weir_telemetry_completeness_ratio" []
+        "Share of the sampled telemetry that was not lost lately, 0 to 1.";
+    ROUTES Gauge "weir_routes" []
+        "Distinct routes known, all APIs together.";
+    ROUTES_OVERFLOW Counter "weir_routes_overflow_total" []
+        "Requests whose route is __other__ because their API has no room for another.";
+    DETECTOR_STATES Gauge "weir_detector_states" ["detector"]
+        "Sources or APIs a detector keeps a state of.";
+    DETECTOR_EVICTED Counter "weir_detector_evictions_total" ["detector"]
+        "States a detector evicted or refused for want of room.";
+    FINDINGS Counter "weir_findings_total" ["detector", "severity", "api"]
+        "Findings that opened.";
+    FINDINGS_OPEN Gauge "weir_findings_open" ["api", "severity"]
+        "Findings that are open.";
+    ACTIONS Counter "weir_actions_total" ["action", "outcome"]
+        "Automatic answers to findings: done, refused by a guard, or failed.";
+    EVENTS Counter "weir_events_total" ["event", "severity"]
+        "Events told.";
+    EVENT_LINES Counter "weir_event_lines_total" ["outcome"]
+        "Lines of the event file: written, dropped for want of room in memory, or retried after an \
+         error of the disk.";
+    BUILD_INFO Gauge "weir_build_info" ["version"]
+        "The version of weir; always 1.";
+}
+
+/// Begins the name of each counter of the sensor; `_total` ends it.
+pub const SENSOR_PREFIX: &str = "weir_sensor_";

@@ -1,0 +1,254 @@
+//! Metrics in Prometheus' text format, from a registry of weir's own.
+//!
+//! Requests and findings are counted here as they come; what the kernel and the daemon know is read
+//! when weir is scraped. A source address is never a label, and series are bounded. Serving the page
+//! is `control`'s.
+
+pub mod def;
+mod family;
+mod http;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Registry, TextEncoder};
+
+pub use http::{DURATION_BUCKETS, SIZE_BUCKETS};
+pub use snapshot::{
+    ApiInfo, DetectorCount, EgressCount, KernelSnapshot, MapFill, PacketCount, PolicyEntries,
+    PolicyInfo, Source,
+};
+
+use crate::detect::{Finding, State};
+use crate::respond::Outcome;
+use crate::sensor::transaction::Transaction;
+use family::{facts, number, rows};
+use http::HttpMetrics;
+
+/// Label sets that the metrics of requests may have, but for those of the route `__other__`.
+pub const SERIES: usize = 2000;
+
+/// The content type of [`Metrics::render`]'s text.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// All metrics. Cloning gives another handle on the same.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    live: Arc<Mutex<Live>>,
+}
+
+/// What is counted as it comes.
+struct Live {
+    http: HttpMetrics,
+    findings: BTreeMap<(&'static str, &'static str, Arc<str>), u64>,
+    /// By id: API and severity.
+    open: HashMap<Arc<str>, (Arc<str>, &'static str)>,
+    actions: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// Nothing counted yet; at most `series` label sets for requests ([`SERIES`] unless there is a
+    /// reason), `source` is asked at each scrape.
+    ///
+    /// # Errors
+    /// A name or label in [`def`] that Prometheus does not accept.
+    pub fn new(series: usize, source: Arc<dyn Source>) -> prometheus::Result<Self> {
+        let live = Arc::new(Mutex::new(Live {
+            http: HttpMetrics::new(series),
+            findings: BTreeMap::new(),
+            open: HashMap::new(),
+            actions: BTreeMap::new(),
+        }));
+        let desc = |def: &def::Def| {
+            let labels = def.labels.iter().map(|label| (*label).to_owned()).collect();
+            Desc::new(def.name.to_owned(), def.help.to_owned(), labels, HashMap::new())
+        };
+        let descs = def::ALL.iter().map(desc).collect::<prometheus::Result<Vec<_>>>()?;
+        let registry = Registry::new();
+        registry.register(Box::new(AtScrape { descs, live: Arc::clone(&live), source }))?;
+        Ok(Self { registry, live })
+    }
+
+    /// Counts a transaction of an API (by name, or `__unclaimed__`) on a route
+    /// ([`crate::inventory::route`]). Those that left this host are left out.
+    pub fn observe(&self, api: &Arc<str>, route: &Arc<str>, transaction: &Transaction) {
+        lock(&self.live).http.observe(api, route, transaction);
+    }
+
+    /// Counts a report of a finding.
+    pub fn finding(&self, finding: &Finding) {
+        let mut live = lock(&self.live);
+        let severity = finding.severity.name();
+        match finding.state {
+            State::Open => {
+                let api = Arc::clone(&finding.api_name);
+                let labels = (finding.detector.name(), severity, Arc::clone(&api));
+                *live.findings.entry(labels).or_default() += 1;
+                live.open.insert(Arc::clone(&finding.id), (api, severity));
+            }
+            State::Update => {}
+            State::Closed => drop(live.open.remove(&finding.id)),
+        }
+    }
+
+    /// Counts what became of an automatic answer.
+    pub fn action(&self, outcome: &Outcome) {
+        let labels = match outcome {
+            Outcome::Done(action) => (action.name(), "done"),
+            Outcome::Refused(action, _) => (action.name(), "refused"),
+            Outcome::Impossible(_) => ("ban", "refused"),
+            Outcome::Failed(action, _) => (action.name(), "failed"),
+        };
+        *lock(&self.live).actions.entry(labels).or_default() += 1;
+    }
+
+    /// Forgets the requests of APIs for which `keep` says no, as those of a policy that was replaced.
+    pub fn retain(&self, keep: impl Fn(&str) -> bool) {
+        lock(&self.live).http.retain(keep);
+    }
+
+    /// The page.
+    ///
+    /// # Errors
+    /// A snapshot that cannot be written as text.
+    pub fn render(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+/// A panic elsewhere does not spoil counts.
+fn lock(live: &Mutex<Live>) -> MutexGuard<'_, Live> {
+    live.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct AtScrape {
+    descs: Vec<Desc>,
+    live: Arc<Mutex<Live>>,
+    source: Arc<dyn Source>,
+}
+
+impl Collector for AtScrape {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let snapshot = self.source.snapshot();
+        let mut families = read(&snapshot);
+        families.extend(lock(&self.live).families());
+        families
+    }
+}
+
+impl Live {
+    fn families(&self) -> Vec<MetricFamily> {
+        let mut families = self.http.families();
+        let (series, overflow) = self.http.occupancy();
+        let findings = self.findings.iter();
+        let actions = self.actions.iter();
+        families.extend([
+            rows(&def::HTTP_SERIES, [([], series as f64)]),
+            rows(&def::HTTP_OVERFLOW, [([], overflow as f64)]),
+            rows(
+                &def::FINDINGS,
+                findings.map(|((detector, severity, api), count)| {
+                    ([*detector, *severity, &**api], *count as f64)
+                }),
+            ),
+            rows(
+                &def::FINDINGS_OPEN,
+                self.open.values().map(|(api, severity)| ([&**api, *severity], 1.0)),
+            ),
+            rows(
+                &def::ACTIONS,
+                actions.map(|((action, outcome), count)| ([*action, *outcome], *count as f64)),
+            ),
+        ]);
+        families
+    }
+}
+
+/// The families of a snapshot. Counts are exact up to 2^53.
+fn read(snapshot: &KernelSnapshot) -> Vec<MetricFamily> {
+    let s = snapshot;
+    let generation = s.policy.as_ref().map_or(0, |policy| policy.generation).to_string();
+    let entries = |entry: fn(&PolicyEntries) -> u64, state: &'static str| {
+        s.policy_entries.iter().map(move |row| ([row.kind.as_str(), state], entry(row) as f64))
+    };
+    let mut families = vec![
+        rows(
+            &def::PACKETS,
+            s.packets.iter().map(|row| ([&*row.api, row.verdict, row.reason], row.packets as f64)),
+        ),
+        rows(
+            &def::BYTES,
+            s.packets.iter().map(|row| ([&*row.api, row.verdict, row.reason], row.bytes as f64)),
+        ),
+        rows(&def::EGRESS_PACKETS, s.egress.iter().map(|row| ([&*row.api], row.packets as f64))),
+        rows(&def::EGRESS_BYTES, s.egress.iter().map(|row| ([&*row.api], row.bytes as f64))),
+        rows(&def::KERNEL_EVENTS, s.kernel.iter().map(|(name, count)| ([*name], *count as f64))),
+        facts(
+            &def::POLICY_INFO,
+            s.policy.iter().map(|policy| [&*policy.name, &*policy.hash, &*generation]),
+        ),
+        facts(
+            &def::API_INFO,
+            s.apis.iter().map(|api| {
+                [&*api.api, &*api.owner, &*api.responder, &*api.criticality, &*api.lifecycle]
+            }),
+        ),
+        facts(&def::API_OVERRIDE, s.overrides.iter().map(|(api, kind)| [&**api, *kind])),
+        rows(
+            &def::POLICY_ENTRIES,
+            entries(|row| row.desired, "desired").chain(entries(|row| row.enforced, "enforced")),
+        ),
+        rows(&def::BANS, s.bans.iter().map(|(origin, count)| ([*origin], *count as f64))),
+        rows(
+            &def::MAP_ENTRIES,
+            s.maps.iter().filter_map(|map| Some(([&*map.map], map.entries? as f64))),
+        ),
+        rows(&def::MAP_CAPACITY, s.maps.iter().map(|map| ([&*map.map], map.capacity as f64))),
+        rows(&def::FEED_SUCCESS, s.feeds.iter().map(|(feed, time)| ([&**feed], *time))),
+        rows(&def::SAMPLES, s.samples.iter().map(|(outcome, count)| ([*outcome], *count as f64))),
+        rows(&def::RING_PENDING, [([], s.ring_pending_bytes as f64)]),
+        rows(&def::COMPLETENESS, [([], s.completeness)]),
+        rows(&def::ROUTES, [([], s.routes as f64)]),
+        rows(&def::ROUTES_OVERFLOW, [([], s.routes_overflow as f64)]),
+        rows(
+            &def::DETECTOR_STATES,
+            s.detectors.iter().map(|row| ([row.detector], row.states as f64)),
+        ),
+        rows(
+            &def::DETECTOR_EVICTED,
+            s.detectors.iter().map(|row| ([row.detector], row.evicted as f64)),
+        ),
+        rows(
+            &def::EVENTS,
+            s.events.iter().map(|(event, severity, count)| ([*event, *severity], *count as f64)),
+        ),
+        rows(
+            &def::EVENT_LINES,
+            s.event_lines.iter().map(|(outcome, count)| ([*outcome], *count as f64)),
+        ),
+        facts(&def::BUILD_INFO, [[env!("CARGO_PKG_VERSION")]]),
+    ];
+    let kind = def::Kind::Counter;
+    families.extend(s.sensor.iter().map(|(name, count)| {
+        let help = format!("Counter {name} of the sensor, see docs/sensor.md.");
+        let name = format!("{}{name}_total", def::SENSOR_PREFIX);
+        family::family(name, &help, kind, vec![number(kind, *count as f64, Vec::new())])
+    }));
+    families
+}

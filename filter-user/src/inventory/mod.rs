@@ -1,0 +1,8 @@
+//! What APIs and endpoints exist, as far as traffic shows. Pure: no aya, no tokio, no clock.
+//!
+//! It names routes: everything that keeps a series or a state per endpoint
+//! names it through [`route::Routes`].
+
+pub mod path;
+pub mod route;
+pub mod segment;

@@ -1,0 +1,112 @@
+//! What the policy's answers come to, and why one is not given.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::detect::{Detector, Source};
+use crate::policy::{GroupIndex, Respond, Response};
+use crate::text::quantity::Rate;
+
+/// What the policy wants to follow the findings of a detector.
+pub fn wanted(respond: &Respond, detector: Detector) -> Response {
+    match detector {
+        Detector::BruteForce => respond.brute_force,
+        Detector::RateShift => respond.rate_shift,
+    }
+}
+
+/// Something for the executor to do. Every one ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Refuse a source.
+    Ban {
+        /// Whom.
+        source: Source,
+        /// At which API (stable id).
+        api: u32,
+        /// For how long.
+        ttl: Duration,
+        /// Why: the finding's id and sentence.
+        reason: String,
+    },
+    /// Hold each source of an API to a rate.
+    Limit {
+        /// Stable id.
+        api: u32,
+        /// Packets in a time.
+        rate: Rate,
+        /// For how long.
+        ttl: Duration,
+        /// Why.
+        reason: String,
+    },
+    /// Let only a group reach an API.
+    Lockdown {
+        /// Stable id.
+        api: u32,
+        /// The group, by its index in the policy that was asked for the answer.
+        group: GroupIndex,
+        /// For how long.
+        ttl: Duration,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Action {
+    /// The name in events.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Ban { .. } => "ban",
+            Self::Limit { .. } => "limit",
+            Self::Lockdown { .. } => "lockdown",
+        }
+    }
+
+    /// For how long.
+    pub const fn ttl(&self) -> Duration {
+        match self {
+            Self::Ban { ttl, .. } | Self::Limit { ttl, .. } | Self::Lockdown { ttl, .. } => *ttl,
+        }
+    }
+}
+
+/// Why the policy's answer is not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The source is trusted.
+    Trusted,
+    /// The source stands for others.
+    Proxy,
+    /// Anyone could have forged the evidence.
+    Forgeable,
+    /// The finding blames no source.
+    NoSource,
+    /// Too many answers lately. It is tried again with the finding's next report.
+    TooMany,
+}
+
+impl Refusal {
+    /// The name in events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted",
+            Self::Proxy => "proxy",
+            Self::Forgeable => "forgeable",
+            Self::NoSource => "no_source",
+            Self::TooMany => "too_many",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trusted => "the source is trusted",
+            Self::Proxy => "the source is a proxy of the API and stands for others",
+            Self::Forgeable => "no handshake was seen both ways: the source may be forged",
+            Self::NoSource => "the finding blames no single source",
+            Self::TooMany => "too many automatic actions in the last minute",
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! A daemon without a kernel: it keeps what it is told.
+
+use std::sync::Mutex;
+
+use tokio::sync::broadcast;
+
+use filter_user::control::api::*;
+
+/// The state.
+#[derive(Default)]
+struct State {
+    policy: Option<PolicyStatus>,
+    bans: Vec<Ban>,
+    orders: Vec<ApiOrders>,
+    past: Vec<Line>,
+    callers: Vec<Caller>,
+}
+
+/// The daemon. It knows one API, `orders`, and one bad policy, any whose name ends in `bad.toml`.
+pub(crate) struct InMemory {
+    state: Mutex<State>,
+    live: broadcast::Sender<Line>,
+}
+
+impl Default for InMemory {
+    fn default() -> Self {
+        Self { state: Mutex::default(), live: broadcast::channel(4).0 }
+    }
+}
+
+impl InMemory {
+    /// Everyone who changed something.
+    pub(crate) fn callers(&self) -> Vec<Caller> {
+        self.state.lock().expect("no panic").callers.clone()
+    }
+
+    /// Writes an event.
+    pub(crate) fn event(&self, line: &str) {
+        let mut state = self.state.lock().expect("no panic");
+        state.past.push(line.into());
+        let _nobody_follows = self.live.send(line.into());
+    }
+
+    /// Clients that follow.
+    pub(crate) fn followers(&self) -> usize {
+        self.live.receiver_count()
+    }
+
+    fn change(&self, caller: &Caller) -> std::sync::MutexGuard<'_, State> {
+        let mut state = self.state.lock().expect("no panic");
+        state.callers.push(caller.clone());
+        state
+    }
+}
+
+fn known(api: &str) -> Answer<()> {
+    if api == "orders" {
+        return Ok(());
+    }
+    Err(ApiError::not_found(format!("no API is named `{api}`")).hint("there is `orders`"))
+}
+
+impl Daemon for InMemory {
+    fn status(&self) -> Answer<Status> {
+        let state = self.state.lock().expect("no panic");
+        let bans = state.bans.len() as u64;
+        Ok(Status { policy: state.policy.clone(), bans, ..Status::default() })
+    }
+
+    fn apply(&self, request: &ApplyRequest, caller: &Caller) -> Answer<Applied> {
+        let mut state = self.change(caller);
+        if request.path.ends_with("bad.toml") {
+            let diagnostic = Diagnostic {
+                severity: Severity::Error,
+                file: "bad.toml".into(),
+                line: 3,
+                column: 1,
+                message: "unknown key `alow`".into(),
+                hint: "did you mean `allow`?".into(),
+                excerpt: "alow = []".into(),
+            };
+            return Err(ApiError::refused("the policy is invalid").diagnostics(vec![diagnostic]));
+        }
+        let previous = state.policy.take();
+        let generation = previous.as_ref().map_or(0, |policy| policy.generation) + 1;
+        let hash = format!("{generation:064x}");
+        state.policy = Some(PolicyStatus {
+            name: "edge".into(),
+            path: request.path.clone(),
+            hash: hash.clone(),
+            generation,
+            ..PolicyStatus::default()
+        });
+        Ok(Applied {
+            name: "edge".into(),
+            hash,
+            previous_hash: previous.map(|policy| policy.hash),
+            generation,
+            apis: 1,
+            interfaces: vec!["eth0".into()],
+            seconds: 0.25,
+            warnings: Vec::new(),
+        })
+    }
+
+    fn bans(&self) -> Answer<Vec<Ban>> {
+        Ok(self.state.lock().expect("no panic").bans.clone())
+    }
+
+    fn ban_add(&self, request: &BanAdd, caller: &Caller) -> Answer<Ban> {
+        if let Some(api) = &request.api {
+            known(api)?;
+        }
+        let ban = Ban {
+            prefix: request.prefix.clone(),
+            api: request.api.clone(),
+            since: 1_700_000_000,
+            remaining_seconds: request.ttl_seconds.map(|ttl| ttl as u64),
+            reason: request.reason.clone(),
+            automatic: false,
+            hits: 0,
+        };
+        self.change(caller).bans.push(ban.clone());
+        Ok(ban)
+    }
+
+    fn ban_remove(&self, request: &BanRemove, caller: &Caller) -> Answer<Ban> {
+        let mut state = self.change(caller);
+        let same = |ban: &Ban| ban.prefix == request.prefix && ban.api == request.api;
+        let index = state.bans.iter().position(same);
+        let missing = || ApiError::not_found(format!("{} is not banned", request.prefix));
+        Ok(state.bans.remove(index.ok_or_else(missing)?))
+    }
+
+    fn explain(&self, request: &ExplainRequest) -> Answer<Explanation> {
+        assert_ne!(request.proto, "panic", "a request that trips over a bug");
+        let banned = |ban: &Ban| ban.prefix == request.src.to_string();
+        let banned = self.state.lock().expect("no panic").bans.iter().any(banned);
+        let (verdict, reason) = if banned { ("drop", "banned") } else { ("pass", "allowed") };
+        Ok(Explanation {
+            verdict: verdict.into(),
+            reason: reason.into(),
+            reason_text: String::new(),
+            api: Some("orders".into()),
+            generation: 1,
+            steps: Vec::new(),
+        })
+    }
+
+    fn events(&self, query: &EventQuery) -> Answer<Feed> {
+        let state = self.state.lock().expect("no panic");
+        let skip = state.past.len().saturating_sub(query.limit);
+        Ok(Feed { past: state.past[skip..].to_vec(), live: Some(self.live.subscribe()) })
+    }
+
+    fn orders(&self) -> Answer<Vec<ApiOrders>> {
+        Ok(self.state.lock().expect("no panic").orders.clone())
+    }
+
+    fn order_set(&self, request: &OrderSet, caller: &Caller) -> Answer<ApiOrders> {
+        known(&request.api)?;
+        let order = OrderInForce {
+            order: request.order.clone(),
+            remaining_seconds: request.ttl_seconds.map(|ttl| ttl as u64),
+            automatic: false,
+            reason: request.reason.clone(),
+        };
+        let orders =
+            ApiOrders { api: request.api.clone(), mode: Mode::Enforce, orders: vec![order] };
+        self.change(caller).orders = vec![orders.clone()];
+        Ok(orders)
+    }
+
+    fn order_lift(&self, request: &OrderLift, caller: &Caller) -> Answer<ApiOrders> {
+        known(&request.api)?;
+        let mut state = self.change(caller);
+        let Some(mut orders) = state.orders.pop() else {
+            return Err(ApiError::not_found("nothing is ordered"));
+        };
+        let named = |kind| request.kinds.is_empty() || request.kinds.contains(&kind);
+        orders.orders.retain(|order| !named(order.order.kind()));
+        Ok(orders)
+    }
+
+    fn detach(&self, caller: &Caller) -> Answer<Detached> {
+        self.change(caller).policy = None;
+        Ok(Detached { interfaces: vec!["eth0".into()], removed: vec!["/pin".into()] })
+    }
+}
