@@ -58,7 +58,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     interrupt::catch();
     let shown = show(options.keep);
     if let Some(signal) = interrupt::asked() {
-        eprintln!("interrupted: everything is removed");
+        if let Err(error) = shown {
+            eprintln!("{error:#}");
+        }
         return Ok(ExitCode::from(128 + u8::try_from(signal).unwrap_or(0)));
     }
     Ok(if shown? { ExitCode::SUCCESS } else { ExitCode::from(1) })
@@ -78,9 +80,7 @@ fn show(keeps: bool) -> Result<bool> {
     if !left.is_empty() {
         bail!("left behind: {}", left.join(", "));
     }
-    if shown.is_ok() {
-        println!("Nothing is left behind: no namespace, process, pin, mount or file.");
-    }
+    println!("Nothing is left behind: no namespace, process, pin, mount or file.");
     shown
 }
 
