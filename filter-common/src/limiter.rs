@@ -43,11 +43,26 @@ pub enum Kind {
     Connections = 2,
 }
 
+/// Low bits of a hash that make room for what a fingerprint is about.
+const ABOUT: u64 = 7;
+
 /// The fingerprint of a kind under a source's hash; never 0.
 #[inline(always)]
 pub const fn fingerprint(hash: u64, kind: Kind) -> u64 {
-    // Two bits of the hash make room for the kind; 3 is no kind, so no fingerprint is 0.
-    (hash & !3) | (3 - kind as u64)
+    (hash & !ABOUT) | (kind as u64 + 1)
+}
+
+/// The fingerprint of a tighter limit that is ordered, beside the policy's own; never 0.
+#[inline(always)]
+pub const fn tight_fingerprint(hash: u64) -> u64 {
+    (hash & !ABOUT) | ABOUT
+}
+
+/// The cell of a source's hash, all of whose ways are there. Made of bits that
+/// [`fingerprint`] keeps.
+#[inline(always)]
+pub const fn cell_place(hash: u64, mask: u32) -> u32 {
+    (hash >> 3) as u32 & mask
 }
 
 /// What looking up a way came to, with its place in the cell.
@@ -67,7 +82,8 @@ impl Cell {
     /// The state for `fingerprint`, taking over an idle way when there is none yet.
     ///
     /// Ways are claimed by compare-and-swap in a fixed order, so that two CPUs that meet a new
-    /// source at the same time end up in the same way.
+    /// source at the same time end up in the same way. A way of the same source is never taken for
+    /// another of its limits, idle or not: a packet looks for all of its ways before it charges any.
     #[inline(always)]
     pub fn find(&self, fingerprint: u64, now: u64) -> Found {
         for (place, way) in self.ways.iter().enumerate() {
@@ -77,11 +93,14 @@ impl Cell {
         }
         for (place, way) in self.ways.iter().enumerate() {
             let owner = way.fingerprint.load();
-            if owner != 0 && way.arrival.load() > now {
+            let arrival = way.arrival.load();
+            if owner != 0 && (arrival > now || owner ^ fingerprint <= ABOUT) {
                 continue;
             }
             let found = way.fingerprint.swap_if(owner, fingerprint);
             if found == owner {
+                // In use from here on, so that no other source takes it before it is charged.
+                way.arrival.swap_if(arrival, now.wrapping_add(1));
                 return if owner == 0 { Found::Claimed(place) } else { Found::Evicted(place) };
             }
             if found == fingerprint {
@@ -106,24 +125,44 @@ mod tests {
     #[test]
     fn keeps_active_sources_and_evicts_idle_ones() {
         let cell = Cell::default();
+        let of = |source: u64| fingerprint(source << 3, Kind::Packets);
         for source in 0..WAYS {
-            assert_eq!(cell.find(100 + source as u64, 1_000), Found::Claimed(source));
+            assert_eq!(cell.find(of(100 + source as u64), 1_000), Found::Claimed(source));
             cell.arrival(source).store(2_000 + source as u64);
         }
-        assert!(matches!(cell.find(999, 1_000), Found::Full));
-        assert!(matches!(cell.find(103, 1_000), Found::Known(_)));
-        assert!(matches!(cell.find(999, 2_003), Found::Evicted(_)), "the first idle way is taken");
-        assert!(matches!(cell.find(100, 1_000), Found::Full), "its owner had lost nothing");
-        assert!(matches!(cell.find(999, 2_003), Found::Known(_)));
+        assert!(matches!(cell.find(of(999), 1_000), Found::Full));
+        assert!(matches!(cell.find(of(103), 1_000), Found::Known(_)));
+        assert_eq!(cell.find(of(999), 2_003), Found::Evicted(0), "the first idle way is taken");
+        assert!(matches!(cell.find(of(100), 1_000), Found::Full), "its owner had lost nothing");
+        assert!(matches!(cell.find(of(999), 2_003), Found::Known(_)));
+        assert_eq!(cell.find(of(998), 2_003), Found::Evicted(1), "the first is spoken for");
+    }
+
+    #[test]
+    fn the_limits_of_a_source_have_a_way_each() {
+        let cell = Cell::default();
+        let kinds = [Kind::Packets, Kind::Bytes, Kind::Connections];
+        let mut prints = kinds.map(|kind| fingerprint(0x5eed, kind)).to_vec();
+        prints.push(tight_fingerprint(0x5eed));
+        for (place, print) in prints.iter().enumerate() {
+            assert_eq!(cell.find(*print, 1_000), Found::Claimed(place));
+        }
+        // Long idle, they still make no room for one another.
+        cell.ways[1].fingerprint.store(0);
+        assert_eq!(cell.find(prints[1], 9_000), Found::Claimed(1));
+        cell.ways[0].fingerprint.store(fingerprint(0xbad, Kind::Packets));
+        assert_eq!(cell.find(prints[0], 99_000), Found::Evicted(0));
     }
 
     #[test]
     fn fingerprints_differ_by_kind_and_are_never_zero() {
         let kinds = [Kind::Packets, Kind::Bytes, Kind::Connections];
         for hash in [0, 1, 3, u64::MAX] {
-            let all = kinds.map(|kind| fingerprint(hash, kind));
-            assert!(all.iter().all(|&one| one != 0));
-            assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+            let [a, b, c] = kinds.map(|kind| fingerprint(hash, kind));
+            let all = [a, b, c, tight_fingerprint(hash)];
+            for (place, one) in all.iter().enumerate() {
+                assert!(*one != 0 && !all[..place].contains(one), "{one:#x}");
+            }
         }
     }
 }

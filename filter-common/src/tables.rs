@@ -142,6 +142,8 @@ pub const RULE_PASS: u8 = 2;
 
 /// [`Rule::flags`]: this rule's drops, its limit's too, are would-drops.
 pub const RULE_MONITOR: u8 = 1 << 0;
+/// [`Rule::flags`]: the sources speak for others, and are never held to a limit of their own.
+pub const RULE_PROXY: u8 = 1 << 1;
 
 /// What an API does with a class of sources.
 #[repr(C)]

@@ -14,9 +14,9 @@ use crate::stat::Stat;
 use crate::tables::{
     API_MONITOR, API_OVERFLOW_DROP, API_OVERFLOW_PASS, Api, BAN_AUTOMATIC, Ban, BanControl, BanKey,
     ClassGroups, FOREVER, Listen, MAX_CHAIN, OVERRIDE_AUTOMATIC, Override, PORT_CHAIN,
-    PORT_TRUSTED, PORT_VALUE, Profile, RULE_DENIED, RULE_MONITOR, RULE_PASS, Rule, SEEN_CELLS,
-    SHARED_OVERFLOW, SHARED_PER_API, SHARED_TOTAL, Shared, UNCLAIMED, WIDE_BANS, ban_place,
-    feature, port_place,
+    PORT_TRUSTED, PORT_VALUE, Profile, RULE_DENIED, RULE_MONITOR, RULE_PASS, RULE_PROXY, Rule,
+    SEEN_CELLS, SHARED_OVERFLOW, SHARED_PER_API, SHARED_TOTAL, Shared, UNCLAIMED, WIDE_BANS,
+    ban_place, feature, port_place,
 };
 use crate::{hash, seen};
 
@@ -306,18 +306,24 @@ fn banned<T: Tables>(
     Some(Decision::monitored(Reason::Banned, id, automatic && monitor))
 }
 
-/// A ban in force on the source: whether a detector made it.
+/// A ban in force on the source: whether detectors alone made it. An operator's counts before a
+/// detector's, because it is enforced where the other may only be watched.
 #[inline(always)]
 fn find_ban<T: Tables>(tables: &T, packet: &Packet, api: u32) -> Option<bool> {
     let control = tables.ban_control()?;
+    let mut automatic = None;
     if control.exact != 0 {
-        if let Some(found) = probe_bit(tables, packet.source, 128, api) {
-            return Some(found);
+        match probe_bit(tables, packet.source, 128, api) {
+            Some(false) => return Some(false),
+            Some(true) => automatic = Some(true),
+            None => {}
         }
         if !packet.is_v4 {
             let network = Addr { hi: packet.source.hi, lo: 0 };
-            if let Some(found) = probe_bit(tables, network, 64, api) {
-                return Some(found);
+            match probe_bit(tables, network, 64, api) {
+                Some(false) => return Some(false),
+                Some(true) => automatic = Some(true),
+                None => {}
             }
         }
     }
@@ -327,11 +333,13 @@ fn find_ban<T: Tables>(tables: &T, packet: &Packet, api: u32) -> Option<bool> {
         if len == 0 {
             break;
         }
-        if let Some(found) = probe(tables, packet.source.masked(len), len, api) {
-            return Some(found);
+        match probe(tables, packet.source.masked(len), len, api) {
+            Some(false) => return Some(false),
+            Some(true) => automatic = Some(true),
+            None => {}
         }
     }
-    None
+    automatic
 }
 
 /// Asks the exact table only when the address's bit is set.
@@ -352,13 +360,11 @@ fn probe_bit<T: Tables>(tables: &T, addr: Addr, len: u32, api: u32) -> Option<bo
 #[inline(always)]
 fn probe<T: Tables>(tables: &T, addr: Addr, len: u32, api: u32) -> Option<bool> {
     let on_host = BanKey { addr, len, api: UNCLAIMED };
-    if let Some(automatic) = ban_in_force(tables, &on_host) {
-        return Some(automatic);
+    let on_host = ban_in_force(tables, &on_host);
+    if api == UNCLAIMED || on_host == Some(false) {
+        return on_host;
     }
-    if api == UNCLAIMED {
-        return None;
-    }
-    ban_in_force(tables, &BanKey { addr, len, api })
+    ban_in_force(tables, &BanKey { addr, len, api }).or(on_host)
 }
 
 #[inline(always)]
@@ -465,6 +471,8 @@ struct Claims<'a> {
     packets: Option<&'a Slot>,
     bytes: Option<&'a Slot>,
     connections: Option<&'a Slot>,
+    /// Some of them are the overflow budget's.
+    overflow: bool,
 }
 
 /// Stage 6: all limits of the source and of the API are checked, then all are charged.
@@ -476,7 +484,7 @@ fn limited<T: Tables>(
     rule: &Rule,
     monitor: bool,
 ) -> Option<Decision> {
-    let tight = tight_limit(tables, api);
+    let tight = tight_limit(tables, api).filter(|_| rule.flags & RULE_PROXY == 0);
     if !has(tables, feature::LIMITS) && tight.is_none() {
         return None;
     }
@@ -500,7 +508,7 @@ fn limited<T: Tables>(
             None => return refuse(Reason::LimitOverflow),
         }
         if let Some(kind) = first_refusal(tables, &own, profile, false, now) {
-            return refuse(own_reason(kind));
+            return refuse(own_reason(kind, &own));
         }
     }
     if let Some(profile) = total_profile
@@ -519,7 +527,7 @@ fn limited<T: Tables>(
     if let Some(profile) = own_profile
         && let Some(kind) = charge(tables, packet, &own, profile, now)
     {
-        return refuse(own_reason(kind));
+        return refuse(own_reason(kind, &own));
     }
     if let Some(profile) = total_profile
         && let Some(kind) = charge(tables, packet, &total, profile, now)
@@ -530,7 +538,10 @@ fn limited<T: Tables>(
 }
 
 #[inline(always)]
-const fn own_reason(kind: Kind) -> Reason {
+const fn own_reason(kind: Kind, claims: &Claims<'_>) -> Reason {
+    if claims.overflow {
+        return Reason::LimitOverflow;
+    }
     match kind {
         Kind::Packets => Reason::LimitPackets,
         Kind::Bytes => Reason::LimitBytes,
@@ -584,22 +595,41 @@ fn claim_own<'a, T: Tables>(
     hash: u64,
     now: u64,
 ) -> Option<Claims<'a>> {
-    let cell = tables.limiter((hash >> 3) as u32 & tables.limiter_mask())?;
-    let way = |kind| {
+    let cell = tables.limiter(limiter::cell_place(hash, tables.limiter_mask()))?;
+    let mut overflow = false;
+    let mut slot = |kind| {
         if units(tables, packet, profile, kind).is_none() {
             return Some(None);
         }
-        own_way(tables, api, cell, hash, now, kind)
+        match own_way(tables, api, cell, hash, now, kind) {
+            Way::Own(slot) => Some(Some(slot)),
+            Way::Overflow(slot) => {
+                overflow = true;
+                Some(Some(slot))
+            }
+            Way::Unlimited => Some(None),
+            Way::Refused => None,
+        }
     };
-    Some(Claims {
-        packets: way(Kind::Packets)?,
-        bytes: way(Kind::Bytes)?,
-        connections: way(Kind::Connections)?,
-    })
+    let packets = slot(Kind::Packets)?;
+    let bytes = slot(Kind::Bytes)?;
+    let connections = slot(Kind::Connections)?;
+    Some(Claims { packets, bytes, connections, overflow })
 }
 
-/// The source's way for one kind, or what the API has instead when the cell is full: the overflow
-/// budget, no limit (`Some(None)`), or a drop (`None`).
+/// What a source is held to for one kind.
+enum Way<'a> {
+    /// Its own state.
+    Own(&'a Slot),
+    /// The API's budget for sources without room.
+    Overflow(&'a Slot),
+    /// Nothing.
+    Unlimited,
+    /// It has no room, and is dropped for it.
+    Refused,
+}
+
+/// The source's way for one kind, or what the API has instead when the cell is full.
 #[inline(always)]
 fn own_way<'a, T: Tables>(
     tables: &'a T,
@@ -608,7 +638,7 @@ fn own_way<'a, T: Tables>(
     hash: u64,
     now: u64,
     kind: Kind,
-) -> Option<Option<&'a Slot>> {
+) -> Way<'a> {
     let place = match cell.find(limiter::fingerprint(hash, kind), now) {
         Found::Known(place) => place,
         Found::Claimed(place) => {
@@ -621,17 +651,19 @@ fn own_way<'a, T: Tables>(
         }
         Found::Full => {
             tables.bump(Stat::LimiterFull);
-            if api.flags & API_OVERFLOW_DROP != 0 {
-                return None;
-            }
             if api.flags & API_OVERFLOW_PASS != 0 {
-                return Some(None);
+                return Way::Unlimited;
             }
-            let budget = tables.shared(api.id * SHARED_PER_API + SHARED_OVERFLOW)?;
-            return Some(Some(budget.arrival(kind)));
+            if api.flags & API_OVERFLOW_DROP != 0 {
+                return Way::Refused;
+            }
+            return match tables.shared(api.id * SHARED_PER_API + SHARED_OVERFLOW) {
+                Some(budget) => Way::Overflow(budget.arrival(kind)),
+                None => Way::Refused,
+            };
         }
     };
-    Some(Some(cell.arrival(place)))
+    Way::Own(cell.arrival(place))
 }
 
 /// Claims on one of the API's shared budgets.
@@ -649,6 +681,7 @@ fn claim_shared<'a, T: Tables>(
         packets: claim(Kind::Packets),
         bytes: claim(Kind::Bytes),
         connections: claim(Kind::Connections),
+        overflow: false,
     })
 }
 
@@ -721,11 +754,10 @@ fn within_tight<T: Tables>(tables: &T, over: &Override, hash: u64, now: u64) -> 
         shift: over.limit_shift.load() as u32,
         reserved: 0,
     };
-    let hash = hash::pair(tables.seed(), hash, TIGHT);
-    let Some(cell) = tables.limiter((hash >> 3) as u32 & tables.limiter_mask()) else {
+    let Some(cell) = tables.limiter(limiter::cell_place(hash, tables.limiter_mask())) else {
         return true;
     };
-    match cell.find(limiter::fingerprint(hash, Kind::Packets), now) {
+    match cell.find(limiter::tight_fingerprint(hash), now) {
         Found::Known(place) | Found::Claimed(place) | Found::Evicted(place) => {
             let state = cell.arrival(place);
             let admits = rate.admits(state, now) && rate.charge(state, 1, now) != Charge::Refused;
@@ -738,6 +770,3 @@ fn within_tight<T: Tables>(tables: &T, over: &Override, hash: u64, now: u64) -> 
         }
     }
 }
-
-/// Tells the state of a tighter limit from the policy's.
-const TIGHT: u64 = 0x7469_6768_7400_0001;

@@ -108,8 +108,9 @@ pub(super) fn parse_v6<B: Bytes>(
     walk_extensions(bytes, offset + 40, offset + 40 + payload, next, packet)
 }
 
-/// Where headers may begin, less one: beyond lies no header that any host sends.
-const HEADER_ROOM: usize = 0x3fff;
+/// Where headers may begin, less one: beyond lies no header that any host sends. The kernel reads
+/// headers in the linear part of a frame only, which has more than this of any frame that long.
+const HEADER_ROOM: usize = 0x7ff;
 
 /// Hop-by-hop options, routing, destination options, authentication and fragment headers, in any
 /// order, at most [`MAX_EXTENSIONS`].
@@ -132,14 +133,12 @@ fn walk_extensions<B: Bytes>(
         let units = match next {
             44 => {
                 let fragment = bytes.be16(offset + 2).ok_or(Reason::Truncated)?;
-                packet.fragment = if fragment >> 3 != 0 {
-                    Fragment::Later
+                if fragment >> 3 != 0 {
+                    packet.fragment = Fragment::Later;
                 } else if fragment & 1 != 0 {
-                    Fragment::First
-                } else {
-                    // An atomic fragment (RFC 6946) is a whole packet.
-                    Fragment::None
-                };
+                    packet.fragment = Fragment::First;
+                }
+                // An atomic fragment (RFC 6946) is a whole packet, or what it was before.
                 8
             }
             // Authentication header (RFC 4302): 4-byte units beyond the first two.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::human::{count, remaining};
+use super::human::{count, plural, remaining};
 use super::outcome::{Outcome, Verdict};
 use super::style::{Style, Tone, clean};
 use super::table::{Align, Table, cell};
@@ -132,8 +132,8 @@ fn one(done: &str, ban: &Ban) -> String {
         None => "on the whole host".to_owned(),
     };
     let ends = remaining(ban.remaining_seconds, "until deleted");
-    let hits = count(ban.hits);
-    format!("{done} {} {at}, {ends}, {hits} packets so far\n", clean(&ban.prefix))
+    let hits = plural(ban.hits, "packet");
+    format!("{done} {} {at}, {ends}, {hits} so far\n", clean(&ban.prefix))
 }
 
 pub(super) fn list(bans: &[Ban], style: Style) -> String {

@@ -1,51 +1,53 @@
 //! `weir detach`: everything is taken away, with a daemon or without.
 
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use clap::Args;
 
+use super::Common;
 use super::human::plural;
-use super::outcome::{Failure, Outcome, Printer, Verdict};
-use super::style::{Style, clean};
-use super::{Hooks, Target};
+use super::outcome::{Failure, Outcome, Verdict};
+use super::settings::settings;
+use super::style::{Style, Tone, clean};
 use crate::control::api::{Code, Detached};
+use crate::control::client::Client;
+use crate::kernel::attach;
 
-/// Arguments of `weir detach`.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Args, Clone, Debug)]
 #[command(
     after_help = "After this nothing of weir judges packets, and bans, limits and counters are gone. A daemon\n\
     that runs ends. Without one, what it pinned is found under --pins.\n\n\
-    Example:\n  weir detach"
+    Examples:\n  weir detach\n  weir detach --config /etc/weir/weir.toml"
 )]
-pub struct DetachArgs {
-    /// Where kernel objects are pinned [default: /sys/fs/bpf/weir, or the instance's]
+pub(super) struct DetachArgs {
+    /// Where kernel objects are pinned [default: /sys/fs/bpf/weir]
     #[arg(long, value_name = "DIR")]
-    pub pins: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Which daemon.
+    pins: Option<PathBuf>,
+    /// The daemon's settings, which name the pins and the socket
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
-    pub target: Target,
+    pub(super) common: Common,
 }
 
-pub(super) fn detach(args: &DetachArgs, hooks: Hooks) -> Verdict {
-    let detached = match args.target.client()?.detach() {
+pub(super) fn detach(args: &DetachArgs) -> Verdict {
+    let config = settings(args.config.as_deref(), &args.common.target)?;
+    // Only when nobody answers may it be done behind the daemon's back.
+    let nobody = || UnixStream::connect(&config.socket).is_err();
+    let detached = match Client::new(config.socket.clone())?.detach() {
         Ok(detached) => detached,
-        // Only when nobody answers may it be done behind the daemon's back.
-        Err(error) if error.code == Code::Unavailable && nobody(args) => (hooks.detach)(args)?,
+        Err(error) if error.code == Code::Unavailable && nobody() => {
+            let pins = args.pins.as_ref().unwrap_or(&config.pins);
+            attach::detach(pins).map_err(anyhow::Error::new)?.into()
+        }
         Err(error) => return Err(Failure::Api(error)),
     };
-    Printer { json: args.json }.print(&detached, |style| text(&detached, style))?;
+    args.common.output.printer().print(&detached, |style| text(&detached, style))?;
     Ok(Outcome::Done)
 }
 
-/// Whether no process listens on the socket.
-fn nobody(args: &DetachArgs) -> bool {
-    std::os::unix::net::UnixStream::connect(args.target.socket()).is_err()
-}
-
-pub(super) fn text(detached: &Detached, _style: Style) -> String {
+pub(super) fn text(detached: &Detached, style: Style) -> String {
     if detached.interfaces.is_empty() && detached.removed.is_empty() {
         return "nothing was attached\n".to_owned();
     }
@@ -53,6 +55,7 @@ pub(super) fn text(detached: &Detached, _style: Style) -> String {
         [] => "no interface".to_owned(),
         names => names.join(", "),
     };
+    let done = style.paint(Tone::Good, "detached");
     let removed = plural(detached.removed.len() as u64, "pinned object");
-    format!("detached from {}, {removed} removed\n", clean(&interfaces))
+    format!("{done} from {}, {removed} removed\n", clean(&interfaces))
 }

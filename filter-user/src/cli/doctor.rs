@@ -1,10 +1,10 @@
 //! `weir doctor`: whether this host can run weir, and what to do where not. It changes nothing.
 
 mod daemon;
+mod device;
+mod holders;
 mod host;
 mod interface;
-mod netlink;
-mod program;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,8 +13,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::outcome::{Outcome, Verdict};
+use super::settings::settings;
 use super::style::{Style, Tone, clean};
 use super::{Output, Target};
+use crate::config::{Config, Overrides};
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Exit code 1 when a check fails. Nothing is changed.\n\n\
@@ -27,12 +29,15 @@ pub(super) struct DoctorArgs {
     /// A policy to check
     #[arg(short, long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Where /metrics is to be served
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9720")]
-    metrics: SocketAddr,
-    /// Where kernel objects are to be pinned
-    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/weir")]
-    pins: PathBuf,
+    /// The daemon's settings, which can name all of the others
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where /metrics is to be served [default: 127.0.0.1:9720]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
+    /// Where kernel objects are to be pinned [default: /sys/fs/bpf/weir]
+    #[arg(long, value_name = "DIR")]
+    pins: Option<PathBuf>,
     #[command(flatten)]
     pub(super) output: Output,
     #[command(flatten)]
@@ -93,10 +98,34 @@ pub(super) struct Report {
 }
 
 pub(super) fn doctor(args: &DoctorArgs) -> Verdict {
-    let mut checks = host::checks(&args.pins);
-    checks.extend(interface::checks(&args.interfaces));
-    checks.extend(daemon::checks(&args.target.socket(), args.metrics));
-    checks.extend(args.policy.as_deref().map(daemon::policy));
+    let overrides = Overrides {
+        interfaces: args.interfaces.clone(),
+        policy: args.policy.clone(),
+        pins: args.pins.clone(),
+        metrics: args.metrics,
+        ..Overrides::default()
+    };
+    let mut checks = Vec::new();
+    let config = match settings(args.config.as_deref(), &args.target) {
+        Ok(config) => config,
+        Err(error) => {
+            let problems = error.diagnostics.iter().map(ToString::to_string);
+            let hint = problems.collect::<Vec<_>>().join(" ");
+            checks.push(Check::fail("settings", &error.message, hint));
+            let mut config = Config::with_paths(args.target.paths()?);
+            config.socket = args.target.socket()?;
+            config
+        }
+    };
+    let mut wanted = config.clone();
+    if let Err(problem) = wanted.apply(overrides) {
+        checks.push(Check::fail("arguments", problem.message, problem.hint));
+        wanted = config;
+    }
+    checks.extend(host::checks(&wanted.pins));
+    checks.extend(interface::checks(&wanted.interfaces));
+    checks.extend(daemon::checks(&wanted.socket, wanted.metrics));
+    checks.extend(wanted.policy.as_deref().map(daemon::policy));
     let healthy = !checks.iter().any(|check| check.state == State::Fail);
     let report = Report { healthy, checks };
     args.output.printer().print(&report, |style| text(&report, style))?;

@@ -55,32 +55,17 @@ pub(super) fn events(args: &EventsArgs) -> Verdict {
     }
 }
 
-/// One event on one line for a person: time, severity, name, API, source, and what it says. What
-/// is not understood is shown as it is.
+/// One event on one line for a person: time, severity, name, and its sentence, which names the API
+/// and the source. What is not understood is shown as it is.
 pub(super) fn short(line: &str) -> String {
     let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { return clean(line) };
     if let Some(missed) = event.get("missed").and_then(serde_json::Value::as_u64) {
         return format!("… {missed} events came faster than they were read");
     }
-    let text = |pointer: &str| event.pointer(pointer).and_then(serde_json::Value::as_str);
-    let Some(name) = text("/event") else { return clean(line) };
-    let mut shown = format!(
-        "{}  {:8}  {:16}",
-        text("/time").unwrap_or("-"),
-        text("/severity").unwrap_or("-"),
-        name
-    );
-    for pointer in ["/api/name", "/source/ip", "/policy/hash"] {
-        if let Some(value) = text(pointer) {
-            let value =
-                if pointer == "/policy/hash" { value.get(..12).unwrap_or(value) } else { value };
-            shown.push_str(&format!("  {value}"));
-        }
-    }
-    for pointer in ["/finding/why", "/action/kind", "/action/reason", "/reason", "/message"] {
-        if let Some(value) = text(pointer) {
-            shown.push_str(&format!("  {value}"));
-        }
-    }
-    clean(shown.trim_end())
+    let text = |field: &str| event.get(field).and_then(serde_json::Value::as_str);
+    let Some(name) = text("event") else { return clean(line) };
+    let time = text("time").unwrap_or("-");
+    let severity = text("severity").unwrap_or("-");
+    let message = text("message").unwrap_or_default();
+    clean(format!("{time}  {severity:8}  {name:16}  {message}").trim_end())
 }

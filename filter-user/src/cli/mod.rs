@@ -1,8 +1,8 @@
 //! The command line: one file a verb.
 //!
 //! Arguments are parsed by clap, turned into a request, and answered by the daemon through
-//! [`crate::control::client`] or, for the verbs that need no daemon, here. What the daemon is and
-//! how state is taken away without one comes from outside, as [`Hooks`]. Exit codes are set in
+//! [`crate::control::client`] or, for the verbs that need no daemon, here. The daemon itself comes
+//! from outside, as a [`Run`]. Exit codes are set in
 //! `outcome` only: 0 done, 1 the answer is no, 2 could not do it.
 
 mod apply;
@@ -15,9 +15,12 @@ mod doctor;
 mod events;
 mod explain;
 mod human;
+mod log;
 mod monitor;
 mod outcome;
+pub mod replay;
 mod run;
+mod settings;
 mod status;
 mod style;
 mod table;
@@ -32,22 +35,16 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::control::api::{Answer, Detached};
-use crate::control::client::{Client, socket_of};
+use crate::config::Paths;
+use crate::control::api::{Answer, ApiError};
+use crate::control::client::Client;
 use outcome::{Printer, Verdict, exit};
 
-pub use detach::DetachArgs;
 pub use outcome::{Failure, Outcome};
-pub use run::{EgressMode, LogFormat, RunArgs, XdpMode};
+pub use run::RunRequest;
 
-/// What the verbs need of the parts that know the kernel.
-#[derive(Clone, Copy, Debug)]
-pub struct Hooks {
-    /// Runs the daemon until it is told to end.
-    pub run: fn(&RunArgs) -> anyhow::Result<()>,
-    /// Takes away what is pinned and attached when no daemon runs.
-    pub detach: fn(&DetachArgs) -> anyhow::Result<Detached>,
-}
+/// Runs the daemon until it is told to end. Logging is set up, tokio is not.
+pub type Run = fn(&RunRequest) -> anyhow::Result<()>;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -73,7 +70,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run the daemon: attach to interfaces, enforce, measure
-    Run(RunArgs),
+    Run(run::RunArgs),
     /// Check a policy and report every mistake in it
     Check(check::CheckArgs),
     /// Put a policy in force, on every interface or on none
@@ -90,8 +87,10 @@ enum Verb {
     Breach(breach::BreachArgs),
     /// Print events as JSON Lines
     Events(events::EventsArgs),
+    /// Run a capture through parser, verdict and sensor, and print what is in it
+    Replay(replay::ReplayArgs),
     /// Take the filter off and remove all of its state
-    Detach(DetachArgs),
+    Detach(detach::DetachArgs),
     /// Say whether this host can run weir, and what to do where not
     Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell
@@ -102,23 +101,29 @@ enum Verb {
 
 /// Which daemon is meant.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Target {
+struct Target {
     /// The daemon's control socket [default: /run/weir/weir.sock]
     #[arg(long, value_name = "PATH", help_heading = "Which daemon")]
-    pub socket: Option<PathBuf>,
+    socket: Option<PathBuf>,
     /// The daemon of this name, where several run on one host
     #[arg(long, value_name = "NAME", value_parser = value::instance, help_heading = "Which daemon")]
-    pub instance: Option<String>,
+    instance: Option<String>,
 }
 
 impl Target {
+    /// Where the parts of this daemon are, when nothing else is said.
+    fn paths(&self) -> Answer<Paths> {
+        Paths::of(self.instance.as_deref())
+            .map_err(|problem| ApiError::invalid(problem.message).hint(problem.hint))
+    }
+
     /// Where its socket is.
-    pub fn socket(&self) -> PathBuf {
-        self.socket.clone().unwrap_or_else(|| socket_of(self.instance.as_deref()))
+    fn socket(&self) -> Answer<PathBuf> {
+        self.socket.clone().map_or_else(|| Ok(self.paths()?.socket), Ok)
     }
 
     fn client(&self) -> Answer<Client> {
-        Client::new(self.socket())
+        Client::new(self.socket()?)
     }
 }
 
@@ -146,16 +151,16 @@ impl Output {
 }
 
 /// The whole program: arguments in, exit code out.
-pub fn main(hooks: Hooks) -> ExitCode {
-    main_of(std::env::args_os(), hooks)
+pub fn main(daemon: Run) -> ExitCode {
+    main_of(std::env::args_os(), daemon)
 }
 
 /// The same with these arguments, the program's name first.
-fn main_of(arguments: impl IntoIterator<Item = OsString>, hooks: Hooks) -> ExitCode {
+fn main_of(arguments: impl IntoIterator<Item = OsString>, daemon: Run) -> ExitCode {
     match Cli::try_parse_from(arguments) {
         Ok(cli) => {
             let json = cli.verb.json();
-            exit(cli.verb.run(hooks), json)
+            exit(cli.verb.run(daemon), json)
         }
         // Help and version are answers and go to standard output; the rest is usage, exit code 2.
         Err(error) => {
@@ -174,9 +179,9 @@ fn grammar() -> clap::Command {
 }
 
 impl Verb {
-    fn run(&self, hooks: Hooks) -> Verdict {
+    fn run(&self, daemon: Run) -> Verdict {
         match self {
-            Self::Run(args) => run::run(args, hooks),
+            Self::Run(args) => run::run(args, daemon),
             Self::Check(args) => check::check(args),
             Self::Apply(args) => apply::apply(args),
             Self::Status(args) => status::status(args),
@@ -185,7 +190,8 @@ impl Verb {
             Self::Monitor(args) => monitor::monitor(args),
             Self::Breach(args) => breach::breach(args),
             Self::Events(args) => events::events(args),
-            Self::Detach(args) => detach::detach(args, hooks),
+            Self::Replay(args) => Ok(replay::replay(args)?),
+            Self::Detach(args) => detach::detach(args),
             Self::Doctor(args) => doctor::doctor(args),
             Self::Completions(args) => completions::completions(args),
             Self::Version(args) => version::version(args),
@@ -204,7 +210,8 @@ impl Verb {
             Self::Monitor(args) => args.json(),
             Self::Breach(args) => args.json(),
             Self::Events(args) => args.common.output.json,
-            Self::Detach(args) => args.json,
+            Self::Replay(args) => args.json,
+            Self::Detach(args) => args.common.output.json,
             Self::Doctor(args) => args.output.json,
             Self::Version(args) => args.output.json,
         }

@@ -30,7 +30,9 @@ enum MonitorVerb {
 }
 
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Example:\n  weir monitor on orders --ttl 1h --reason \"new limits\"")]
+#[command(
+    after_help = "Examples:\n  weir monitor on orders --ttl 1h --reason \"new limits\"\n  weir monitor off orders"
+)]
 struct ModeArgs {
     /// The API
     #[arg(value_name = "API")]

@@ -3,93 +3,106 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::outcome::{Outcome, Verdict};
-use super::{Hooks, Target, value};
+use super::log::{self, LogArgs};
+use super::outcome::{Failure, Outcome, Verdict};
+use super::settings::settings;
+use super::{Run, Target, value};
+use crate::config::{Config, Egress, OnExit, Overrides, XdpMode};
+use crate::control::api::{Answer, ApiError};
 
-/// Arguments of `weir run`. What is not given comes from `--config`, or has a default.
-#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:\n  \
     weir run --interface eth0                        observe: count and sample, drop nothing\n  \
     weir run --interface eth0 --policy edge.toml     enforce a policy\n  \
     weir run --config /etc/weir/weir.toml            as the systemd unit does\n\n\
     SIGHUP reads the policy again; SIGTERM ends the daemon, and the kernel goes on enforcing\n\
     unless `on_exit = \"open\"` is set. `weir detach` takes everything away.")]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     /// An interface to gate; repeat it for more
     #[arg(short, long = "interface", value_name = "IFACE")]
-    pub interfaces: Vec<String>,
+    interfaces: Vec<String>,
     /// The policy; without one weir observes
     #[arg(short, long, value_name = "FILE")]
-    pub policy: Option<PathBuf>,
-    /// The daemon's settings
+    policy: Option<PathBuf>,
+    /// The daemon's settings, weir.toml; the arguments here win over it
     #[arg(short, long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// How XDP runs: in the driver, in the stack, or whichever works
-    #[arg(long, value_name = "MODE")]
-    pub xdp_mode: Option<XdpMode>,
-    /// How packets that leave are seen
-    #[arg(long, value_name = "HOW")]
-    pub egress: Option<EgressMode>,
+    config: Option<PathBuf>,
+    /// How XDP is attached: in the driver, in the stack, or whichever works
+    #[arg(long, value_name = "MODE", value_parser = value::word(XdpMode::ALL))]
+    xdp_mode: Option<XdpMode>,
+    /// How packets that leave are seen; without it there are no responses and no latencies
+    #[arg(long, value_name = "HOW", value_parser = value::word(Egress::ALL))]
+    egress: Option<Egress>,
     /// Share of flows that are sampled, 0 to 1
     #[arg(long, value_name = "SHARE", value_parser = value::share)]
-    pub sample: Option<f64>,
+    sample: Option<f64>,
     /// Where /metrics is served [default: 127.0.0.1:9720]
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub metrics: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
     /// Where state is kept [default: /var/lib/weir]
     #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
+    state_dir: Option<PathBuf>,
     /// Where kernel objects are pinned, in a bpf file system [default: /sys/fs/bpf/weir]
     #[arg(long, value_name = "DIR")]
-    pub pins: Option<PathBuf>,
-    /// How the log is written
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub log_format: LogFormat,
-    /// What is logged: a level, or directives as in `info,weir=debug` [env: RUST_LOG]
-    #[arg(long, value_name = "FILTER")]
-    pub log: Option<String>,
-    /// Which daemon this is.
+    pins: Option<PathBuf>,
+    /// What an orderly end leaves behind: the filter, or an open door [default: keep]
+    #[arg(long, value_name = "WHAT", value_parser = value::word(OnExit::ALL))]
+    on_exit: Option<OnExit>,
+    /// Let the kernel half log rare events
+    #[arg(long)]
+    log_kernel: bool,
     #[command(flatten)]
-    pub target: Target,
+    log: LogArgs,
+    #[command(flatten)]
+    target: Target,
 }
 
-/// How XDP runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum XdpMode {
-    /// In the driver where it can, else in the stack
-    Auto,
-    /// In the driver, or not at all
-    Native,
-    /// In the stack: slower, works everywhere
-    Generic,
+/// What a daemon is started with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRequest {
+    /// Its settings: the file's, with the arguments in place. At least one interface.
+    pub config: Config,
+    /// Its name, where several run on one host.
+    pub instance: Option<String>,
 }
 
-/// How packets that leave are seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum EgressMode {
-    /// TCX where the kernel has it, else clsact
-    Auto,
-    /// TCX: kernel 6.6 and later
-    Tcx,
-    /// A clsact queueing discipline
-    Clsact,
-    /// Not at all: no responses, no latency
-    Off,
+impl RunArgs {
+    /// The settings that these arguments lead to.
+    pub(super) fn request(&self) -> Answer<RunRequest> {
+        let mut config = settings(self.config.as_deref(), &self.target)?;
+        let overrides = Overrides {
+            interfaces: self.interfaces.clone(),
+            xdp_mode: self.xdp_mode,
+            egress: self.egress,
+            policy: self.policy.clone(),
+            state_dir: self.state_dir.clone(),
+            socket: self.target.socket.clone(),
+            pins: self.pins.clone(),
+            metrics: self.metrics,
+            on_exit: self.on_exit,
+            sample: self.sample,
+            log_kernel: self.log_kernel.then_some(true),
+        };
+        config
+            .apply(overrides)
+            .map_err(|problem| ApiError::invalid(problem.message).hint(problem.hint))?;
+        if config.interfaces.is_empty() {
+            return Err(ApiError::invalid("no interface is named").hint(
+                "give --interface IFACE, or `interfaces` in weir.toml; `ip link` lists them",
+            ));
+        }
+        Ok(RunRequest { config, instance: self.target.instance.clone() })
+    }
 }
 
-/// How the log is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people
-    #[default]
-    Text,
-    /// One JSON object a line
-    Json,
-}
-
-pub(super) fn run(args: &RunArgs, hooks: Hooks) -> Verdict {
-    (hooks.run)(args)?;
-    Ok(Outcome::Done)
+pub(super) fn run(args: &RunArgs, daemon: Run) -> Verdict {
+    let request = args.request()?;
+    log::start(&args.log)?;
+    match daemon(&request) {
+        Ok(()) => Ok(Outcome::Done),
+        // A policy that is not valid and a guard that refuses are answers, not failures.
+        Err(error) => Err(error.downcast::<ApiError>().map_or_else(Failure::Local, Failure::Api)),
+    }
 }

@@ -6,6 +6,7 @@ use clap::Parser;
 
 use super::style::Style;
 use super::{Cli, Verb, apply, ban, breach, detach, doctor, events, explain, grammar};
+use crate::config::{Egress, OnExit, XdpMode};
 use crate::control::api::*;
 
 mod status;
@@ -21,6 +22,31 @@ fn parse(line: &str) -> Result<Verb, clap::Error> {
 #[test]
 fn the_grammar_is_sound() {
     grammar().debug_assert();
+}
+
+#[test]
+fn every_verb_and_argument_is_explained() {
+    let page = include_str!("../../../docs/cli.md");
+    let mut grammar = grammar();
+    grammar.build();
+    let mut left: Vec<&clap::Command> = grammar.get_subcommands().collect();
+    while let Some(verb) = left.pop() {
+        let name = verb.get_bin_name().unwrap_or_default();
+        if verb.get_name() == "help" {
+            continue;
+        }
+        assert!(verb.get_about().is_some(), "{name} says nothing about itself");
+        for argument in verb.get_arguments() {
+            assert!(argument.get_help().is_some(), "{name}: {argument} is not explained");
+        }
+        if verb.has_subcommands() {
+            left.extend(verb.get_subcommands());
+        } else {
+            assert!(page.contains(name), "docs/cli.md lacks {name}");
+            let examples = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(name == "weir version" || examples.contains(name), "{name} has no example");
+        }
+    }
 }
 
 #[test]
@@ -49,6 +75,7 @@ fn arguments() {
         "breach lift orders",
         "breach status",
         "events -f -n 5 --since 1h",
+        "replay web.pcap --policy p.toml --verdicts --json",
         "detach --pins /sys/fs/bpf/weir",
         "doctor --interface eth0 --policy p.toml",
         "completions zsh",
@@ -83,13 +110,29 @@ fn arguments() {
 
 #[test]
 fn run_arguments_arrive() {
-    let verb = parse("run -i a -i b --sample 0 --instance edge --socket /s --metrics 127.0.0.1:1");
-    let Ok(Verb::Run(run)) = verb else { panic!("it is run") };
-    assert_eq!(run.interfaces, ["a", "b"]);
-    assert_eq!((run.sample, run.policy), (Some(0.0), None));
-    assert_eq!(run.target.socket().to_str(), Some("/s"));
-    let Ok(Verb::Run(run)) = parse("run --instance edge") else { panic!("it is run") };
-    assert_eq!(run.target.socket().to_str(), Some("/run/weir-edge/weir.sock"));
+    let settings = |line: &str| match parse(line) {
+        Ok(Verb::Run(run)) => run.request().map(|request| request.config),
+        other => panic!("it is run: {other:?}"),
+    };
+    let line = "run -i a -i b --sample 0 --instance edge --socket /s --metrics 127.0.0.1:1 \
+                --xdp-mode generic --egress off --policy p.toml --log-kernel --on-exit open";
+    let config = settings(line).expect("settings");
+    assert_eq!((config.interfaces.join(" "), config.sensor.sample), ("a b".to_owned(), 0.0));
+    assert_eq!((config.xdp_mode, config.egress), (XdpMode::Generic, Egress::Off));
+    assert_eq!((config.on_exit, config.log_kernel), (OnExit::Open, true));
+    assert_eq!((config.socket.to_str(), config.metrics.port()), (Some("/s"), 1));
+    assert_eq!(config.pins.to_str(), Some("/sys/fs/bpf/weir-edge"));
+    assert_eq!(config.policy.as_deref(), Some(std::path::Path::new("p.toml")));
+    let config = settings("run -i a --instance edge").expect("settings");
+    assert_eq!(config.socket.to_str(), Some("/run/weir-edge/weir.sock"));
+    for (line, part) in [
+        ("run", "no interface"),
+        ("run -i a/b", "a/b"),
+        ("run -i a --config /does/not/exist", "/does/not/exist"),
+    ] {
+        let failure = settings(line).expect_err(line).to_string();
+        assert!(failure.contains(part), "{line}: {failure}");
+    }
 }
 
 fn banned(prefix: &str, api: Option<&str>, remaining: Option<u64>, hits: u64) -> Ban {
@@ -245,14 +288,12 @@ fn applied_and_detached() {
 fn event_lines() {
     let rows = [
         (
-            r#"{"schema":1,"time":"2026-01-02T03:04:05.678Z","event":"ban_added","severity":"notice","api":{"name":"orders"},"source":{"ip":"192.0.2.7"},"action":{"kind":"ban"}}"#,
-            "2026-01-02T03:04:05.678Z  notice    ban_added         orders  192.0.2.7  ban",
+            r#"{"schema":1,"time":"2026-01-02T03:04:05.678Z","event":"ban_added","severity":"notice","message":"192.0.2.7 is banned","source":{"ip":"192.0.2.7"}}"#,
+            "2026-01-02T03:04:05.678Z  notice    ban_added         192.0.2.7 is banned",
         ),
         (r#"{"missed":12}"#, "… 12 events came faster than they were read"),
-        (
-            "{\"event\":\"x\",\"finding\":{\"why\":\"a\\u001b[2Jb\"}}",
-            "-  -         x                 a [2Jb",
-        ),
+        ("{\"event\":\"x\",\"message\":\"a\\u001b[2Jb\"}", "-  -         x                 a [2Jb"),
+        ("{\"event\":\"x\"}", "-  -         x"),
         ("not JSON", "not JSON"),
         ("[1]", "[1]"),
     ];

@@ -1,7 +1,11 @@
 //! Arguments that are more than text, checked as they are parsed.
 
+use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::config::Paths;
 use crate::text::quantity;
 
 /// A time to live: `30s`, `10m`, `1h`, `2d`.
@@ -16,11 +20,16 @@ pub(super) fn ttl(text: &str) -> Result<Duration, String> {
 
 /// The name of an instance: it becomes part of paths.
 pub(super) fn instance(text: &str) -> Result<String, String> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if text.is_empty() || text.len() > 32 || !text.chars().all(good) {
-        return Err("a name is 1 to 32 letters, digits, `-` and `_`".to_owned());
-    }
-    Ok(text.to_owned())
+    let told = |problem: quantity::Problem| format!("{}; {}", problem.message, problem.hint);
+    Paths::of(Some(text)).map(|_| text.to_owned()).map_err(told)
+}
+
+/// One of the words that weir.toml has for the same setting.
+pub(super) fn word<T>(words: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = String> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(words.iter().map(|(word, _)| *word)).try_map(|word| word.parse::<T>())
 }
 
 /// A share between nothing and all.

@@ -39,6 +39,9 @@ pub struct Caller {
     pub pid: u32,
     /// User id that logged in, which `su` and `sudo` do not change; `None` outside a login.
     pub login_uid: Option<u32>,
+    /// Supplementary groups when it connected.
+    #[serde(default)]
+    pub groups: Vec<u32>,
 }
 
 /// What a method answers.
@@ -53,7 +56,8 @@ pub trait Daemon: Send + Sync + 'static {
     fn status(&self) -> Answer<Status>;
 
     /// Reads the policy file, checks it, and puts it in force on every interface, or on none.
-    /// An invalid policy is [`Code::Refused`] with its diagnostics.
+    /// An invalid policy is [`Code::Refused`] with its diagnostics. Files are read with the caller's
+    /// rights ([`super::identity::reading_as`]): diagnostics show what is in them.
     fn apply(&self, request: &ApplyRequest, caller: &Caller) -> Answer<Applied>;
 
     /// The bans in force, in no particular order.

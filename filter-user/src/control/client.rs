@@ -32,14 +32,6 @@ const ANSWER_BYTES: usize = 256 << 20;
 /// Bytes of one event at most.
 const LINE_BYTES: usize = 1 << 20;
 
-/// The socket of an instance, or of the default one.
-pub fn socket_of(instance: Option<&str>) -> PathBuf {
-    match instance {
-        Some(name) => PathBuf::from(format!("/run/weir-{name}/weir.sock")),
-        None => PathBuf::from("/run/weir/weir.sock"),
-    }
-}
-
 /// A client of one daemon.
 #[derive(Debug)]
 pub struct Client {

@@ -33,10 +33,10 @@ impl Admission {
     }
 
     /// Whether the peer may speak, or why not.
-    pub fn admit(&self, peer: &Peer) -> Result<(), ApiError> {
-        let Caller { uid, gid, .. } = peer.caller;
-        let member = |group| gid == group || peer.groups.contains(&group);
-        if uid == 0 || uid == self.own || self.group.is_some_and(member) {
+    pub fn admit(&self, caller: &Caller) -> Result<(), ApiError> {
+        let Caller { uid, gid, groups, .. } = caller;
+        let member = |group| *gid == group || groups.contains(&group);
+        if *uid == 0 || *uid == self.own || self.group.is_some_and(member) {
             return Ok(());
         }
         let hint = if self.group.is_some() {
@@ -51,52 +51,47 @@ impl Admission {
     }
 }
 
-/// A connected process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// For the audit log.
-    pub caller: Caller,
-    /// Its supplementary groups.
-    pub groups: Vec<u32>,
-}
-
-impl Peer {
-    /// The process at the other end.
-    pub fn of(stream: &UnixStream) -> io::Result<Self> {
-        let credentials = stream.peer_cred()?;
-        let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
-        let caller = Caller {
-            uid: credentials.uid(),
-            gid: credentials.gid(),
-            pid,
-            login_uid: login_uid(pid),
-        };
-        Ok(Self { caller, groups: peer_groups(stream)? })
-    }
+/// The process at the other end.
+pub fn caller(stream: &UnixStream) -> io::Result<Caller> {
+    let credentials = stream.peer_cred()?;
+    let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
+    Ok(Caller {
+        uid: credentials.uid(),
+        gid: credentials.gid(),
+        pid,
+        login_uid: login_uid(pid),
+        groups: groups(stream)?,
+    })
 }
 
 /// The supplementary groups the peer had when it connected.
-fn peer_groups(stream: &UnixStream) -> io::Result<Vec<u32>> {
-    // NGROUPS_MAX of Linux.
-    let mut groups = vec![0_u32; 65_536];
-    let mut bytes = libc::socklen_t::try_from(size_of_val(groups.as_slice()))
-        .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    // SAFETY: the buffer is `bytes` long and lives through the call, which writes at most that
-    // and puts the length written into `bytes`.
-    let result = unsafe {
-        libc::getsockopt(
-            stream.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERGROUPS,
-            groups.as_mut_ptr().cast(),
-            &mut bytes,
-        )
-    };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
+fn groups(stream: &UnixStream) -> io::Result<Vec<u32>> {
+    let mut groups = vec![0_u32; 64];
+    loop {
+        let room = size_of_val(groups.as_slice());
+        let mut bytes = libc::socklen_t::try_from(room).map_err(io::Error::other)?;
+        // SAFETY: the buffer is `bytes` long and lives through the call, which writes at most that
+        // and puts the length written, or the length needed, into `bytes`.
+        let result = unsafe {
+            libc::getsockopt(
+                stream.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &mut bytes,
+            )
+        };
+        let needed = bytes as usize / size_of::<u32>();
+        if result == 0 {
+            groups.truncate(needed);
+            return Ok(groups);
+        }
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() != Some(libc::ERANGE) || needed <= groups.len() {
+            return Err(error);
+        }
+        groups.resize(needed, 0);
     }
-    groups.truncate(bytes as usize / size_of::<u32>());
-    Ok(groups)
 }
 
 /// The login uid of a process; `None` when nobody logged in or it cannot be known.
@@ -151,8 +146,8 @@ mod tests {
             ("the daemon's own user", user, 1000, 1000, &[], true),
         ];
         for (what, admission, uid, gid, groups, may) in rows {
-            let caller = Caller { uid, gid, pid: 1, login_uid: None };
-            let answer = admission.admit(&Peer { caller, groups: groups.to_vec() });
+            let groups = groups.to_vec();
+            let answer = admission.admit(&Caller { uid, gid, pid: 1, login_uid: None, groups });
             assert_eq!(answer.is_ok(), may, "{what}");
             if let Err(error) = answer {
                 assert_eq!(error.code, Code::Forbidden, "{what}");
@@ -171,9 +166,9 @@ mod tests {
     #[tokio::test]
     async fn a_pair_is_this_process() {
         let (left, _right) = UnixStream::pair().expect("a pair");
-        let peer = Peer::of(&left).expect("credentials");
-        assert_eq!(peer.caller.pid, std::process::id());
+        let caller = caller(&left).expect("credentials");
+        assert_eq!(caller.pid, std::process::id());
         // SAFETY: geteuid has no arguments and cannot fail.
-        assert_eq!(peer.caller.uid, unsafe { libc::geteuid() });
+        assert_eq!(caller.uid, unsafe { libc::geteuid() });
     }
 }

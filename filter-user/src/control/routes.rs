@@ -1,27 +1,22 @@
 //! The routes of the control socket: from HTTP to a method of [`Daemon`] and back.
 
-use std::convert::Infallible;
-use std::pin::Pin;
+mod feed;
+
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use bytes::Bytes;
-use hyper::body::Frame;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 
-use super::api::{Answer, ApiError, Caller, Code, Daemon, ErrorBody, EventQuery, Feed, Line};
-use super::http::ended;
+use super::api::{Answer, ApiError, Caller, Code, Daemon, ErrorBody};
 
 /// Bytes of a request's body at most: the largest is a path and a few names.
 const BODY_BYTES: usize = 64 * 1024;
@@ -29,16 +24,11 @@ const BODY_BYTES: usize = 64 * 1024;
 /// How long a client may take to send a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Events on their way to one client that follows; then the daemon's own buffer counts.
-const EVENTS_IN_FLIGHT: usize = 64;
-
-/// Events in one answer at most.
-const EVENTS_AT_ONCE: usize = 100_000;
-
 #[derive(Clone)]
 struct App {
     daemon: Arc<dyn Daemon>,
     shutdown: watch::Receiver<bool>,
+    followers: Arc<Semaphore>,
 }
 
 /// What [`super::server`] found out about a connection's peer.
@@ -52,14 +42,14 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
         .route("/v1/bans", get(bans).post(ban_add))
         .route("/v1/bans/remove", post(ban_remove))
         .route("/v1/explain", post(explain))
-        .route("/v1/events", get(events))
+        .route("/v1/events", get(feed::events))
         .route("/v1/orders", get(orders).post(order_set))
         .route("/v1/orders/lift", post(order_lift))
         .route("/v1/detach", post(detach))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn(guard))
-        .with_state(App { daemon, shutdown })
+        .with_state(App { daemon, shutdown, followers: Arc::new(Semaphore::new(feed::FOLLOWERS)) })
 }
 
 /// The error for a peer the kernel tells nothing about.
@@ -83,18 +73,20 @@ async fn guard(request: Request, next: Next) -> Response {
 }
 
 async fn no_route(request: Request) -> Response {
-    let path = request.uri().path();
-    ApiError::not_found(format!("{path} is not part of this API"))
-        .hint("the client may be newer than the daemon: compare `weir version` and `weir status`")
-        .into_response()
+    let error = ApiError::invalid(format!("{} is not part of this API", request.uri().path()))
+        .hint("the client may be newer than the daemon: compare `weir version` and `weir status`");
+    with_status(StatusCode::NOT_FOUND, error)
 }
 
 async fn no_method(request: Request) -> Response {
     let (method, path) = (request.method(), request.uri().path());
-    let mut response =
-        ApiError::invalid(format!("{path} does not take the method {method}")).into_response();
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    response
+    let error = ApiError::invalid(format!("{path} does not take the method {method}"));
+    with_status(StatusCode::METHOD_NOT_ALLOWED, error)
+}
+
+/// An error whose HTTP status says more than its code does.
+fn with_status(status: StatusCode, error: ApiError) -> Response {
+    json(status, &ErrorBody { error })
 }
 
 impl IntoResponse for ApiError {
@@ -225,104 +217,5 @@ async fn detach(State(app): State<App>, caller: Extension<Admitted>) -> Response
     match caller.0 {
         Ok(caller) => answer(app, move |daemon| daemon.detach(&caller)).await,
         Err(error) => error.into_response(),
-    }
-}
-
-/// The query of `GET /v1/events`. Text, because a query says `follow=1`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EventParameters {
-    limit: Option<usize>,
-    since: Option<u64>,
-    follow: Option<String>,
-}
-
-impl EventParameters {
-    fn checked(self) -> Answer<EventQuery> {
-        let follow = match self.follow.as_deref() {
-            None | Some("0" | "false") => false,
-            Some("" | "1" | "true") => true,
-            Some(other) => {
-                return Err(ApiError::invalid(format!("follow is 0 or 1, not `{other}`")));
-            }
-        };
-        let limit = self.limit.unwrap_or(EventQuery::default().limit).min(EVENTS_AT_ONCE);
-        Ok(EventQuery { limit, since: self.since, follow })
-    }
-}
-
-async fn events(
-    State(app): State<App>,
-    query: Result<Query<EventParameters>, axum::extract::rejection::QueryRejection>,
-) -> Response {
-    let query = match query {
-        Ok(Query(parameters)) => parameters.checked(),
-        Err(error) => Err(ApiError::invalid(error.body_text())),
-    };
-    let query = match query {
-        Ok(query) => query,
-        Err(error) => return error.into_response(),
-    };
-    let shutdown = app.shutdown.clone();
-    let follow = query.follow;
-    match call(app, move |daemon| daemon.events(&query)).await {
-        Ok(mut feed) => {
-            if !follow {
-                feed.live = None;
-            }
-            let (sender, lines) = mpsc::channel(EVENTS_IN_FLIGHT);
-            tokio::spawn(feed_lines(feed, sender, shutdown));
-            let kind = HeaderValue::from_static("application/x-ndjson");
-            ([(header::CONTENT_TYPE, kind)], Body::new(Lines(lines))).into_response()
-        }
-        Err(error) => error.into_response(),
-    }
-}
-
-/// Sends a feed to one client until either ends, or the daemon does.
-async fn feed_lines(feed: Feed, to: mpsc::Sender<Bytes>, mut shutdown: watch::Receiver<bool>) {
-    for line in &feed.past {
-        if to.send(framed(line)).await.is_err() {
-            return;
-        }
-    }
-    let Some(mut live) = feed.live else { return };
-    loop {
-        let next = tokio::select! {
-            next = live.recv() => next,
-            () = to.closed() => return,
-            () = ended(&mut shutdown) => return,
-        };
-        let bytes = match next {
-            Ok(line) => framed(&line),
-            // The client reads more slowly than events come: it is told, and goes on from here.
-            Err(RecvError::Lagged(missed)) => Bytes::from(format!("{{\"missed\":{missed}}}\n")),
-            Err(RecvError::Closed) => return,
-        };
-        if to.send(bytes).await.is_err() {
-            return;
-        }
-    }
-}
-
-fn framed(line: &Line) -> Bytes {
-    let mut bytes = Vec::with_capacity(line.len() + 1);
-    bytes.extend_from_slice(line.as_bytes());
-    bytes.push(b'\n');
-    bytes.into()
-}
-
-/// A response body that ends when its sender does.
-struct Lines(mpsc::Receiver<Bytes>);
-
-impl hyper::body::Body for Lines {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::watch;
 
 use super::api::Daemon;
-use super::peer::{Admission, Peer};
+use super::peer::{self, Admission};
 use super::{http, routes};
 
 /// Connections served at once; more wait.
@@ -68,9 +68,9 @@ impl ControlSocket {
         let router = routes::router(daemon, shutdown.clone());
         let admission = self.admission;
         let app = move |stream: &tokio::net::UnixStream| {
-            let caller = Peer::of(stream)
+            let caller = peer::caller(stream)
                 .map_err(|error| routes::unknown_peer(&error))
-                .and_then(|peer| admission.admit(&peer).map(|()| peer.caller));
+                .and_then(|caller| admission.admit(&caller).map(|()| caller));
             router.clone().layer(axum::Extension(caller))
         };
         http::serve(listener, CONNECTIONS, app, shutdown).await;

@@ -7,6 +7,7 @@ use crate::control::api::{
     Answer, ApiError, ApiOrders, Applied, ApplyRequest, Ban, BanAdd, BanRemove, Caller, Daemon,
     Detached, EventQuery, ExplainRequest, Explanation, Feed, OrderLift, OrderSet, Status,
 };
+use crate::control::identity::reading_as;
 use crate::export::events::{ActionField, Event, Kind, SourceField};
 use crate::kernel::bans::Entry;
 use crate::policy::{self, Cidr, Loaded};
@@ -16,9 +17,14 @@ use super::gate::{Gate, unix_now};
 use super::{orders, trouble};
 
 impl Core {
-    /// Reads a policy and puts it in force.
-    pub(super) fn apply_file(&self, path: &Path) -> Answer<Applied> {
-        let Loaded { policy, diagnostics, .. } = policy::load(path);
+    /// Reads a policy, with the caller's rights where there is one, and puts it in force.
+    pub(super) fn apply_file(&self, path: &Path, caller: Option<&Caller>) -> Answer<Applied> {
+        let load = || policy::load(path);
+        let loaded = caller.map_or_else(|| Ok(load()), |caller| reading_as(caller, load));
+        let Loaded { policy, diagnostics, .. } = loaded.map_err(|error| {
+            ApiError::internal(format!("cannot read {} as the caller: {error}", path.display()))
+                .hint("apply it as root")
+        })?;
         let Some(policy) = policy else {
             let error = trouble::policy(diagnostics);
             self.tell_rejected(path, &error);
@@ -144,7 +150,7 @@ impl Daemon for Core {
 
     fn apply(&self, request: &ApplyRequest, caller: &Caller) -> Answer<Applied> {
         tracing::info!(path = %request.path.display(), uid = caller.uid, pid = caller.pid, "apply");
-        self.apply_file(&request.path)
+        self.apply_file(&request.path, Some(caller))
     }
 
     fn bans(&self) -> Answer<Vec<Ban>> {
@@ -223,8 +229,8 @@ impl Daemon for Core {
     fn detach(&self, caller: &Caller) -> Answer<Detached> {
         let gate = self.gate();
         tracing::warn!(uid = caller.uid, pid = caller.pid, "detach: the filter is taken off");
-        let detached = super::detach_pins(gate.pins()).map_err(trouble::kernel)?;
+        let detached = crate::kernel::attach::detach(gate.pins()).map_err(trouble::kernel)?;
         self.stop_detached();
-        Ok(detached)
+        Ok(detached.into())
     }
 }

@@ -194,7 +194,7 @@ impl Core {
             return Err(ApiError::refused("weir observes: there is no policy to read again")
                 .hint("`weir apply FILE` puts one in force"));
         };
-        self.apply_file(&path).map(drop)
+        self.apply_file(&path, None).map(drop)
     }
 
     /// The end: what is kept, and the last event.

@@ -10,6 +10,7 @@ use anyhow::{Result, anyhow, bail};
 use filter_common::tables::feature;
 
 use crate::config::{Config, OnExit};
+use crate::control::api::ApiError;
 use crate::image::{Ids, Image};
 use crate::kernel;
 use crate::kernel::attach::{self, Gated, Target};
@@ -88,11 +89,12 @@ impl Gate {
         }
         let pinned = attach::pinned_interfaces(&config.pins);
         if policy.is_none() && !pinned.is_empty() && state.enforces()? {
-            bail!(
-                "an earlier weir enforces a policy on {}, and none was given now: pass it with \
-                 --policy FILE, or take the filter off with `weir detach` and observe",
+            return Err(ApiError::refused(format!(
+                "an earlier weir enforces a policy on {}, and none was given now",
                 pinned.join(", ")
-            );
+            ))
+            .hint("pass it with --policy FILE, or take the filter off with `weir detach`, then observe")
+            .into());
         }
         let path = config.policy.as_deref().map(settings::absolute);
         let policy = policy.unwrap_or_else(Policy::observe);

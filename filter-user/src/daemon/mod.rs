@@ -8,7 +8,6 @@ mod answer;
 mod core;
 mod explain;
 mod gate;
-mod logging;
 mod orders;
 mod pipeline;
 mod profile;
@@ -17,22 +16,18 @@ mod snapshot;
 mod status;
 mod trouble;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::cli::{DetachArgs, RunArgs};
-use crate::config::Paths;
-use crate::control::api::Detached;
+use crate::cli::RunRequest;
 use crate::control::metrics_http::MetricsSocket;
 use crate::control::notify::Notifier;
 use crate::control::server::ControlSocket;
 use crate::export::events;
-use crate::kernel;
 
 use self::core::Core;
 use self::gate::Gate;
@@ -44,9 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// When it cannot start, with what to do; nothing has been changed then.
-pub fn run(args: &RunArgs) -> Result<()> {
-    logging::init(args)?;
-    let config = settings::of(args)?;
+pub fn run(request: &RunRequest) -> Result<()> {
+    let RunRequest { config, instance } = request.clone();
     let loaded = settings::policy(&config)?;
     let control = ControlSocket::bind(&config.socket)?;
     let metrics = MetricsSocket::bind(config.metrics)?;
@@ -59,7 +53,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
 
     let (gate, reader) = Gate::open(&config, loaded)?;
     let (stop, stopped) = watch::channel(false);
-    let core = Arc::new(Core::new(config, args.target.instance.clone(), gate, events, stop)?);
+    let core = Arc::new(Core::new(config, instance, gate, events, stop)?);
     core.told_at_start();
     let pipeline = pipeline::start(Arc::clone(&core), reader)?;
 
@@ -127,20 +121,4 @@ async fn serve(
         }
     }
     Ok(())
-}
-
-/// Takes everything away when no daemon runs.
-///
-/// # Errors
-/// When a pin cannot be removed.
-pub fn detach(args: &DetachArgs) -> Result<Detached> {
-    let paths = Paths::of(args.target.instance.as_deref())
-        .map_err(|problem| anyhow!("{}: {}", problem.message, problem.hint))?;
-    detach_pins(&args.pins.clone().unwrap_or(paths.pins)).map_err(anyhow::Error::new)
-}
-
-fn detach_pins(pins: &std::path::Path) -> kernel::error::Result<Detached> {
-    let removed = kernel::attach::detach(pins)?;
-    let removed_pins: Vec<PathBuf> = removed.pins;
-    Ok(Detached { interfaces: removed.interfaces, removed: removed_pins })
 }

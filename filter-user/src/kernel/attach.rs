@@ -417,18 +417,13 @@ pub struct Removed {
 pub fn detach(pins: &Path) -> Result<Removed> {
     let mut removed = Removed::default();
     let names = host::interface_names();
-    let name_of = |index: u32| {
-        names
-            .iter()
-            .find(|name| host::interface_index(name).is_ok_and(|known| known == index))
-            .cloned()
-            .unwrap_or_else(|| format!("#{index}"))
-    };
     for pin in files(&links(pins))? {
-        let index =
-            pin.file_name().and_then(|name| name.to_str()?.strip_prefix("xdp-")?.parse().ok());
+        let index = pin
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_prefix("xdp-")?.parse::<u32>().ok());
+        let interface = index.map(|index| interface_of(&pin, index, &names));
         remove_pin(&pin)?;
-        removed.interfaces.extend(index.map(name_of));
+        removed.interfaces.extend(interface);
         removed.pins.push(pin);
     }
     for name in &names {
@@ -450,6 +445,21 @@ pub fn detach(pins: &Path) -> Result<Removed> {
         std::fs::remove_dir(pins).map_err(|e| Error::path("remove", pins, e))?;
     }
     Ok(removed)
+}
+
+/// The name of the interface that a link holds, if it is of this network namespace: indices of
+/// another one mean other interfaces here.
+fn interface_of(pin: &Path, index: u32, names: &[String]) -> String {
+    let held = PinnedLink::from_pin(pin)
+        .ok()
+        .and_then(|link| FdLink::from(link).info().ok())
+        .map(|info| info.program_id());
+    let here = netlink::xdp_programs(index)
+        .is_ok_and(|programs| programs.iter().any(|program| Some(program.program) == held));
+    let name = names
+        .iter()
+        .find(|name| here && host::interface_index(name).is_ok_and(|known| known == index));
+    name.cloned().unwrap_or_else(|| format!("interface {index} of another network namespace"))
 }
 
 /// Removes the links but keeps the state: `on_exit = "open"`.

@@ -19,7 +19,7 @@ pub type Logger = aya_log::EbpfLogger<&'static dyn log::Log>;
 /// What a program did to one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trial {
-    /// The program's return value: an `xdp_action`.
+    /// The program's return value: an `xdp_action`, or what TC understands.
     pub action: u32,
     /// Mean time of a run in ns, as the kernel measured it.
     pub ns: u64,
@@ -127,16 +127,48 @@ impl Generation {
             .map_err(|e| Error::new("cannot read the programs' log").because(e))
     }
 
-    /// Runs the ingress program on a frame that came in by no interface, `repeat` times.
+    /// Runs the ingress program on a frame, `repeat` times, as if it came in by the loopback
+    /// interface of this network namespace.
     ///
     /// # Errors
-    /// When the kernel does not run it.
+    /// When the kernel does not run it, as with a frame of less than 14 bytes.
     pub fn try_ingress(&mut self, frame: &[u8], repeat: u32) -> Result<Trial> {
-        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
+        self.run_ingress(TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() })
+    }
+
+    /// Runs the ingress program once on a frame, as if it came in by the interface with this index.
+    ///
+    /// # Errors
+    /// As [`Self::try_ingress`], and when there is no such interface.
+    pub fn try_ingress_on(&mut self, frame: &[u8], interface: u32) -> Result<Trial> {
+        // An xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+        let length = frame.len() as u32;
+        let context = [0, length, 0, interface, 0, 0].map(u32::to_ne_bytes).concat();
+        self.run_ingress(TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(&context),
+            ..TestRunOptions::new()
+        })
+    }
+
+    fn run_ingress(&mut self, options: TestRunOptions<'_>) -> Result<Trial> {
         let result = self
             .ingress()?
             .test_run(options)
             .map_err(|e| Error::new("cannot run weir_ingress on a packet").because(e))?;
+        Ok(Trial { action: result.return_value, ns: result.duration.as_nanos() as u64 })
+    }
+
+    /// Runs the egress program once on a frame that this host made.
+    ///
+    /// # Errors
+    /// When the kernel does not run it, as with a frame of less than 14 bytes.
+    pub fn try_egress(&mut self, frame: &[u8]) -> Result<Trial> {
+        let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() };
+        let result = self
+            .egress()?
+            .test_run(options)
+            .map_err(|e| Error::new("cannot run weir_egress on a packet").because(e))?;
         Ok(Trial { action: result.return_value, ns: result.duration.as_nanos() as u64 })
     }
 }

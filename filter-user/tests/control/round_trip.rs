@@ -127,6 +127,12 @@ fn bad_requests_get_json_that_says_what_is_wrong() {
         ("not JSON", post("/v1/apply", "policy.toml"), 400, "body"),
         ("no body", post("/v1/apply", ""), 400, "body"),
         ("unknown field", post("/v1/bans", r#"{"prefix":"::1","tll":1}"#), 400, "tll"),
+        (
+            "unknown field of an order",
+            post("/v1/orders", r#"{"api":"orders","order":{"kind":"shutdown"},"tll_seconds":1}"#),
+            400,
+            "tll_seconds",
+        ),
         ("too long", post("/v1/apply", &long), 400, "65536"),
         ("unknown parameter", get("/v1/events?folow=1"), 400, "folow"),
         ("bad parameter", get("/v1/events?follow=yes"), 400, "yes"),
@@ -139,6 +145,7 @@ fn bad_requests_get_json_that_says_what_is_wrong() {
         assert!(head.contains("content-type: application/json"), "{what}: {head}");
         let body: ErrorBody = serde_json::from_str(body).expect(what);
         assert!(body.error.message.contains(word), "{what}: {}", body.error.message);
+        assert_eq!(body.error.code, Code::Invalid, "{what}");
     }
     assert_eq!(served.daemon.callers(), []);
 }
@@ -192,6 +199,38 @@ fn a_follower_that_hangs_up_is_let_go() {
     let deadline = Instant::now() + Duration::from_secs(10);
     while served.daemon.followers() > 0 {
         assert!(Instant::now() < deadline, "the daemon still feeds a client that is gone");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn followers_leave_room_for_orders() {
+    let served = Served::start();
+    served.daemon.event("{\"n\":1}");
+    let request = "GET /v1/events?follow=1 HTTP/1.1\r\nHost: x\r\n\r\n";
+    let follow = || {
+        let mut stream = UnixStream::connect(&served.socket).expect("connects");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        stream.write_all(request.as_bytes()).expect("writes");
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).expect("an answer");
+        (String::from_utf8_lossy(&head).into_owned(), stream)
+    };
+    let mut followers = Vec::new();
+    let refused = loop {
+        let (head, stream) = follow();
+        if head != "HTTP/1.1 200" {
+            break head;
+        }
+        followers.push(stream);
+        assert!(followers.len() < 64, "there is no end to them");
+    };
+    assert_eq!(refused, "HTTP/1.1 503");
+    assert_eq!(served.client().bans().expect("others still get answers"), []);
+    followers.clear();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while follow().0 != "HTTP/1.1 200" {
+        assert!(Instant::now() < deadline, "the places of those that left stay taken");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

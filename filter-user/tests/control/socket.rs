@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 
 use super::Served;
 use filter_user::control::api::Code;
-use filter_user::control::client::{Client, socket_of};
+use filter_user::control::client::Client;
 use filter_user::control::server::ControlSocket;
 
 #[test]
@@ -55,13 +55,5 @@ fn without_a_daemon_the_client_says_where_it_looked() {
         assert_eq!(error.code, Code::Unavailable);
         assert_eq!(error.message, format!("no daemon answers on {}", path.display()));
         assert!(error.hint.contains("weir run"), "{}", error.hint);
-    }
-}
-
-#[test]
-fn instances_have_their_own() {
-    let rows = [(None, "/run/weir/weir.sock"), (Some("edge"), "/run/weir-edge/weir.sock")];
-    for (instance, path) in rows {
-        assert_eq!(socket_of(instance).to_str(), Some(path));
     }
 }

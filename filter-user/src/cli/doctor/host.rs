@@ -1,15 +1,11 @@
 //! The kernel, the rights of this process, and what the kernel side needs around it.
 
-use std::ffi::CString;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::Check;
 use crate::cli::human::bytes;
-
-/// Magic number of a bpf file system.
-const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+use crate::kernel::host::{OLDEST_KERNEL, TCX_KERNEL, is_bpffs};
 
 /// Everything that is not about one interface or a daemon. `pins` is where objects are pinned.
 pub(super) fn checks(pins: &Path) -> Vec<Check> {
@@ -20,7 +16,7 @@ pub(super) fn checks(pins: &Path) -> Vec<Check> {
         rights(&status),
         kernel(release.trim()),
         btf(Path::new("/sys/kernel/btf/vmlinux")),
-        compiler(jit.as_deref().map(str::trim)),
+        compiler(jit.as_deref().map(str::trim), in_first_namespace()),
         file_system(pins),
         memory(memory_limit()),
         tick(),
@@ -33,8 +29,6 @@ const CAPABILITIES: [(u32, &str, &str); 3] = [
     (39, "CAP_BPF", "to load programs"),
     (38, "CAP_PERFMON", "to read packets in programs"),
 ];
-/// Stands for CAP_BPF and CAP_PERFMON.
-const CAP_SYS_ADMIN: u32 = 21;
 
 fn rights(status: &str) -> Check {
     let name = "privileges";
@@ -43,10 +37,9 @@ fn rights(status: &str) -> Check {
         return Check::warn(name, "cannot read /proc/self/status", "mount /proc");
     };
     let has = |number: u32| effective >> number & 1 != 0;
-    let stands_in = |number| number != 12 && has(CAP_SYS_ADMIN);
     let missing: Vec<String> = CAPABILITIES
         .iter()
-        .filter(|(number, ..)| !has(*number) && !stands_in(*number))
+        .filter(|(number, ..)| !has(*number))
         .map(|(_, capability, what_for)| format!("{capability} ({what_for})"))
         .collect();
     if missing.is_empty() {
@@ -68,12 +61,12 @@ fn kernel(release: &str) -> Check {
         None => {
             Check::warn(name, format!("`{release}` is not understood"), "6.1 or later is needed")
         }
-        Some(version) if version < (6, 1) => Check::fail(
+        Some(version) if version < OLDEST_KERNEL => Check::fail(
             name,
             format!("{release} is too old"),
             "6.1 or later is needed; 6.6 or later is better",
         ),
-        Some(version) if version < (6, 6) => Check::warn(
+        Some(version) if version < TCX_KERNEL => Check::warn(
             name,
             format!("{release} has no TCX: egress goes through a clsact queueing discipline"),
             "6.6 or later shares the egress hook with other programs better",
@@ -90,7 +83,7 @@ fn btf(path: &Path) -> Check {
     Check::warn("BTF", finding, "a kernel with CONFIG_DEBUG_INFO_BTF=y makes errors readable")
 }
 
-fn compiler(setting: Option<&str>) -> Check {
+fn compiler(setting: Option<&str>, in_first_namespace: bool) -> Check {
     let name = "JIT";
     match setting {
         Some("1") => Check::ok(name, "on"),
@@ -105,12 +98,21 @@ fn compiler(setting: Option<&str>) -> Check {
             "`sysctl net.core.bpf_jit_enable=1`",
         ),
         Some(other) => Check::warn(name, format!("setting `{other}` is not understood"), ""),
+        None if !in_first_namespace => {
+            Check::ok(name, "not shown here: only the host's own network namespace does")
+        }
         None => Check::warn(
             name,
             "cannot read net.core.bpf_jit_enable",
             "the kernel needs CONFIG_BPF_JIT=y to be fast",
         ),
     }
+}
+
+/// Whether this is the network namespace that the host booted with, as far as can be told.
+fn in_first_namespace() -> bool {
+    let [own, first] = ["/proc/self/ns/net", "/proc/1/ns/net"].map(|path| fs::read_link(path).ok());
+    first.is_some() && own == first
 }
 
 /// The nearest directory of a path that is there.
@@ -121,38 +123,16 @@ fn nearest(path: &Path) -> &Path {
 fn file_system(pins: &Path) -> Check {
     let name = "bpf file system";
     let directory = nearest(pins);
-    let shown = directory.display();
-    match kind_of_file_system(directory) {
-        Ok(BPF_FS_MAGIC) => Check::ok(name, format!("{shown} is one")),
-        Ok(_) => {
-            let mount =
-                if pins.starts_with("/sys/fs/bpf") { Path::new("/sys/fs/bpf") } else { pins };
-            let mount = mount.display();
-            Check::fail(
-                name,
-                format!("{} would not be in one", pins.display()),
-                format!(
-                    "`mount -t bpf bpf {mount}`; `ip netns exec` hides it, `nsenter --net=` does not"
-                ),
-            )
-        }
-        Err(error) => {
-            Check::fail(name, format!("cannot look at {shown}: {error}"), "run it as root")
-        }
+    if is_bpffs(directory) {
+        return Check::ok(name, format!("{} is one", directory.display()));
     }
-}
-
-fn kind_of_file_system(path: &Path) -> std::io::Result<i64> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut about = std::mem::MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: the path ends in a zero and `about` is valid through the call.
-    if unsafe { libc::statfs(path.as_ptr(), about.as_mut_ptr()) } != 0 {
-        return Err(std::io::Error::last_os_error());
-    }
-    // SAFETY: on success the call has filled it in.
-    let kind = unsafe { about.assume_init() }.f_type;
-    #[expect(clippy::unnecessary_cast, reason = "the type differs by architecture and C library")]
-    Ok(kind as i64)
+    let mount = if pins.starts_with("/sys/fs/bpf") { Path::new("/sys/fs/bpf") } else { pins };
+    let mount = mount.display();
+    Check::fail(
+        name,
+        format!("{} would not be in one", pins.display()),
+        format!("`mount -t bpf bpf {mount}`; `ip netns exec` hides it, `nsenter --net=` does not"),
+    )
 }
 
 /// Memory that the tables of a large policy take.
@@ -207,8 +187,7 @@ mod tests {
         let rows = [
             ("CapEff:\t000001ffffffffff", State::Ok),
             ("CapEff:\t000000c000001000", State::Ok),
-            ("CapEff:\t0000000000201000", State::Ok),
-            ("CapEff:\t0000000000200000", State::Fail),
+            ("CapEff:\t0000000000201000", State::Fail),
             ("CapEff:\t0000008000001000", State::Fail),
             ("CapEff:\t0000000000000000", State::Fail),
             ("CapEff:\tx", State::Warn),
@@ -239,8 +218,17 @@ mod tests {
 
     #[test]
     fn settings_and_files() {
-        let jit = [Some("1"), Some("0"), Some("2"), Some("x"), None].map(|set| compiler(set).state);
-        assert_eq!(jit, [State::Ok, State::Warn, State::Warn, State::Warn, State::Warn]);
+        let rows = [
+            (Some("1"), true, State::Ok),
+            (Some("0"), true, State::Warn),
+            (Some("2"), true, State::Warn),
+            (Some("x"), true, State::Warn),
+            (None, true, State::Warn),
+            (None, false, State::Ok),
+        ];
+        for (setting, first, state) in rows {
+            assert_eq!(compiler(setting, first).state, state, "{setting:?} {first}");
+        }
         assert_eq!(memory(Some(1 << 20)).state, State::Warn);
         assert_eq!(memory(Some(1 << 30)).state, State::Ok);
         assert_eq!(memory(None).state, State::Ok);

@@ -20,11 +20,11 @@ const COMPLETE: f64 = 0.99;
 /// The whole page.
 pub(in crate::cli) fn text(status: &Status, style: Style) -> String {
     let mut page = headline(status, style);
+    orders(&mut page, status, style);
     attention(&mut page, status, style);
     facts(&mut page, status, style);
     section(&mut page, &interfaces(status), style);
     section(&mut page, &apis(status), style);
-    orders(&mut page, status, style);
     section(&mut page, &refusals(status), style);
     section(&mut page, &tables(status), style);
     page
@@ -222,7 +222,7 @@ fn counts(packets: &PacketCounts) -> [Cell; 4] {
     ]
 }
 
-/// The orders in force, under the APIs they are about.
+/// The orders in force: while one is, the policy is not all there is.
 fn orders(page: &mut String, status: &Status, style: Style) {
     for api in &status.apis {
         for order in &api.orders {

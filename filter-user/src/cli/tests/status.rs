@@ -161,7 +161,8 @@ fn headlines() {
         change(&mut status);
         text(&status, TERMINAL).lines().next().unwrap_or_default().to_owned()
     };
-    let rows: [(fn(&mut Status), &str); 4] = [
+    type Row = (fn(&mut Status), &'static str);
+    let rows: [Row; 4] = [
         (|status| status.interfaces.clear(), "ATTACHED NOWHERE policy `edge` on no interface"),
         (|status| status.daemon.ready = false, "STARTING policy `edge` on eth0, eth1"),
         (|status| status.policy = None, "OBSERVING, no policy on eth0, eth1"),

@@ -53,8 +53,7 @@ pub struct Explanation {
 /// What one stage found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// The stage: `parse`, `class`, `trusted`, `ban`, `api`, `override`, `rule`, `limit`,
-    /// `verdict`.
+    /// The stage: `source`, `trusted`, `api`, `ban`, `override`, `rule`, `limit`, `verdict`.
     pub stage: String,
     /// What it found, for a person.
     pub finding: String,

@@ -63,6 +63,7 @@ impl Order {
 
 /// An order to put in force.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OrderSet {
     /// The API's name.
     pub api: String,

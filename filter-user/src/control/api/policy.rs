@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Diagnostic;
+use crate::kernel::attach::Removed;
 
 /// A policy to put in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,12 @@ pub struct Applied {
 pub struct Detached {
     /// Interfaces that are free now.
     pub interfaces: Vec<String>,
-    /// Pinned objects that were removed.
+    /// Pinned objects that were removed, and with them bans, limits and counters.
     pub removed: Vec<PathBuf>,
+}
+
+impl From<Removed> for Detached {
+    fn from(removed: Removed) -> Self {
+        Self { interfaces: removed.interfaces, removed: removed.pins }
+    }
 }

@@ -3,7 +3,7 @@
 use filter_common::addr::masks;
 use filter_common::tables::{
     API_MONITOR, API_OPAQUE, API_OVERFLOW_DROP, API_OVERFLOW_PASS, Api as ApiCell, RULE_DENIED,
-    RULE_NOT_ALLOWED, RULE_PASS, Rule, feature,
+    RULE_NOT_ALLOWED, RULE_PASS, RULE_PROXY, Rule, feature,
 };
 
 use crate::image::{Ids, SharedOwner};
@@ -131,11 +131,12 @@ fn rule(api: &Api, set: &Set, limits: &Limits) -> Rule {
         limit.and_then(|limit| limits.of_groups.get(limit).copied()).unwrap_or(limits.each);
     // One proxy speaks for many clients: it may share its group's budget, and has none of its own.
     let proxy = first(&api.proxies).is_some();
+    let flags = if proxy { RULE_PROXY } else { 0 };
     if proxy && shared == 0 {
-        return decided(RULE_PASS, entry);
+        return Rule { flags, ..decided(RULE_PASS, entry) };
     }
     let origin = Origin { entry, limit }.pack();
-    Rule { action: RULE_PASS, flags: 0, profile, shared, origin }
+    Rule { action: RULE_PASS, flags, profile, shared, origin }
 }
 
 /// Which entries of an API's policy a rule comes from: what [`Rule::origin`] holds.

@@ -83,7 +83,6 @@ pub(crate) struct Flow {
     weight: u32,
     client: Side,
     sure: Sure,
-    mutual: bool,
     reset: bool,
     /// The sensor's losses when the flow was last in order.
     losses: u64,
@@ -109,7 +108,6 @@ impl Flow {
             weight: header.weight,
             client,
             sure: Sure::Guess,
-            mutual: false,
             reset: false,
             losses,
             transactions: 0,
@@ -204,6 +202,10 @@ impl Flow {
         if flags & tcp_flags::SYN != 0 {
             self.is_client(if acknowledges { 1 - side } else { side }, Sure::Syn);
             self.directions[side].stream.open(seq);
+            if acknowledges {
+                // It answers the other side's SYN, seen or not.
+                self.directions[1 - side].stream.open(header.tcp_ack.wrapping_sub(1));
+            }
             seq = seq.wrapping_add(1);
         }
         let segment = Segment {
@@ -215,10 +217,7 @@ impl Flow {
             data: payload,
         };
         self.directions[side].stream.note(&segment);
-        if !self.mutual {
-            let [a, b] = &self.directions;
-            self.mutual = a.stream.mutual(&b.stream);
-        }
+        self.confirm(side, segment.ack);
         if segment.len != 0 || segment.fin {
             self.accept(side, &segment, env);
         } else if self.is_waiting() {
@@ -229,6 +228,22 @@ impl Flow {
         }
     }
 
+    /// Notes what an acknowledgement of `side`, and the latest of the other, prove.
+    fn confirm(&mut self, side: Side, ack: Option<u32>) {
+        if self.is_mutual() {
+            return;
+        }
+        let [a, b] = &mut self.directions;
+        let (own, peer) = if side == 0 { (a, b) } else { (b, a) };
+        peer.stream.confirm(ack);
+        own.stream.confirm(peer.stream.acknowledgement());
+    }
+
+    /// Whether the two sides have acknowledged each other.
+    fn is_mutual(&self) -> bool {
+        self.directions.iter().all(|direction| direction.stream.confirmed())
+    }
+
     fn accept(&mut self, side: Side, segment: &Segment<'_>, env: &mut Environment<'_>) {
         let stream = &self.directions[side].stream;
         match stream.place(*segment) {
@@ -236,7 +251,7 @@ impl Flow {
                 env.stats.retransmitted += 1;
                 return;
             }
-            Place::Next(next) if self.directions[1 - side].stream.reached(segment.ack) => {
+            Place::Next(next) if self.is_due(side, segment.ack) => {
                 if next.seq != segment.seq {
                     env.stats.retransmitted += 1;
                 }
@@ -266,6 +281,11 @@ impl Flow {
         }
     }
 
+    /// Whether a segment that is next in its own direction has its turn.
+    fn is_due(&self, side: Side, ack: Option<u32>) -> bool {
+        self.directions[side].stream.settled() && self.directions[1 - side].stream.reached(ack)
+    }
+
     /// Hands on all that has its turn.
     fn catch_up(&mut self, env: &mut Environment<'_>) {
         let mut moved = true;
@@ -275,7 +295,7 @@ impl Flow {
                     let segment = front.segment();
                     let ready = match self.directions[side].stream.place(segment) {
                         Place::Old => true,
-                        Place::Next(_) => self.directions[1 - side].stream.reached(front.ack),
+                        Place::Next(_) => self.is_due(side, front.ack),
                         Place::Ahead => false,
                     };
                     if !ready {
@@ -312,6 +332,7 @@ impl Flow {
             let (own, peer) = (&self.directions[side].stream, &self.directions[1 - side].stream);
             let Some(front) = own.front() else { continue };
             let (missing_of, seq, wait) = match own.place(front.segment()) {
+                _ if !own.settled() => (side, front.seq, env.config.reorder_ns),
                 Place::Ahead => {
                     let hopeless = peer.acknowledges(front.seq) || env.losses != self.losses;
                     let config = env.config;
@@ -348,6 +369,10 @@ impl Flow {
             stream.set_absent();
             return;
         }
+        if !stream.settled() {
+            stream.settle();
+            return;
+        }
         let length = stream.skip_to(seq);
         env.stats.gaps += 1;
         env.stats.gap_bytes += u64::from(length);
@@ -367,6 +392,7 @@ impl Flow {
         let peer = self.directions[1 - side].stream.next();
         let Segment { seq, len, ack, fin, time, data } = *segment;
         self.directions[side].stream.pass(segment);
+        self.confirm(side, ack);
         if len != 0 && !matches!(self.carries, Carries::Opaque | Carries::Upgraded) {
             if !data.is_empty() {
                 self.data(side, Piece { data, seq, ack, time, peer }, env);
@@ -396,8 +422,9 @@ impl Flow {
                     return;
                 }
             }
-            let whole = |side: Side| self.directions[side].stream.whole();
-            let connection = Connection::new(whole(self.client), whole(1 - self.client));
+            let stream = |side: Side| &self.directions[side].stream;
+            let (client, server) = (stream(self.client), stream(1 - self.client));
+            let connection = Connection::new(client.whole(), server.whole(), client.peer_then());
             self.carries = Carries::Http(Box::new(connection));
         }
         let from_client = side == self.client;
@@ -439,8 +466,12 @@ impl Flow {
     }
 
     fn missing(&mut self, side: Side, length: u32, env: &mut Environment<'_>) {
-        let from_client = side == self.client;
         let peer = self.directions[1 - side].stream.next();
+        if matches!(self.carries, Carries::Unknown(_)) {
+            self.directions[side].stream.set_holed(peer);
+            return;
+        }
+        let from_client = side == self.client;
         self.with_connection(env, |connection, context| {
             connection.missing(from_client, length, peer, context);
         });
@@ -465,7 +496,7 @@ impl Flow {
             flow: self.key.seen_from(self.client),
             api: self.api,
             inbound: !self.directions[self.client].egress,
-            handshake: self.mutual,
+            handshake: self.is_mutual(),
             weight: self.weight,
         }
     }

@@ -76,6 +76,10 @@ pub(crate) struct Connection {
     doubt: Option<Doubt>,
     /// The client sends requests before it has the responses to those before.
     pipelined: bool,
+    /// The client is known to wait for a response before it asks again.
+    waits: bool,
+    /// The last request was sent when nothing was outstanding.
+    clean: bool,
     /// A whole head was read.
     started: bool,
     /// A response came since requests were missed.
@@ -83,11 +87,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection whose directions are seen from their beginning, or not.
-    pub(crate) fn new(client_whole: bool, server_whole: bool) -> Self {
+    /// A connection whose directions are seen from their beginning, or not. When the client's first
+    /// bytes were missed, `missed` is how far the server's had been handed on then.
+    pub(crate) fn new(client_whole: bool, server_whole: bool, missed: Option<u32>) -> Self {
         let mut queue = VecDeque::new();
         if !client_whole {
-            queue.push_back(Entry::Unknown { seq: None, peer: None });
+            queue.push_back(Entry::Unknown { seq: None, peer: missed });
         }
         Self {
             client: Parser::new(true, client_whole),
@@ -97,6 +102,8 @@ impl Connection {
             current: None,
             doubt: (!server_whole).then_some(Doubt::Boundary),
             pipelined: false,
+            waits: false,
+            clean: false,
             started: false,
             answered: false,
         }
@@ -287,7 +294,7 @@ impl Connection {
     fn request(&mut self, head: RequestHead, piece: &Piece<'_>, context: &mut Context<'_>) {
         self.start(context);
         let origin = self.client.origin();
-        self.review_order(&origin, piece.peer);
+        let unsure = self.review_order(&origin, piece.peer);
         let framing = match head.length {
             Length::Unsaid => Framing::Fixed(0),
             Length::Fixed(length) => Framing::Fixed(length),
@@ -297,7 +304,7 @@ impl Connection {
                 self.queue_request(Request {
                     hurt: true,
                     done: true,
-                    ..Request::new(head, origin)
+                    ..Request::new(head, origin, unsure)
                 });
                 self.client.seek();
                 self.queue_unknown(origin.seq, piece.peer);
@@ -305,7 +312,7 @@ impl Connection {
             }
         };
         if self.queue.len() < MAX_PENDING {
-            self.queue_request(Request::new(head, origin));
+            self.queue_request(Request::new(head, origin, unsure));
         } else {
             context.stats.pipeline_limit += 1;
             self.queue_unknown(origin.seq, piece.peer);
@@ -344,11 +351,11 @@ impl Connection {
         if self.client.in_head() {
             if let Some(head) = whole_lines(self.client.partial()).and_then(RequestHead::parse) {
                 self.start(context);
-                self.review_order(&origin, peer);
+                let unsure = self.review_order(&origin, peer);
                 self.queue_request(Request {
                     hurt: true,
                     done: true,
-                    ..Request::new(head, origin)
+                    ..Request::new(head, origin, unsure)
                 });
             }
         } else if let Some(Entry::Request(request)) = self.queue.back_mut()
@@ -444,6 +451,3 @@ impl Connection {
 fn whole_lines(head: &[u8]) -> Option<&[u8]> {
     memchr::memrchr(b'\n', head).map(|last| &head[..=last])
 }
-
-#[cfg(test)]
-mod tests;

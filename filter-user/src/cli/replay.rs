@@ -1,0 +1,208 @@
+//! `weir replay`: the shared parser, verdict, flow and protocol code over a capture. No root, no
+//! kernel, no daemon.
+
+mod judge;
+mod print;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use filter_common::bytes::Slice;
+use filter_common::packet::{Fragment, Packet, protocol};
+use filter_common::reason::Reason;
+use filter_common::record::{EGRESS, Header};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use self::judge::{Judge, Judged};
+use self::print::{Form, Printer};
+use super::Outcome;
+use crate::capture::{self, End, Frame};
+use crate::sensor::{Output, Sensor, SensorConfig};
+
+/// A capture larger than this is worth a progress bar, bytes.
+const LARGE: u64 = 64 << 20;
+
+/// What `weir replay` is asked.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Exit code 1 when the policy is invalid, 2 when the capture cannot be read.\n\n\
+    Examples:\n  \
+    weir replay web.pcap\n  \
+    weir replay web.pcap --json | jq 'select(.type == \"http\" and .status >= 500)'\n  \
+    weir replay web.pcap --policy policy.toml --verdicts --json"
+)]
+pub struct ReplayArgs {
+    /// The capture: pcap or pcapng, of tcpdump or Wireshark
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Judge the packets by this policy
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Print the verdict on each packet
+    #[arg(long)]
+    pub verdicts: bool,
+}
+
+/// Replays a capture to standard output.
+///
+/// # Errors
+/// When the capture cannot be opened or read, or the output not be written. A policy that is
+/// invalid is told on standard error, and the answer is no.
+pub fn replay(args: &ReplayArgs) -> Result<Outcome> {
+    let judge = if args.verdicts || args.policy.is_some() {
+        match Judge::new(args.policy.as_deref()) {
+            Ok(judge) => Some(judge),
+            Err(problems) => {
+                write!(io::stderr(), "{problems}").context("cannot write to standard error")?;
+                return Ok(Outcome::No);
+            }
+        }
+    } else {
+        None
+    };
+    let file = open(&args.file)?;
+    let form = if args.json { Form::Json } else { Form::Text };
+    let out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    run(file, &args.file, judge, Printer::new(out, form, args.verdicts))?;
+    Ok(Outcome::Done)
+}
+
+/// The capture, behind a progress bar when it is large and someone is watching.
+fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
+    let what = || format!("cannot read {}", path.display());
+    let file = File::open(path).with_context(what)?;
+    let about = file.metadata().with_context(what)?;
+    if about.is_dir() {
+        bail!("cannot read {}: it is a directory; name a pcap or pcapng file", path.display());
+    }
+    if about.len() <= LARGE || !io::stderr().is_terminal() {
+        return Ok(Box::new(file));
+    }
+    let bar = ProgressBar::with_draw_target(Some(about.len()), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta} left") {
+        bar.set_style(style);
+    }
+    Ok(Box::new(bar.wrap_read(file)))
+}
+
+/// Reads all of a capture and prints what there is in it.
+fn run<W: Write>(
+    source: impl Read + Send,
+    path: &Path,
+    judge: Option<Judge>,
+    printer: Printer<W>,
+) -> Result<()> {
+    let mut replay = Replay { judge, printer, sensor: Sensor::new(bounds()), failed: None };
+    let end = capture::read(source, |frame| {
+        let written = replay.frame(&frame);
+        replay.failed = written.err();
+        replay.failed.is_none()
+    });
+    match replay.failed.take() {
+        // A reader that has seen enough (`weir replay … | head`) is no failure.
+        Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        Some(error) => return Err(error).context("cannot write the output"),
+        None => {}
+    }
+    let end = match end {
+        Ok(end) => end,
+        Err(error) => {
+            if !replay.printer.is_empty() {
+                replay.finish(None).context("cannot write the output")?;
+            }
+            return Err(error).with_context(|| format!("cannot read {}", path.display()));
+        }
+    };
+    match replay.finish(Some(end)) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write the output")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A capture has no stream of records that keeps coming: there is time to wait for late packets.
+fn bounds() -> SensorConfig {
+    SensorConfig { linger_ns: 5_000_000_000, idle_ns: 600_000_000_000, ..SensorConfig::default() }
+}
+
+struct Replay<W: Write> {
+    judge: Option<Judge>,
+    printer: Printer<W>,
+    sensor: Sensor,
+    failed: Option<io::Error>,
+}
+
+impl<W: Write> Replay<W> {
+    fn frame(&mut self, frame: &Frame<'_>) -> io::Result<()> {
+        let mut packet = Packet::default();
+        let bytes = Slice { data: frame.data, wire_len: frame.wire_len };
+        let parsed = frame.link.parse(&bytes, &mut packet);
+        self.printer.count(frame, &packet, parsed);
+        let judged = self.judge.as_mut().map(|judge| judge.judge(frame.time, &packet, parsed));
+        if let (Some(judge), Some(judged)) = (&self.judge, &judged) {
+            let api = judge.api_name(judged.decision.api);
+            self.printer.verdict(frame.time, &packet, parsed, &judged.decision, api)?;
+        }
+        if parsed.is_ok() && !judged.is_some_and(|judged| judged.opaque) {
+            self.sense(frame, &packet, judged)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a packet to the sensor as the kernel half would.
+    fn sense(
+        &mut self,
+        frame: &Frame<'_>,
+        packet: &Packet,
+        judged: Option<Judged>,
+    ) -> io::Result<()> {
+        let transport = matches!(packet.protocol, protocol::TCP | protocol::UDP);
+        if !transport || packet.fragment == Fragment::Later {
+            return Ok(());
+        }
+        let mut header = Header::of(packet);
+        header.time = frame.time;
+        if let Some(judged) = judged {
+            header.api = judged.api;
+            header.reason = judged.decision.reason as u8;
+            header.flags |= if judged.answers { EGRESS } else { 0 };
+        }
+        let payload = frame.data.get(packet.payload_offset as usize..).unwrap_or_default();
+        let payload = &payload[..payload.len().min(packet.payload_len as usize)];
+        header.captured = payload.len() as u32;
+        let printer = &mut self.printer;
+        let mut failed = None;
+        self.sensor.push(&header, payload, &mut |output: Output| {
+            if let Err(error) = printer.output(&output) {
+                failed = Some(error);
+            }
+        });
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn finish(&mut self, end: Option<End>) -> io::Result<()> {
+        let printer = &mut self.printer;
+        let mut failed = None;
+        self.sensor.flush(&mut |output: Output| {
+            if let Err(error) = printer.output(&output) {
+                failed = Some(error);
+            }
+        });
+        failed.map_or(Ok(()), Err)?;
+        self.printer.summary(end, self.sensor.stats())
+    }
+}
+
+/// The name under which a packet's parse is counted.
+fn parse_name(parsed: Result<(), Reason>) -> &'static str {
+    parsed.map_or_else(|reason| reason.name(), |()| "ok")
+}

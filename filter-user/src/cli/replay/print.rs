@@ -1,0 +1,330 @@
+//! What `weir replay` prints: JSON Lines, or a table for people.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use filter_common::packet::{Fragment, Packet};
+use filter_common::reason::Reason;
+use filter_common::verdict::Decision;
+use serde::Serialize;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::parse_name;
+use crate::capture::{End, Frame};
+use crate::sensor::transaction::{Flow, Transaction, ip};
+use crate::sensor::{FlowSummary, Output, Stats};
+
+/// Columns of the longest target that the table shows.
+const TARGET: usize = 48;
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One object a line.
+    Json,
+    /// A table.
+    Text,
+}
+
+/// Prints as results come, and counts for the summary.
+pub(super) struct Printer<W: Write> {
+    out: W,
+    form: Form,
+    /// Whether each verdict is printed.
+    verdicts: bool,
+    /// The table has its header.
+    headed: bool,
+    packets: u64,
+    bytes: u64,
+    fragments: u64,
+    transactions: u64,
+    flows: u64,
+    first: Option<u64>,
+    last: u64,
+    parse: BTreeMap<&'static str, u64>,
+    /// By verdict and reason.
+    judged: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+/// A time since 1970, to the microsecond: a float has no room for more.
+fn stamp(ns: u64) -> f64 {
+    (ns / 1000) as f64 / 1e6
+}
+
+#[derive(Serialize)]
+struct Ends {
+    src: std::net::IpAddr,
+    sport: u16,
+    dst: std::net::IpAddr,
+    dport: u16,
+}
+
+impl From<&Flow> for Ends {
+    fn from(flow: &Flow) -> Self {
+        let Flow { client, client_port, server, server_port } = *flow;
+        Self { src: client, sport: client_port, dst: server, dport: server_port }
+    }
+}
+
+impl<W: Write> Printer<W> {
+    pub(super) fn new(out: W, form: Form, verdicts: bool) -> Self {
+        Self {
+            out,
+            form,
+            verdicts,
+            headed: false,
+            packets: 0,
+            bytes: 0,
+            fragments: 0,
+            transactions: 0,
+            flows: 0,
+            first: None,
+            last: 0,
+            parse: BTreeMap::new(),
+            judged: BTreeMap::new(),
+        }
+    }
+
+    /// Counts a frame.
+    pub(super) fn count(&mut self, frame: &Frame<'_>, packet: &Packet, parsed: Result<(), Reason>) {
+        self.packets += 1;
+        self.bytes += frame.wire_len as u64;
+        self.fragments += u64::from(packet.fragment != Fragment::None);
+        self.first = Some(self.first.map_or(frame.time, |first| first.min(frame.time)));
+        self.last = self.last.max(frame.time);
+        *self.parse.entry(parse_name(parsed)).or_default() += 1;
+    }
+
+    /// Whether any frame was counted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.packets == 0
+    }
+
+    /// Counts the verdict on a packet, and prints it if asked to.
+    pub(super) fn verdict(
+        &mut self,
+        time: u64,
+        packet: &Packet,
+        parsed: Result<(), Reason>,
+        decision: &Decision,
+        api: Option<&str>,
+    ) -> io::Result<()> {
+        let (verdict, reason) = (decision.verdict_name(), decision.reason.name());
+        *self.judged.entry(verdict).or_default().entry(reason).or_default() += 1;
+        if !self.verdicts {
+            return Ok(());
+        }
+        let flow = parsed.is_ok().then(|| Flow {
+            client: ip(packet.source),
+            client_port: packet.source_port,
+            server: ip(packet.destination),
+            server_port: packet.destination_port,
+        });
+        match self.form {
+            Form::Json => self.line(&json!({
+                "type": "verdict",
+                "ts": stamp(time),
+                "flow": flow.as_ref().map(Ends::from),
+                "verdict": verdict,
+                "reason": reason,
+                "api": api,
+            })),
+            Form::Text => {
+                let [source, destination] = match &flow {
+                    Some(flow) => {
+                        [end(flow.client, flow.client_port), end(flow.server, flow.server_port)]
+                    }
+                    None => [const { String::new() }; 2],
+                };
+                let api = clean(api.unwrap_or("-"));
+                writeln!(
+                    self.out,
+                    "{}  {source:<21}  {destination:<21}  {verdict:<10}  {reason:<18}  {api}",
+                    clock(time)
+                )
+            }
+        }
+    }
+
+    /// Prints what the sensor hands out.
+    pub(super) fn output(&mut self, output: &Output) -> io::Result<()> {
+        match output {
+            Output::Transaction(transaction) => {
+                self.transactions += 1;
+                match self.form {
+                    Form::Json => self.line(&http(transaction)),
+                    Form::Text => self.row(transaction),
+                }
+            }
+            Output::Flow(flow) => {
+                self.flows += 1;
+                match self.form {
+                    Form::Json => self.line(&flow_line(flow)),
+                    Form::Text => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn row(&mut self, transaction: &Transaction) -> io::Result<()> {
+        if !std::mem::replace(&mut self.headed, true) {
+            writeln!(
+                self.out,
+                "{:<12}  {:<21}  {:<7}  {:<TARGET$}  {:>6}  {:>10}  {:>9}  {:>9}",
+                "TIME", "CLIENT", "METHOD", "TARGET", "STATUS", "LATENCY", "REQUEST", "RESPONSE"
+            )?;
+        }
+        let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let latency = |ns: u64| format!("{:.3} ms", ns as f64 / 1e6);
+        writeln!(
+            self.out,
+            "{:<12}  {:<21}  {:<7}  {:<TARGET$}  {:>6}  {:>10}  {:>9}  {:>9}",
+            clock(transaction.time),
+            end(transaction.flow.client, transaction.flow.client_port),
+            clean(&transaction.method),
+            shorten(&clean(&transaction.target), TARGET),
+            number(transaction.status.map(u64::from)),
+            transaction.latency.map_or_else(|| "-".to_owned(), latency),
+            number(transaction.request_body_bytes),
+            number(transaction.response_body_bytes),
+        )
+    }
+
+    /// Prints the end. `end` is `None` when the capture could not be read to its end.
+    pub(super) fn summary(&mut self, end: Option<End>, stats: &Stats) -> io::Result<()> {
+        let duration = seconds(self.last - self.first.unwrap_or(self.last));
+        let truncated = u64::from(end == Some(End::Truncated));
+        match self.form {
+            Form::Json => {
+                let sensor: serde_json::Map<String, Value> =
+                    stats.each().map(|(name, value)| (name.to_owned(), value.into())).collect();
+                let mut summary = json!({
+                    "type": "summary",
+                    "packets": self.packets,
+                    "bytes": self.bytes,
+                    "parse": self.parse,
+                    "fragments": self.fragments,
+                    "transactions": self.transactions,
+                    "flows": self.flows,
+                    "voided": stats.voided,
+                    "duration_seconds": duration,
+                    "truncated_packets": truncated,
+                    "read_to_end": end.is_some(),
+                    "sensor": sensor,
+                });
+                if !self.judged.is_empty() {
+                    summary["verdicts"] = json!(self.judged);
+                }
+                self.line(&summary)?;
+            }
+            Form::Text => self.summary_text(duration, end, stats)?,
+        }
+        self.out.flush()
+    }
+
+    fn summary_text(&mut self, duration: f64, end: Option<End>, stats: &Stats) -> io::Result<()> {
+        if self.headed {
+            writeln!(self.out)?;
+        }
+        writeln!(self.out, "packets       {} in {duration:.3} s", self.packets)?;
+        writeln!(self.out, "bytes         {}", self.bytes)?;
+        for (name, count) in self.parse.iter().filter(|(name, _)| **name != "ok") {
+            writeln!(self.out, "not parsed    {count} {name}")?;
+        }
+        if self.fragments != 0 {
+            writeln!(self.out, "fragments     {} (not put together)", self.fragments)?;
+        }
+        writeln!(self.out, "flows         {}", self.flows)?;
+        write!(self.out, "transactions  {}", self.transactions)?;
+        let parts = [(stats.unanswered, "unanswered"), (stats.voided, "void")];
+        for (count, what) in parts.into_iter().filter(|(count, _)| *count != 0) {
+            write!(self.out, ", {count} {what}")?;
+        }
+        writeln!(self.out)?;
+        for (verdict, reasons) in &self.judged {
+            for (reason, count) in reasons {
+                writeln!(self.out, "{verdict:<12}  {count} {reason}")?;
+            }
+        }
+        match end {
+            Some(End::Whole) => Ok(()),
+            Some(End::Truncated) => {
+                writeln!(self.out, "warning       the capture ends in the middle of a packet")
+            }
+            None => writeln!(self.out, "warning       the capture could not be read to its end"),
+        }
+    }
+
+    fn line(&mut self, value: &Value) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, value)?;
+        self.out.write_all(b"\n")
+    }
+}
+
+fn http(transaction: &Transaction) -> Value {
+    json!({
+        "type": "http",
+        "ts": stamp(transaction.time),
+        "flow": Ends::from(&transaction.flow),
+        "protocol": transaction.version,
+        "method": transaction.method,
+        "target": transaction.target,
+        "host": transaction.host,
+        "user_agent": transaction.user_agent,
+        "status": transaction.status,
+        "request_body_bytes": transaction.request_body_bytes,
+        "response_body_bytes": transaction.response_body_bytes,
+        "latency_seconds": transaction.latency.map(seconds),
+        "visibility": "plaintext",
+        "complete": transaction.complete,
+    })
+}
+
+fn flow_line(flow: &FlowSummary) -> Value {
+    let [packets_in, packets_out] = flow.packets;
+    let [bytes_in, bytes_out] = flow.bytes;
+    json!({
+        "type": "flow",
+        "ts": stamp(flow.start),
+        "flow": Ends::from(&flow.flow),
+        "transport": if flow.protocol == 6 { "tcp" } else { "udp" },
+        "packets": { "to_server": packets_in, "to_client": packets_out },
+        "bytes": { "to_server": bytes_in, "to_client": bytes_out },
+        "duration_seconds": seconds(flow.end - flow.start),
+        "handshake": flow.handshake,
+        "closed": flow.closed.name(),
+        "application": flow.application.name(),
+        "transactions": flow.transactions,
+    })
+}
+
+/// Address and port as they are written together.
+fn end(address: std::net::IpAddr, port: u16) -> String {
+    std::net::SocketAddr::new(address, port).to_string()
+}
+
+/// The time of day, UTC.
+fn clock(ns: u64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ns));
+    let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (hour, minute, second, milli) = time.to_hms_milli();
+    format!("{hour:02}:{minute:02}:{second:02}.{milli:03}")
+}
+
+/// What strangers wrote may hold what a terminal obeys.
+fn clean(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+}
+
+/// The first `width` characters, the last of them an ellipsis when there are more.
+fn shorten(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width - 1).chain(['…']).collect()
+}

@@ -1,0 +1,32 @@
+//! The verdict, row by row, from one table judged twice: by the shared code over a compiled policy
+//! in memory, and by the loaded programs in the kernel (root, `BPF_PROG_TEST_RUN`). A row says what
+//! becomes of a packet, why, for which API, and which one counter changes.
+//!
+//! How packets get to the programs and out of the ring into the sensor is left to the end-to-end
+//! tests.
+
+mod frame;
+mod kernel;
+mod memory;
+mod rows;
+mod script;
+
+macro_rules! topics {
+    ($($topic:ident)+) => {
+        $(
+            mod $topic {
+                #[test]
+                fn in_memory() {
+                    crate::script::run(crate::rows::$topic::scripts(), crate::memory::Memory::open);
+                }
+
+                #[test]
+                fn in_the_kernel() {
+                    crate::script::run(crate::rows::$topic::scripts(), crate::kernel::Kernel::open);
+                }
+            }
+        )+
+    };
+}
+
+topics! { parse lengths extensions fragments trusted bans orders rules unclaimed limits overflow observe }
