@@ -2,7 +2,8 @@
 //!
 //! Every API answers alike: `/` and `/items/…` 200 with a small JSON body, `/files/1k`,
 //! `/files/64k` and `/files/1m` by sendfile, `/empty` 204, `/login` 200 to the password
-//! [`PASSWORD`] and 401 to any other, `/admin` 403, `/error` 500, all else 404. Connections are
+//! [`PASSWORD`] and 401 to any other, `/admin` 403, `/error` 500, all else 404. `/slow` is answered
+//! ten times a second at most: who asks at once again waits a tenth of a second. Connections are
 //! kept alive. What it answered is in its access log: the truth that metrics are compared with.
 
 use std::path::{Path, PathBuf};
@@ -126,6 +127,7 @@ http {{
     keepalive_timeout 60s;
     keepalive_requests 10000000;
     default_type application/json;
+    limit_req_zone $server_port zone=slow:64k rate=10r/s;
     root {home}/www;
     client_body_temp_path {home}/body;
     proxy_temp_path {home}/proxy;
@@ -154,6 +156,8 @@ fn server(name: &str, port: u16) -> String {
             return 401 '{{"login":false}}';
         }}
         location = /admin {{ return 403 '{{"error":"forbidden"}}'; }}
+        location = /slow {{ limit_req zone=slow burst=100; try_files /none @slow; }}
+        location @slow {{ return 200 '{{"slow":true}}'; }}
         location = /error {{ return 500 '{{"error":"broken"}}'; }}
     }}
 "#
