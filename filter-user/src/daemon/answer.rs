@@ -66,7 +66,7 @@ impl Core {
         let message = format!("{}: {}{problems}", path.display(), error.message);
         tracing::warn!("{message}");
         let policy = self.try_gate().map(|gate| policy_field(&gate.now));
-        self.tell(Event { policy, ..Event::new(Kind::PolicyRejected, unix_ns(), message) });
+        self.tell(&Event { policy, ..Event::new(Kind::PolicyRejected, unix_ns(), message) });
     }
 
     /// Tells of a ban that began or ended.
@@ -87,7 +87,7 @@ impl Core {
         };
         let whole = if entry.network.is_ipv4() { 32 } else { 128 };
         let prefix = (entry.prefix != whole).then_some(entry.prefix);
-        self.tell(Event {
+        self.tell(&Event {
             source: Some(SourceField { ip: entry.network, prefix }),
             action: Some(action),
             ..Event::new(kind, unix_ns(), format!("{cidr} is {verb}"))

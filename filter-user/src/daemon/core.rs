@@ -163,9 +163,9 @@ impl Core {
     /// The first events: that weir runs, what it adopted, which policy is in force.
     pub(super) fn told_at_start(&self) {
         let gate = self.gate();
-        self.tell(Event::new(Kind::DaemonStarted, unix_ns(), "weir runs"));
+        self.tell(&Event::new(Kind::DaemonStarted, unix_ns(), "weir runs"));
         for note in &gate.state.notes {
-            self.tell(Event::new(Kind::StateReset, unix_ns(), note.clone()));
+            self.tell(&Event::new(Kind::StateReset, unix_ns(), note.clone()));
         }
         self.tell_applied(&gate.now);
     }
@@ -176,15 +176,15 @@ impl Core {
             Some(path) => format!("policy {} from {}", now.policy.name, path.display()),
             None => "no policy: weir observes".to_owned(),
         };
-        self.tell(Event {
+        self.tell(&Event {
             policy: Some(policy_field(now)),
             ..Event::new(Kind::PolicyApplied, unix_ns(), message)
         });
     }
 
     /// Tells an event.
-    pub(super) fn tell(&self, event: Event) {
-        self.events.tell(&event);
+    pub(super) fn tell(&self, event: &Event) {
+        self.events.tell(event);
     }
 
     /// Reads the policy file again, as SIGHUP asks for.
@@ -202,7 +202,7 @@ impl Core {
         if !self.is_detached() {
             self.gate().close();
         }
-        self.tell(Event::new(Kind::DaemonStopped, unix_ns(), "weir ends"));
+        self.tell(&Event::new(Kind::DaemonStopped, unix_ns(), "weir ends"));
     }
 }
 
