@@ -2,7 +2,7 @@
 //!
 //! Every API answers alike: `/` and `/items/…` 200 with a small JSON body, `/files/1k`,
 //! `/files/64k`, `/files/300k` and `/files/1m` by sendfile, `/empty` 204, `/login` 200 to the password
-//! [`PASSWORD`] and 401 to any other, `/admin` 403, `/error` 500, all else 404. `/slow` is answered
+//! [`PASSWORD`] and 401 to any other, `/upload` 200, `/admin` 403, `/error` 500, all else 404. `/slow` is answered
 //! ten times a second at most: who asks at once again waits a tenth of a second. Connections are
 //! kept alive. What it answered is in its access log: the truth that metrics are compared with.
 
@@ -156,6 +156,7 @@ fn server(name: &str, port: u16) -> String {
             if ($http_authorization = "{password}") {{ return 200 '{{"login":true}}'; }}
             return 401 '{{"login":false}}';
         }}
+        location = /upload {{ return 200 '{{"upload":true}}'; }}
         location = /admin {{ return 403 '{{"error":"forbidden"}}'; }}
         location = /slow {{ limit_req zone=slow burst=100; try_files /none @slow; }}
         location @slow {{ return 200 '{{"slow":true}}'; }}

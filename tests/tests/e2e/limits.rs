@@ -83,7 +83,7 @@ limit_total = { packets = "800/s", burst = "1s" }"#;
     let first = Reading::at_rest(&weir)?;
     near("the client alone", first.kernel("orders", "allowed"), 500.0 * (alone.seconds + 1.0));
     assert_eq!(first.kernel("orders", "total_packets"), 0);
-    // 500/s of the client and 500/s of the stranger are more than 800/s; both burst again.
+    // Each keeps below its 500/s as the API's 800/s are shared; the bursts are back.
     std::thread::sleep(Duration::from_millis(1_100));
     let both = std::thread::scope(|scope| -> Result<[Sent; 2]> {
         let other = scope.spawn(|| flood(stranger, server, false, UDP, 3_000));
@@ -95,7 +95,6 @@ limit_total = { packets = "800/s", burst = "1s" }"#;
     let seconds = both[0].seconds.max(both[1].seconds);
     near("both", passed, 800.0 * (seconds + 1.0));
     assert!(second.kernel("orders", "total_packets") > 0);
-    assert!(second.kernel("orders", "limit_packets") > first.kernel("orders", "limit_packets"));
     Ok(())
 }
 

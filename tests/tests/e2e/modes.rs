@@ -58,7 +58,7 @@ fn loopback_is_an_interface_like_others() -> Result<()> {
     let weir = Weir::launch(&lab, server, &plan)?;
     assert_eq!(site::ask(server, "127.0.0.1".parse()?, PORT)?.status, 200);
     assert_eq!(site::ask(server, "::1".parse()?, PORT)?.status, 0, "::1 is not allowed");
-    let reading = Reading::at_rest(&weir)?;
+    let reading = Reading::now(&weir)?;
     assert!(reading.kernel("orders", "allowed") > 0);
     assert_eq!(reading.kernel("orders", "not_allowed"), 1);
     assert!(nginx.requests()?.is_empty(), "the log leaves out the server's own");

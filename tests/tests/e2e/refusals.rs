@@ -33,7 +33,7 @@ fn a_start_that_is_refused_says_why() -> Result<()> {
         (
             "a socket that is taken",
             Plan { metrics: "127.0.0.1:9721", arguments: &[&socket], ..Plan::default() },
-            &["weir.sock", "daemon"],
+            &["weir.sock", "another weir runs", "--instance"],
         ),
         (
             "an interface that another one gates",

@@ -76,7 +76,7 @@ fn observing_does_not_silently_replace_enforcing() -> Result<()> {
     weir.crash()?;
     let plan = weir_tests::weir::Plan::default();
     let observer = weir_tests::weir::Weir::prepare(&lab, server, &plan)?;
-    let output = observer.refusal()?.expect_code(2)?;
+    let output = observer.refusal()?.expect_code(1)?;
     for word in ["enforces", INTERFACE, "--policy", "weir detach"] {
         assert!(output.stderr.contains(word), "{word}: {}", output.stderr);
     }
