@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::config::{self, Config, Egress};
 use crate::kernel::attach::{Driver, EgressHook};
@@ -17,6 +17,12 @@ pub(super) fn policy(config: &Config) -> Result<Option<Policy>> {
     let Some(path) = &config.policy else { return Ok(None) };
     let Loaded { policy, diagnostics, .. } = policy::load(path);
     if policy.is_none() {
+        // A file that cannot be read is not an invalid policy.
+        if let [only] = diagnostics.as_slice()
+            && !path.is_file()
+        {
+            bail!("{only}");
+        }
         return Err(trouble::policy(diagnostics).into());
     }
     if !diagnostics.is_empty() {
