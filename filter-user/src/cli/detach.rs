@@ -1,7 +1,7 @@
 //! `weir detach`: everything is taken away, with a daemon or without.
 
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -13,6 +13,7 @@ use super::style::{Style, Tone, clean};
 use crate::control::api::{Code, Detached};
 use crate::control::client::Client;
 use crate::kernel::attach;
+use crate::store::{self, Store};
 
 #[derive(Args, Clone, Debug)]
 #[command(
@@ -39,12 +40,24 @@ pub(super) fn detach(args: &DetachArgs) -> Verdict {
         Ok(detached) => detached,
         Err(error) if error.code == Code::Unavailable && nobody() => {
             let pins = args.pins.as_ref().unwrap_or(&config.pins);
-            attach::detach(pins).map_err(anyhow::Error::new)?.into()
+            let detached = attach::detach(pins).map_err(anyhow::Error::new)?.into();
+            note(&config.state_dir);
+            detached
         }
         Err(error) => return Err(Failure::Api(error)),
     };
     args.common.output.printer().print(&detached, |style| text(&detached, style))?;
     Ok(Outcome::Done)
+}
+
+/// Notes it for the next start, which begins anew then. A state directory that is not there has
+/// nothing to start from either.
+fn note(state_dir: &Path) {
+    if state_dir.join(store::FILE).exists()
+        && let Err(error) = Store::open(state_dir).and_then(|mut store| store.set_detached())
+    {
+        eprintln!("weir: the next start will put in force again what was: {error}");
+    }
 }
 
 pub(super) fn text(detached: &Detached, style: Style) -> String {

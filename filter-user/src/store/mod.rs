@@ -134,9 +134,8 @@ impl Store {
     /// The file cannot be read.
     pub fn last_confirmed(&self) -> Result<Option<Record>> {
         let detached = "EXISTS (SELECT 1 FROM fact WHERE name = 'detached')";
-        let which = format!(
-            "WHERE state = 'confirmed' AND NOT {detached} ORDER BY number DESC LIMIT 1"
-        );
+        let which =
+            format!("WHERE state = 'confirmed' AND NOT {detached} ORDER BY number DESC LIMIT 1");
         Ok(self.list(&which, &[])?.pop())
     }
 

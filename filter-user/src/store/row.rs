@@ -108,7 +108,8 @@ pub(super) const COLUMNS: &str = "number, kernel, name, hash, path, applied_at, 
                                   pid, ssh, state, previous, restores";
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Record> {
-    let number = |column: usize| row.get::<_, Option<i64>>(column).map(|n| n.map(i64::unsigned_abs));
+    let number =
+        |column: usize| row.get::<_, Option<i64>>(column).map(|n| n.map(i64::unsigned_abs));
     Ok(Record {
         number: number(0)?.unwrap_or_default(),
         kernel: row.get(1)?,
