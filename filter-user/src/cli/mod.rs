@@ -13,6 +13,7 @@ mod check;
 mod completions;
 mod confirm;
 mod detach;
+mod diff;
 mod doctor;
 mod events;
 mod explain;
@@ -80,6 +81,8 @@ enum Verb {
     Check(check::CheckArgs),
     /// Put a policy in force, on every interface or on none
     Apply(apply::ApplyArgs),
+    /// Show what a policy would change
+    Diff(diff::DiffArgs),
     /// Let a policy stay that was applied with --confirm
     Confirm(confirm::ConfirmArgs),
     /// Put in force what was in force before
@@ -200,6 +203,7 @@ impl Verb {
             Self::Run(args) => run::run(args, daemon),
             Self::Check(args) => check::check(args),
             Self::Apply(args) => apply::apply(args),
+            Self::Diff(args) => diff::diff(args),
             Self::Confirm(args) => confirm::confirm(args),
             Self::Rollback(args) => rollback::rollback(args),
             Self::History(args) => history::history(args),
@@ -225,6 +229,7 @@ impl Verb {
             Self::Run(_) | Self::Completions(_) | Self::Watch(_) => false,
             Self::Check(args) => args.output.json,
             Self::Apply(args) => args.common.output.json,
+            Self::Diff(args) => args.common.output.json,
             Self::Confirm(args) => args.common.output.json,
             Self::Rollback(args) => args.common.output.json,
             Self::History(args) => args.common.output.json,

@@ -58,6 +58,7 @@ fn arguments() {
         "check policy.toml --json",
         "apply policy.toml --instance edge",
         "apply policy.toml --confirm 60s",
+        "diff policy.toml --json",
         "confirm --json",
         "rollback",
         "rollback 7",

@@ -18,9 +18,10 @@ mod status;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::policy::diff::{Access, Difference, Setting, Sources};
 pub use audit::{AuditEntry, AuditQuery, AuditVerified};
 pub use ban::{Ban, BanAdd, BanRemove};
-pub use change::{Confirmed, HistoryEntry, RollbackRequest};
+pub use change::{Confirmed, DiffRequest, Differences, HistoryEntry, RollbackRequest};
 pub use diagnostic::{Diagnostic, Severity};
 pub use error::{ApiError, Code, ErrorBody};
 pub use event::{EventQuery, Feed, Line};
@@ -63,6 +64,10 @@ pub trait Daemon: Send + Sync + 'static {
     /// An invalid policy is [`Code::Refused`] with its diagnostics. Files are read with the caller's
     /// rights ([`super::identity::reading_as`]): diagnostics show what is in them.
     fn apply(&self, request: &ApplyRequest, caller: &Caller) -> Answer<Applied>;
+
+    /// What a policy file would change. Nothing is changed; files are read as for
+    /// [`Self::apply`].
+    fn diff(&self, request: &DiffRequest, caller: &Caller) -> Answer<Differences>;
 
     /// Lets what is in force stay. [`Code::Refused`] when nothing waits for that.
     fn confirm(&self, caller: &Caller) -> Answer<Confirmed>;

@@ -16,8 +16,8 @@ use tokio::runtime::Runtime;
 
 use super::api::{
     Answer, ApiError, ApiOrders, Applied, ApplyRequest, AuditEntry, AuditQuery, AuditVerified, Ban,
-    BanAdd, BanRemove, Code, Confirmed, Detached, ErrorBody, EventQuery, ExplainRequest,
-    Explanation, HistoryEntry, OrderLift, OrderSet, RollbackRequest, Status,
+    BanAdd, BanRemove, Code, Confirmed, Detached, DiffRequest, Differences, ErrorBody, EventQuery,
+    ExplainRequest, Explanation, HistoryEntry, OrderLift, OrderSet, RollbackRequest, Status,
 };
 use super::peer::GROUP;
 
@@ -58,6 +58,11 @@ impl Client {
     /// See [`super::api::Daemon::apply`].
     pub fn apply(&self, request: &ApplyRequest) -> Answer<Applied> {
         self.post("/v1/apply", request)
+    }
+
+    /// See [`super::api::Daemon::diff`].
+    pub fn diff(&self, request: &DiffRequest) -> Answer<Differences> {
+        self.post("/v1/diff", request)
     }
 
     /// See [`super::api::Daemon::confirm`].

@@ -40,6 +40,7 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/apply", post(apply))
+        .route("/v1/diff", post(diff))
         .route("/v1/confirm", post(confirm))
         .route("/v1/rollback", post(rollback))
         .route("/v1/history", get(history))
@@ -189,6 +190,10 @@ async fn status(State(app): State<App>) -> Response {
 
 async fn apply(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
     ordered(app, caller, body, Daemon::apply).await
+}
+
+async fn diff(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::diff).await
 }
 
 async fn confirm(State(app): State<App>, caller: Extension<Admitted>) -> Response {

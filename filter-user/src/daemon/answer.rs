@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use crate::control::api::{
     Answer, ApiError, ApiOrders, Applied, ApplyRequest, AuditEntry, AuditQuery, AuditVerified, Ban,
-    BanAdd, BanRemove, Caller, Confirmed, Daemon, Detached, EventQuery, ExplainRequest,
-    Explanation, Feed, HistoryEntry, OrderLift, OrderSet, RollbackRequest, Status,
+    BanAdd, BanRemove, Caller, Confirmed, Daemon, Detached, DiffRequest, Differences, EventQuery,
+    ExplainRequest, Explanation, Feed, HistoryEntry, OrderLift, OrderSet, RollbackRequest, Status,
 };
 use crate::export::audit::{Change, verify};
 use crate::export::events::{ActionField, Event, Kind, SourceField};
@@ -106,6 +106,10 @@ impl Daemon for Core {
         tracing::info!(path = %request.path.display(), uid = caller.uid, pid = caller.pid, "apply");
         let confirm = super::change::wait(request.confirm_seconds)?;
         self.apply_file(&request.path, confirm, Some(caller))
+    }
+
+    fn diff(&self, request: &DiffRequest, caller: &Caller) -> Answer<Differences> {
+        self.compare(&request.path, caller)
     }
 
     fn confirm(&self, caller: &Caller) -> Answer<Confirmed> {

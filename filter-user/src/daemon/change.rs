@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::control::api::{
-    Answer, ApiError, Applied, Caller, Confirmed, Diagnostic, HistoryEntry, RollbackRequest,
+    Answer, ApiError, Applied, Caller, Confirmed, Diagnostic, Differences, HistoryEntry,
+    RollbackRequest,
 };
 use crate::control::identity::reading_as;
 use crate::export::audit::Change;
@@ -33,12 +34,7 @@ impl Core {
         caller: Option<&Caller>,
     ) -> Answer<Applied> {
         let by = caller.map_or_else(own, who);
-        let load = || policy::load(path);
-        let loaded = caller.map_or_else(|| Ok(load()), |caller| reading_as(caller, load));
-        let mut loaded = loaded.map_err(|error| {
-            ApiError::internal(format!("cannot read {} as the caller: {error}", path.display()))
-                .hint("apply it as root")
-        })?;
+        let mut loaded = read(path, caller)?;
         let warnings = match loaded.policy {
             Some(_) => std::mem::take(&mut loaded.diagnostics),
             None => Vec::new(),
@@ -63,6 +59,19 @@ impl Core {
                 Err(error)
             }
         }
+    }
+
+    /// What a policy would change.
+    pub(super) fn compare(&self, path: &Path, caller: &Caller) -> Answer<Differences> {
+        let candidate = Candidate::of(read(path, Some(caller))?, path)?;
+        let now = self.gate().now.clone();
+        let difference = policy::diff::diff(&now.policy, &candidate.policy);
+        Ok(Differences {
+            in_force: now.path.is_some().then_some(now.hash),
+            hash: candidate.policy.hash(),
+            same: difference.is_empty(),
+            difference,
+        })
     }
 
     /// Puts a policy in force, and tells of it.
@@ -246,7 +255,7 @@ impl Core {
         let contents = contents.ok_or_else(|| no_store(&gate))?;
         let restores = Some(record.restores.unwrap_or(record.number));
         let terms = Terms { who, confirm: None, restores };
-        let put = Candidate::stored(&record, contents)
+        let put = Candidate::stored(&record, &contents)
             .and_then(|candidate| self.put(&mut gate, candidate, &terms, "rollback"));
         drop(gate);
         put.inspect_err(|error| {
@@ -288,6 +297,16 @@ impl Core {
         let policy = self.try_gate().map(|gate| policy_field(&gate.now));
         self.tell(Event { policy, ..Event::new(Kind::PolicyRejected, unix_ns(), message) });
     }
+}
+
+/// Reads a policy, with the caller's rights where there is one.
+fn read(path: &Path, caller: Option<&Caller>) -> Answer<policy::Loaded> {
+    let load = || policy::load(path);
+    let loaded = caller.map_or_else(|| Ok(load()), |caller| reading_as(caller, load));
+    loaded.map_err(|error| {
+        ApiError::internal(format!("cannot read {} as the caller: {error}", path.display()))
+            .hint("ask as root")
+    })
 }
 
 /// A wait as it came.

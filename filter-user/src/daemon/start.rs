@@ -40,7 +40,7 @@ impl Candidate {
     }
 
     /// A generation of the store, as it was.
-    pub(super) fn stored(record: &Record, contents: Contents) -> Result<Self, ApiError> {
+    pub(super) fn stored(record: &Record, contents: &Contents) -> Result<Self, ApiError> {
         let name = record.path.display().to_string();
         let loaded = policy::parse_with(&contents.text, &name, &Stored(&contents.files));
         let candidate = Self::of(loaded, &record.path)?;
@@ -108,7 +108,7 @@ pub(super) fn choose(config: &Config, keeper: &mut Keeper) -> Result<Start> {
     let named_anew = path.as_ref().is_some_and(is_new);
     if let Some(record) = last.filter(|_| !named_anew) {
         let contents = keeper.with(|store| store.contents(record.number));
-        let stored = contents.map(|contents| Candidate::stored(&record, contents));
+        let stored = contents.map(|contents| Candidate::stored(&record, &contents));
         match (stored, &path) {
             (Some(Ok(candidate)), _) => {
                 if let Some(path) = path.filter(|path| *path != record.path) {

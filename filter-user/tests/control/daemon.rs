@@ -107,6 +107,12 @@ impl Daemon for InMemory {
         })
     }
 
+    fn diff(&self, request: &DiffRequest, _: &Caller) -> Answer<Differences> {
+        let added = vec![request.path.display().to_string()];
+        let difference = Difference { added, ..Difference::default() };
+        Ok(Differences { in_force: None, hash: "ab".into(), same: false, difference })
+    }
+
     fn confirm(&self, caller: &Caller) -> Answer<Confirmed> {
         let mut state = self.change(caller);
         let waiting = state.policy.as_mut().filter(|policy| policy.confirm_seconds.is_some());

@@ -36,6 +36,8 @@ fn state_changes_and_is_read_back() {
     let waits = ApplyRequest { path: path.clone(), confirm_seconds: Some(60.0) };
     assert_eq!(client.apply(&waits).expect("applies").confirm_seconds, Some(60));
     assert_eq!(client.confirm().expect("confirms").generation, 3);
+    let found = client.diff(&DiffRequest { path: path.clone() }).expect("an answer");
+    assert_eq!((found.difference.added.len(), found.same, found.in_force), (1, false, None));
     let back = client.rollback(&RollbackRequest { number: Some(1) }).expect("goes back");
     assert_eq!(back.generation, 4);
     let nowhere = client.rollback(&RollbackRequest::default()).expect_err("nothing before");

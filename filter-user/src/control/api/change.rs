@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::diff::Difference;
 use crate::store::{Record, State, Who};
 
 /// A generation of the history.
@@ -63,6 +64,28 @@ pub struct RollbackRequest {
     /// Number in the history; `None`: what was in force before.
     #[serde(default)]
     pub number: Option<u64>,
+}
+
+/// A policy to compare with what is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiffRequest {
+    /// The policy file, as an absolute path; the daemon reads it.
+    pub path: PathBuf,
+}
+
+/// What a policy would change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Differences {
+    /// The hash of what is in force; `None`: weir observes.
+    pub in_force: Option<String>,
+    /// The hash of the policy that was compared with it.
+    pub hash: String,
+    /// Both mean the same.
+    pub same: bool,
+    /// What does not.
+    #[serde(flatten)]
+    pub difference: Difference,
 }
 
 /// A policy that stays.
