@@ -118,7 +118,9 @@ impl Netns {
         for pid in self.processes()? {
             process::kill(pid);
         }
-        ip(&format!("netns delete {}", self.name)).map(drop)
+        let mut command = Command::new("ip");
+        command.args(["netns", "delete", &self.name]);
+        process::run_anyway(&mut command, LIMIT)?.success().map(drop)
     }
 }
 

@@ -70,7 +70,8 @@ fn names(directory: &Path) -> Result<Vec<String>> {
 pub(crate) fn remove_directory(directory: &Path) -> Result<()> {
     let bpf = bpf_directory(directory);
     if is_mounted(&bpf)? {
-        process::run(Command::new("umount").arg(&bpf), Duration::from_secs(20))?.success()?;
+        let mut unmount = Command::new("umount");
+        process::run_anyway(unmount.arg(&bpf), Duration::from_secs(20))?.success()?;
     }
     std::fs::remove_dir_all(directory)
         .with_context(|| format!("cannot remove {}", directory.display()))

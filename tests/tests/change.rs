@@ -308,3 +308,39 @@ fn a_store_that_fails_stops_nothing() -> Result<()> {
     weir.stop()?;
     Ok(())
 }
+
+#[test]
+fn a_difference_is_told_by_meaning() -> Result<()> {
+    let lab = Lab::new(&HOSTS)?;
+    let files = Files::new(&lab, "edge")?;
+    let weir = Weir::start(&lab, lab.host("server")?, &["--policy", files.path()])?;
+    let same = weir.json(&["diff", files.path()])?;
+    assert_eq!((&same["same"], &same["in_force"]), (&true.into(), &same["hash"]));
+
+    files.admit(false)?;
+    let found = weir.verb(&["diff", files.path()])?.expect_code(1)?;
+    for line in ["+ orders gains 1 prefix: 192.0.2.99/32", "- orders loses 1 prefix: 192.0.2.10/32"]
+    {
+        assert!(found.stdout.contains(line), "{}", found.stdout);
+    }
+    assert!(passes(&lab)?, "nothing was changed");
+
+    let text = std::fs::read_to_string(&files.policy)?;
+    std::fs::write(&files.policy, format!("{text}limit = {{ packets = \"100/s\" }}\n"))?;
+    files.admit(true)?;
+    let found = weir.verb(&["diff", files.path(), "--json"])?.expect_code(1)?;
+    let found: Value = serde_json::from_str(&found.stdout)?;
+    assert_eq!(found["access"], serde_json::json!([]));
+    let setting = serde_json::json!({
+        "api": "orders", "key": "limit", "before": null, "after": "packets 100/s"
+    });
+    assert_eq!(found["settings"], serde_json::json!([setting]));
+
+    // Written otherwise, the same is the same.
+    std::fs::write(&files.policy, format!("# a word\n{text}"))?;
+    let found = weir.verb(&["diff", files.path()])?.expect_code(0)?;
+    assert!(found.stdout.contains("means the same"), "{}", found.stdout);
+    std::fs::write(&files.policy, "nonsense")?;
+    assert_eq!(weir.verb(&["diff", files.path()])?.code, 1);
+    Ok(())
+}

@@ -37,7 +37,7 @@ impl Core {
         };
         let whole = if entry.network.is_ipv4() { 32 } else { 128 };
         let prefix = (entry.prefix != whole).then_some(entry.prefix);
-        self.tell(Event {
+        self.tell(&Event {
             source: Some(SourceField { ip: entry.network, prefix }),
             action: Some(action),
             ..Event::new(kind, unix_ns(), format!("{cidr} is {verb}"))

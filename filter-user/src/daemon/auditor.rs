@@ -72,7 +72,7 @@ impl Core {
                 auditor.failures += 1;
                 auditor.problem = Some(problem.clone());
                 drop(auditor);
-                self.tell(Event::new(Kind::StoreFailed, unix_ns(), problem));
+                self.tell(&Event::new(Kind::StoreFailed, unix_ns(), problem));
             }
         }
     }

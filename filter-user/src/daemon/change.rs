@@ -172,7 +172,7 @@ impl Core {
         let name = &undone.policy.name;
         let message = format!("policy {name} was not confirmed: {} is back", gate.now.policy.name);
         tracing::warn!("{message}");
-        self.tell(Event {
+        self.tell(&Event {
             policy: Some(policy_field(&gate.now)),
             ..Event::new(Kind::PolicyRolledBack, unix_ns(), message)
         });
@@ -203,7 +203,7 @@ impl Core {
         }
         self.await_confirmation(&gate);
         let now = &gate.now;
-        self.tell(Event {
+        self.tell(&Event {
             policy: Some(policy_field(now)),
             ..Event::new(
                 Kind::PolicyConfirmed,
@@ -280,7 +280,7 @@ impl Core {
     /// Tells what went wrong with the store.
     pub(super) fn tell_store(&self, gate: &mut Gate) {
         for problem in gate.keeper.take_news() {
-            self.tell(Event::new(Kind::StoreFailed, unix_ns(), problem));
+            self.tell(&Event::new(Kind::StoreFailed, unix_ns(), problem));
         }
     }
 
@@ -295,7 +295,7 @@ impl Core {
         let message = format!("{}: {}{problems}", path.display(), error.message);
         tracing::warn!("{message}");
         let policy = self.try_gate().map(|gate| policy_field(&gate.now));
-        self.tell(Event { policy, ..Event::new(Kind::PolicyRejected, unix_ns(), message) });
+        self.tell(&Event { policy, ..Event::new(Kind::PolicyRejected, unix_ns(), message) });
     }
 }
 

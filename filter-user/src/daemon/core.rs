@@ -197,16 +197,16 @@ impl Core {
         for record in &start.given_up {
             let message =
                 format!("policy {} was not confirmed before the daemon ended", record.name);
-            self.tell(Event::new(Kind::PolicyRolledBack, unix_ns(), message));
+            self.tell(&Event::new(Kind::PolicyRolledBack, unix_ns(), message));
         }
         for note in &start.notes {
             tracing::warn!("{note}");
         }
         let _only_once = self.notes.set(start.notes);
         self.tell_store(&mut gate);
-        self.tell(Event::new(Kind::DaemonStarted, unix_ns(), "weir runs"));
+        self.tell(&Event::new(Kind::DaemonStarted, unix_ns(), "weir runs"));
         for note in &gate.state.notes {
-            self.tell(Event::new(Kind::StateReset, unix_ns(), note.clone()));
+            self.tell(&Event::new(Kind::StateReset, unix_ns(), note.clone()));
         }
         self.tell_applied(&gate.now);
     }
@@ -217,15 +217,15 @@ impl Core {
             Some(path) => format!("policy {} from {}", now.policy.name, path.display()),
             None => "no policy: weir observes".to_owned(),
         };
-        self.tell(Event {
+        self.tell(&Event {
             policy: Some(policy_field(now)),
             ..Event::new(Kind::PolicyApplied, unix_ns(), message)
         });
     }
 
     /// Tells an event.
-    pub(super) fn tell(&self, event: Event) {
-        self.events.tell(&event);
+    pub(super) fn tell(&self, event: &Event) {
+        self.events.tell(event);
     }
 
     /// Reads the policy file again, as SIGHUP asks for.
@@ -245,7 +245,7 @@ impl Core {
             self.gate().close();
         }
         self.audit_act("stop", own(), [("detached", self.is_detached().into())]);
-        self.tell(Event::new(Kind::DaemonStopped, unix_ns(), "weir ends"));
+        self.tell(&Event::new(Kind::DaemonStopped, unix_ns(), "weir ends"));
     }
 }
 

@@ -364,10 +364,12 @@ pub(super) fn watch_egress(
             link.pin(&pin).map(drop).map_err(|e| Error::path("pin", pin, e))
         }
         EgressHook::Clsact => {
-            // A filter stays without a process; the new one goes in before the old one goes out.
+            // A filter stays without a process. Filters are known by name only, so the old one goes
+            // out first; what leaves between the two is not seen, and nothing is judged here.
             match tc::qdisc_add_clsact(&target.name) {
                 Ok(()) => {}
                 Err(tc::TcError::AlreadyAttached) => {}
+                Err(tc::TcError::NetlinkError(e)) if e.raw_os_error() == Some(libc::EEXIST) => {}
                 Err(e) => {
                     return Err(
                         Error::new(format!("cannot add clsact to {}", target.name)).because(e)

@@ -1,14 +1,15 @@
 //! The verdict, row by row, from one table judged twice: by the shared code over a compiled policy
 //! in memory, and by the loaded programs in the kernel (root, `BPF_PROG_TEST_RUN`). A row says what
-//! becomes of a packet, why, for which API, and which one counter changes.
+//! becomes of a packet, why, for which API, and which one counter changes. And what the programs put
+//! into the ring.
 //!
-//! How packets get to the programs and out of the ring into the sensor is left to the end-to-end
-//! tests.
+//! How packets get to the programs, and what the sensor makes of the records, is left to others.
 
 mod frame;
 mod kernel;
 mod memory;
 mod rows;
+mod sampling;
 mod script;
 
 macro_rules! topics {
