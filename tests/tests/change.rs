@@ -241,7 +241,21 @@ fn a_watcher_rolls_back_when_the_daemon_dies() -> Result<()> {
     let events = weir.events()?;
     assert!(events.iter().any(|event| event["event"] == "policy_rolled_back"));
 
-    // So does one that ends in order.
+    // One that lives and does nothing is late: the watcher acts, and it finds that out.
+    weir.verb(&["apply", files.path(), "--confirm", "2s"])?.success()?;
+    weir.signal(libc::SIGSTOP)?;
+    assert!(!passes(&lab)?);
+    until_passes(&lab, 9)?;
+    weir.signal(libc::SIGCONT)?;
+    wait::until("the daemon knows", Duration::from_secs(5), || {
+        let entry = history(&weir)?.into_iter().next();
+        ensure!(entry.as_ref().is_some_and(|entry| entry.1 == "rolled_back"), "{entry:?}");
+        Ok(())
+    })?;
+    assert!(passes(&lab)?);
+    assert!(!held(&weir)?);
+
+    // A daemon that ends in order takes it back.
     weir.verb(&["apply", files.path(), "--confirm", "60s"])?.success()?;
     weir.stop()?;
     assert!(passes(&lab)?);

@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
@@ -12,6 +13,8 @@ use super::settings::settings;
 use super::style::{Style, Tone, clean};
 use crate::control::api::{Code, Detached};
 use crate::control::client::Client;
+use crate::control::ssh::own;
+use crate::export::audit::{AuditLog, Change};
 use crate::kernel::attach;
 use crate::store::{self, Store};
 
@@ -41,7 +44,7 @@ pub(super) fn detach(args: &DetachArgs) -> Verdict {
         Err(error) if error.code == Code::Unavailable && nobody() => {
             let pins = args.pins.as_ref().unwrap_or(&config.pins);
             let detached = attach::detach(pins).map_err(anyhow::Error::new)?.into();
-            note(&config.state_dir);
+            note(&config.state_dir, &detached);
             detached
         }
         Err(error) => return Err(Failure::Api(error)),
@@ -50,9 +53,23 @@ pub(super) fn detach(args: &DetachArgs) -> Verdict {
     Ok(Outcome::Done)
 }
 
-/// Notes it for the next start, which begins anew then. A state directory that is not there has
-/// nothing to start from either.
-fn note(state_dir: &Path) {
+/// Notes it for the next start, which begins anew then, and in the audit log. A state directory
+/// that is not there has nothing to start from either.
+fn note(state_dir: &Path, detached: &Detached) {
+    if state_dir.is_dir() {
+        let interfaces = ("interfaces".to_owned(), detached.interfaces.clone().into());
+        let change = Change {
+            what: "detach",
+            who: own(),
+            about: std::iter::once(interfaces).collect(),
+            ..Change::default()
+        };
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        if let Err(error) = AuditLog::new(state_dir).write(time, &change) {
+            eprintln!("weir: the audit log has no line of this: {error}");
+        }
+    }
     if state_dir.join(store::FILE).exists()
         && let Err(error) = Store::open(state_dir).and_then(|mut store| store.set_detached())
     {

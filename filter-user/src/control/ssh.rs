@@ -7,11 +7,36 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use super::api::Caller;
+use super::peer::login_uid;
+use crate::store::Who;
+
+/// Where procfs is.
+const PROC: &str = "/proc";
+
 /// Ancestors that are looked at: a tree is never so deep.
 const DEPTH: usize = 64;
 
 /// State of a TCP socket that is connected, as `/proc/PID/net/tcp` writes it.
 const ESTABLISHED: &str = "01";
+
+/// Who asks, with the SSH client they work for.
+pub fn who(caller: &Caller) -> Who {
+    let Caller { uid, login_uid, pid, .. } = *caller;
+    Who { uid, login_uid, pid, ssh: told(pid) }
+}
+
+/// This process, with the SSH client that whoever started it works for.
+pub fn own() -> Who {
+    let pid = std::process::id();
+    // SAFETY: geteuid has no arguments and cannot fail.
+    let uid = unsafe { libc::geteuid() };
+    Who { uid, login_uid: login_uid(pid), pid, ssh: told(pid) }
+}
+
+fn told(pid: u32) -> Option<String> {
+    peer(Path::new(PROC), pid).map(|peer| peer.to_string())
+}
 
 /// Address and port of the SSH client that a process works for; `None` when it works for none, or
 /// that cannot be known. `proc` is where procfs is.

@@ -7,13 +7,14 @@ use crate::control::api::{
     BanAdd, BanRemove, Caller, Confirmed, Daemon, Detached, DiffRequest, Differences, EventQuery,
     ExplainRequest, Explanation, Feed, HistoryEntry, OrderLift, OrderSet, RollbackRequest, Status,
 };
+use crate::control::ssh::who;
 use crate::export::audit::{Change, verify};
 use crate::export::events::{ActionField, Event, Kind, SourceField};
 use crate::kernel::bans::Entry;
 use crate::policy::Cidr;
 use crate::store::Store;
 
-use super::auditor::{Auditor, about, who};
+use super::auditor::{Auditor, about};
 use super::core::{Core, lock, unix_ns};
 use super::gate::{Gate, unix_now};
 use super::{orders, trouble};

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::control::api::Caller;
-use crate::control::{peer, ssh};
+use crate::control::ssh::own;
 use crate::detect::Finding;
 use crate::export::audit::{AuditLog, Change};
 use crate::export::events::{Event, Kind};
@@ -33,24 +32,6 @@ impl Auditor {
         let problem = self.problem.as_ref()?;
         Some(format!("{problem}: changes leave no line in the audit log"))
     }
-}
-
-/// Who asks, with the SSH client they work for.
-pub(super) fn who(caller: &Caller) -> Who {
-    let Caller { uid, login_uid, pid, .. } = *caller;
-    Who { uid, login_uid, pid, ssh: ssh_peer(pid) }
-}
-
-/// The daemon itself: what it does unasked, and what it was started to do.
-pub(super) fn own() -> Who {
-    let pid = std::process::id();
-    // SAFETY: geteuid has no arguments and cannot fail.
-    let uid = unsafe { libc::geteuid() };
-    Who { uid, login_uid: peer::login_uid(pid), pid, ssh: ssh_peer(pid) }
-}
-
-fn ssh_peer(pid: u32) -> Option<String> {
-    ssh::peer(Path::new("/proc"), pid).map(|peer| peer.to_string())
 }
 
 /// Arguments of a change.

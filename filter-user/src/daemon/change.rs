@@ -11,13 +11,14 @@ use crate::control::api::{
     RollbackRequest,
 };
 use crate::control::identity::reading_as;
+use crate::control::ssh::{own, who};
 use crate::export::audit::Change;
 use crate::export::events::{Event, Kind};
 use crate::kernel::clock;
 use crate::policy;
 use crate::store::{Record, Store, Who};
 
-use super::auditor::{about, own, who};
+use super::auditor::about;
 use super::core::{Core, policy_field, unix_ns};
 use super::gate::{Gate, Terms};
 use super::start::Candidate;
@@ -197,7 +198,7 @@ impl Core {
         }
         let confirmed = gate.confirm().map_err(|error| ApiError::internal(format!("{error:#}")))?;
         if !confirmed {
-            self.take_back(&mut gate, super::auditor::own(), "rollback_unconfirmed")?;
+            self.take_back(&mut gate, own(), "rollback_unconfirmed")?;
             return Err(ApiError::refused("too late: the policy was rolled back already")
                 .hint("apply it again, with more time"));
         }

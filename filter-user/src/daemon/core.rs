@@ -11,11 +11,12 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::control::api::ApiError;
 use crate::control::metrics_http::Probe;
+use crate::control::ssh::own;
 use crate::export::audit::Change;
 use crate::export::events::{Event, EventLog, Kind, PolicyField};
 use crate::export::metrics::Metrics;
 
-use super::auditor::{Auditor, about, own};
+use super::auditor::{Auditor, about};
 use super::gate::{Gate, InForce};
 use super::pipeline::Report;
 use super::profile::Profile;

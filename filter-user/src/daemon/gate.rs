@@ -15,16 +15,16 @@ use crate::image::{Ids, Image};
 use crate::kernel;
 use crate::kernel::attach::{self, Gated, Target};
 use crate::kernel::generation::{Generation, Logger};
+use crate::kernel::held;
 use crate::kernel::ring::{Positions, Reader, Received};
 use crate::kernel::state::State;
-use crate::kernel::{clock, held};
 use crate::policy::{self, Policy};
 use crate::store::{New, State as Fate, Who};
 
-use super::auditor;
 use super::keeper::Keeper;
+use super::settings;
 use super::start::{Candidate, Start};
-use super::{settings, watcher};
+use super::waiting::Waiting;
 
 /// The policy in force.
 #[derive(Clone)]
@@ -55,15 +55,6 @@ pub(super) struct Terms {
     pub(super) restores: Option<u64>,
 }
 
-/// What is in force and was not confirmed yet, by what was in force before.
-pub(super) struct Waiting {
-    /// When it is rolled back, CLOCK_BOOTTIME in ns.
-    pub(super) deadline: u64,
-    before: InForce,
-    generation: Generation,
-    gated: Vec<Gated>,
-}
-
 /// What an apply did.
 pub(super) struct Change {
     /// The hash before; `None` when weir observed or has just started.
@@ -88,11 +79,12 @@ pub(super) struct Gate {
     pub(super) keeper: Keeper,
     /// Set while what is in force waits to be confirmed.
     pub(super) waiting: Option<Waiting>,
-    generation: Generation,
+    /// The programs in force.
+    pub(super) generation: Generation,
     /// The policy.
     pub(super) now: InForce,
     /// The interfaces, as they are to be gated.
-    targets: Vec<Target>,
+    pub(super) targets: Vec<Target>,
     /// The interfaces, as they are.
     pub(super) gated: Vec<Gated>,
     /// Why a ban was made: kept here, the kernel has no room for it.
@@ -103,7 +95,7 @@ pub(super) struct Gate {
     pub(super) received: Arc<Received>,
     /// The programs' log, when they write one.
     pub(super) logger: Option<Logger>,
-    pins: PathBuf,
+    pub(super) pins: PathBuf,
     on_exit: OnExit,
 }
 
@@ -206,7 +198,8 @@ impl Gate {
                 let _noted = gate.keeper.with(|store| store.set_kernel(number, kernel));
             }
             (None, Some((_, text, files))) => {
-                let terms = Terms { who: auditor::own(), confirm: None, restores: None };
+                let terms =
+                    Terms { who: crate::control::ssh::own(), confirm: None, restores: None };
                 gate.remember(&text, &files, &terms, None);
             }
             (None, None) => {}
@@ -262,83 +255,6 @@ impl Gate {
         Ok(Change { previous_hash, seconds: start.elapsed().as_secs_f64() })
     }
 
-    /// Has the generation in force held, and watched over, while `number` waits for at most `wait`.
-    /// Returns when that ends.
-    fn hold(&mut self, number: u32, wait: Duration, enforces: bool) -> Result<u64> {
-        let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
-        let deadline = clock::boot_ns().saturating_add(wait);
-        held::hold(&self.pins, number, &mut self.generation)?;
-        if let Err(error) = watcher::start(&self.pins, number, deadline, &self.targets, enforces) {
-            self.let_go(number)?;
-            return Err(error);
-        }
-        Ok(deadline)
-    }
-
-    /// Ends the watcher of a generation that waits, if it has not acted; whether it had not.
-    fn let_go(&self, number: u32) -> kernel::error::Result<bool> {
-        let ours = held::take(&self.pins, number)?;
-        if ours {
-            held::release(&self.pins, number)?;
-        }
-        Ok(ours)
-    }
-
-    /// Lets what waits stay. False when its watcher was faster: see [`Self::take_back`] then.
-    pub(super) fn confirm(&mut self) -> Result<bool> {
-        if !self.let_go(self.now.generation)? {
-            return Ok(false);
-        }
-        self.waiting = None;
-        if let Some(number) = self.now.number {
-            let _noted = self.keeper.with(|store| store.set_state(number, Fate::Confirmed));
-        }
-        Ok(true)
-    }
-
-    /// Puts back what was in force before what waits, and returns what waited.
-    pub(super) fn take_back(&mut self) -> Result<InForce> {
-        let Some(mut waiting) = self.waiting.take() else { bail!("nothing waits") };
-        let number = self.now.generation;
-        if held::take(&self.pins, number)? {
-            let swapped = attach::swap(
-                &self.pins,
-                &self.targets,
-                &mut waiting.generation,
-                Some(&mut self.generation),
-            );
-            match swapped {
-                Ok(gated) => waiting.gated = gated,
-                Err(error) => {
-                    self.waiting = Some(waiting);
-                    held::give_back(&self.pins, number)?;
-                    return Err(error.into());
-                }
-            }
-            held::release(&self.pins, number)?;
-        } else {
-            // The watcher has put these very programs back, or is about to.
-            held::settled(&self.pins, number);
-        }
-        let enforces = waiting.before.image.features & feature::ENFORCE != 0;
-        self.state.note_enforces(enforces)?;
-        let undone = std::mem::replace(&mut self.now, waiting.before);
-        self.now.since = unix_now();
-        self.generation = waiting.generation;
-        self.gated = waiting.gated;
-        self.open_log();
-        if let Some(number) = undone.number {
-            let _noted = self.keeper.with(|store| store.set_state(number, Fate::RolledBack));
-        }
-        Ok(undone)
-    }
-
-    /// Seconds until what waits is rolled back; `None`: nothing waits.
-    pub(super) fn confirm_seconds(&self) -> Option<u64> {
-        let waiting = self.waiting.as_ref()?;
-        Some(waiting.deadline.saturating_sub(clock::boot_ns()).div_ceil(1_000_000_000))
-    }
-
     /// Puts what is in force into the history.
     fn remember(
         &mut self,
@@ -389,7 +305,8 @@ impl Gate {
         self.generation.agreement(&self.now.image)
     }
 
-    fn open_log(&mut self) {
+    /// Reads the log of the programs in force, where they write one.
+    pub(super) fn open_log(&mut self) {
         self.logger = None;
         if self.state.settings.log {
             match self.generation.logger() {

@@ -19,6 +19,7 @@ mod snapshot;
 mod start;
 mod status;
 mod trouble;
+mod waiting;
 pub(crate) mod watcher;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::config::Config;
 use crate::control::api::ApiError;
@@ -134,6 +134,10 @@ pub(super) fn choose(config: &Config, keeper: &mut Keeper) -> Result<Start> {
     }
     if let Some(path) = path {
         let loaded = policy::load(&path);
+        // A file that cannot be read is not an invalid policy.
+        if let ([only], false) = (loaded.diagnostics.as_slice(), path.is_file()) {
+            bail!("{only}");
+        }
         if loaded.policy.is_some() && !loaded.diagnostics.is_empty() {
             tracing::warn!("{}\n{}", path.display(), render(&loaded.diagnostics));
         }
