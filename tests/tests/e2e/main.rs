@@ -10,5 +10,6 @@ mod measure;
 mod modes;
 mod orders;
 mod refusals;
+mod replay;
 mod site;
 mod survival;

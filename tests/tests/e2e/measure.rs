@@ -87,7 +87,7 @@ fn keep_alive_pipelining_large_bodies_and_every_status() -> Result<()> {
         // Five requests in one segment; one cut in the middle of its head; one byte after the other.
         let five: Vec<u8> = (1..=5).flat_map(|n| get(&format!("/items/{n}"))).collect();
         let (left, right) = five.split_at(30);
-        pipeline(client, address, &[five.clone()], 5)?;
+        pipeline(client, address, std::slice::from_ref(&five), 5)?;
         pipeline(client, address, &[left.to_vec(), right.to_vec()], 5)?;
         let bytes: Vec<Vec<u8>> = get("/empty").into_iter().map(|byte| vec![byte]).collect();
         pipeline(client, address, &bytes, 1)?;
