@@ -55,7 +55,7 @@ fn a_ban_ends_by_itself() -> Result<()> {
     assert_eq!((added.len(), &added[0]["action"]["by"]), (2, &"operator".into()));
     assert_eq!(weir.json(&["ban", "list"])?, serde_json::json!([]));
     // The verb tells what the file has.
-    let told = weir.verb(&["events"])?.success()?;
+    let told = weir.verb(&["events", "--json"])?.success()?;
     let told: Vec<serde_json::Value> =
         told.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     assert_eq!(told, weir.events()?);
