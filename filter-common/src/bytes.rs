@@ -17,6 +17,25 @@ unsafe impl Plain for u64 {}
 // SAFETY: as above.
 unsafe impl<const N: usize> Plain for [u8; N] {}
 
+/// Declares headers as they lie in a packet, in network order, so that one bounds check covers all
+/// of one. Fields that nobody reads keep their place under a name with an underscore.
+macro_rules! headers {
+    ($($(#[doc = $doc:literal])+ $name:ident, $bytes:literal { $($field:ident: $type:ty,)+ })+) => {
+        $(
+            $(#[doc = $doc])+
+            #[repr(C)]
+            #[derive(Clone, Copy)]
+            pub(crate) struct $name { $(pub(crate) $field: $type,)+ }
+
+            const _: () = assert!(size_of::<$name>() == $bytes && $bytes == 0 $(+ size_of::<$type>())+);
+
+            // SAFETY: integers only, and as long as its fields together: no padding.
+            unsafe impl $crate::bytes::Plain for $name {}
+        )+
+    };
+}
+pub(crate) use headers;
+
 /// A packet, readable from its start.
 pub trait Bytes {
     /// The value at `offset`, as it lies in the packet; `None` when any of it is out of reach.
@@ -35,18 +54,6 @@ pub trait Bytes {
     #[inline(always)]
     fn be16(&self, offset: usize) -> Option<u16> {
         Some(u16::from_be(self.load(offset)?))
-    }
-
-    /// The 32 bits at `offset`, network order turned to host order.
-    #[inline(always)]
-    fn be32(&self, offset: usize) -> Option<u32> {
-        Some(u32::from_be(self.load(offset)?))
-    }
-
-    /// The 64 bits at `offset`, network order turned to host order.
-    #[inline(always)]
-    fn be64(&self, offset: usize) -> Option<u64> {
-        Some(u64::from_be(self.load(offset)?))
     }
 }
 

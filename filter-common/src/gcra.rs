@@ -84,21 +84,30 @@ impl Rate {
     #[inline(always)]
     pub fn admits(&self, state: &Slot, now: u64) -> bool {
         let arrival = state.load();
-        if arrival > now.wrapping_add(self.ceiling) {
-            // The rate was slower before: start as a source that has spent its burst.
-            state.swap_if(arrival, now.wrapping_add(self.tau));
-            return false;
+        if arrival < now.wrapping_add(self.tau) {
+            return true;
         }
-        arrival < now.wrapping_add(self.tau)
+        self.clamp(state, arrival, now);
+        false
     }
 
-    /// Charges a packet. `Refused` when other CPUs have spent the burst since [`Self::admits`].
+    /// Brings an arrival time back that a slower rate has left far ahead: it starts as a source that
+    /// has spent its burst.
+    #[inline(always)]
+    fn clamp(&self, state: &Slot, arrival: u64, now: u64) {
+        if arrival > now.wrapping_add(self.ceiling) {
+            state.swap_if(arrival, now.wrapping_add(self.tau));
+        }
+    }
+
+    /// Charges a packet if the state admits it, asked before or not.
     #[inline(always)]
     pub fn charge(&self, state: &Slot, units: u64, now: u64) -> Charge {
         let cost = self.cost(units);
         for _ in 0..ATTEMPTS {
             let arrival = state.load();
             if arrival >= now.wrapping_add(self.tau) {
+                self.clamp(state, arrival, now);
                 return Charge::Refused;
             }
             let base = if arrival > now { arrival } else { now };

@@ -6,6 +6,7 @@
 //! inside its burst. Only when all eight are in use is a source turned to the overflow budget.
 
 use crate::slot::Slot;
+use crate::stat::Stat;
 use crate::verifier::forget;
 
 /// Ways in a cell.
@@ -65,32 +66,21 @@ pub const fn cell_place(hash: u64, mask: u32) -> u32 {
     (hash >> 3) as u32 & mask
 }
 
-/// What looking up a way came to, with its place in the cell.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Found {
-    /// The source's own state.
-    Known(usize),
-    /// A way nobody had.
-    Claimed(usize),
-    /// A way whose owner had been idle.
-    Evicted(usize),
-    /// Every way is in use.
-    Full,
-}
-
 impl Cell {
-    /// The state for `fingerprint`, taking over an idle way when there is none yet.
+    /// The place of the way that is `fingerprint`'s.
+    #[inline(always)]
+    pub fn find(&self, fingerprint: u64) -> Option<usize> {
+        self.ways.iter().position(|way| way.fingerprint.load() == fingerprint)
+    }
+
+    /// Makes a way `fingerprint`'s that is idle or nobody's, unless it has one; `None` when every
+    /// way is in use. With what there is to count about it.
     ///
     /// Ways are claimed by compare-and-swap in a fixed order, so that two CPUs that meet a new
     /// source at the same time end up in the same way. A way of the same source is never taken for
     /// another of its limits, idle or not: a packet looks for all of its ways before it charges any.
     #[inline(always)]
-    pub fn find(&self, fingerprint: u64, now: u64) -> Found {
-        for (place, way) in self.ways.iter().enumerate() {
-            if way.fingerprint.load() == fingerprint {
-                return Found::Known(place);
-            }
-        }
+    pub fn claim(&self, fingerprint: u64, now: u64) -> (Option<usize>, Stat) {
         for (place, way) in self.ways.iter().enumerate() {
             let owner = way.fingerprint.load();
             let arrival = way.arrival.load();
@@ -101,13 +91,14 @@ impl Cell {
             if found == owner {
                 // In use from here on, so that no other source takes it before it is charged.
                 way.arrival.swap_if(arrival, now.wrapping_add(1));
-                return if owner == 0 { Found::Claimed(place) } else { Found::Evicted(place) };
+                let stat = if owner == 0 { Stat::LimiterClaimed } else { Stat::LimiterEvicted };
+                return (Some(place), stat);
             }
             if found == fingerprint {
-                return Found::Known(place);
+                return (Some(place), Stat::LimiterClaimed);
             }
         }
-        Found::Full
+        (None, Stat::LimiterFull)
     }
 
     /// The arrival time of a way, by the place that [`Self::find`] gave.
@@ -122,20 +113,33 @@ impl Cell {
 mod tests {
     use super::*;
 
+    const FULL: (Option<usize>, Stat) = (None, Stat::LimiterFull);
+
     #[test]
     fn keeps_active_sources_and_evicts_idle_ones() {
         let cell = Cell::default();
         let of = |source: u64| fingerprint(source << 3, Kind::Packets);
         for source in 0..WAYS {
-            assert_eq!(cell.find(of(100 + source as u64), 1_000), Found::Claimed(source));
+            assert_eq!(
+                cell.claim(of(100 + source as u64), 1_000),
+                (Some(source), Stat::LimiterClaimed)
+            );
             cell.arrival(source).store(2_000 + source as u64);
         }
-        assert!(matches!(cell.find(of(999), 1_000), Found::Full));
-        assert!(matches!(cell.find(of(103), 1_000), Found::Known(_)));
-        assert_eq!(cell.find(of(999), 2_003), Found::Evicted(0), "the first idle way is taken");
-        assert!(matches!(cell.find(of(100), 1_000), Found::Full), "its owner had lost nothing");
-        assert!(matches!(cell.find(of(999), 2_003), Found::Known(_)));
-        assert_eq!(cell.find(of(998), 2_003), Found::Evicted(1), "the first is spoken for");
+        assert_eq!(cell.claim(of(999), 1_000), FULL);
+        assert!(cell.find(of(103)).is_some());
+        assert_eq!(
+            cell.claim(of(999), 2_003),
+            (Some(0), Stat::LimiterEvicted),
+            "the first idle way is taken"
+        );
+        assert_eq!(cell.claim(of(100), 1_000), FULL, "its owner had lost nothing");
+        assert!(cell.find(of(999)).is_some());
+        assert_eq!(
+            cell.claim(of(998), 2_003),
+            (Some(1), Stat::LimiterEvicted),
+            "the first is spoken for"
+        );
     }
 
     #[test]
@@ -145,13 +149,13 @@ mod tests {
         let mut prints = kinds.map(|kind| fingerprint(0x5eed, kind)).to_vec();
         prints.push(tight_fingerprint(0x5eed));
         for (place, print) in prints.iter().enumerate() {
-            assert_eq!(cell.find(*print, 1_000), Found::Claimed(place));
+            assert_eq!(cell.claim(*print, 1_000), (Some(place), Stat::LimiterClaimed));
         }
         // Long idle, they still make no room for one another.
         cell.ways[1].fingerprint.store(0);
-        assert_eq!(cell.find(prints[1], 9_000), Found::Claimed(1));
+        assert_eq!(cell.claim(prints[1], 9_000), (Some(1), Stat::LimiterClaimed));
         cell.ways[0].fingerprint.store(fingerprint(0xbad, Kind::Packets));
-        assert_eq!(cell.find(prints[0], 99_000), Found::Evicted(0));
+        assert_eq!(cell.claim(prints[0], 99_000), (Some(0), Stat::LimiterEvicted));
     }
 
     #[test]

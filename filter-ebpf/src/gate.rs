@@ -6,8 +6,10 @@ use core::ptr::read_volatile;
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns, bpf_ktime_get_ns};
 use aya_ebpf::maps::{Array, PerCpuArray};
 use aya_log_ebpf::warn;
+use filter_common::addr::Addr;
 use filter_common::classify::{ClassTables, Node};
 use filter_common::gcra::GRAINS_PER_NS;
+use filter_common::packet::Packet;
 use filter_common::slot::Slot;
 use filter_common::stat::Stat;
 use filter_common::tables::{
@@ -17,7 +19,7 @@ use filter_common::tables::{
 use filter_common::verdict::{Decision, Tables};
 use filter_common::{limiter, seen};
 
-use crate::maps;
+use crate::{apart, maps};
 
 /// A field of the generation's constants. Volatile, or the compiler would fold the value that the
 /// loader is going to replace; the verifier knows it, and prunes by it.
@@ -268,5 +270,25 @@ impl Tables for Gate {
             // SAFETY: the cell is this CPU's own.
             unsafe { *counter += 1 };
         }
+    }
+
+    #[inline(always)]
+    fn follow_chain(&self, destination: Addr, first: u32) -> u32 {
+        apart::weir_follow_chain(destination.hi, destination.lo, first)
+    }
+
+    #[inline(always)]
+    fn search_bans(&self, _packet_at_hand: &Packet, api: u32) -> u32 {
+        apart::weir_search_bans(api)
+    }
+
+    #[inline(always)]
+    fn claim_way(&self, cell: u32, fingerprint: u64, now: u64) -> u32 {
+        apart::weir_claim_way(cell, fingerprint, now)
+    }
+
+    #[inline(always)]
+    fn many_limits(&self, _packet_at_hand: &Packet, slot: u32, rule: u32, now: u64) -> u32 {
+        apart::weir_many_limits(slot, rule, now)
     }
 }

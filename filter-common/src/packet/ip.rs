@@ -2,7 +2,7 @@
 
 use super::{Fragment, Packet, protocol, transport};
 use crate::addr::Addr;
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, headers};
 use crate::reason::Reason;
 use crate::verifier::forget;
 
@@ -12,30 +12,54 @@ const FRAGMENT_OFFSET: u16 = 0x1fff;
 /// Extension headers that are walked before a packet is too deep.
 pub(super) const MAX_EXTENSIONS: u32 = 8;
 
+headers! {
+    /// RFC 791, 3.1, without options.
+    Ipv4, 20 {
+        version_words: u8,
+        _service: u8,
+        total: u16,
+        _identification: u16,
+        fragment: u16,
+        ttl: u8,
+        protocol: u8,
+        _checksum: u16,
+        source: u32,
+        destination: u32,
+    }
+    /// RFC 8200, 3.
+    Ipv6, 40 {
+        version_class: [u8; 4],
+        payload: u16,
+        next: u8,
+        hop_limit: u8,
+        source: [u64; 2],
+        destination: [u64; 2],
+    }
+    /// What every extension header begins with (RFC 8200, 4); the last field is the fragment
+    /// header's.
+    Extension, 4 { next: u8, length: u8, fragment: u16, }
+}
+
 #[inline(always)]
 pub(super) fn parse_v4<B: Bytes>(
     bytes: &B,
     offset: usize,
     packet: &mut Packet,
 ) -> Result<(), Reason> {
-    let first: u8 = bytes.load(offset).ok_or(Reason::Truncated)?;
-    let header = ((first & 0x0f) as usize) * 4;
-    if first >> 4 != 4 || header < 20 {
+    let ip: Ipv4 = bytes.load(offset).ok_or(Reason::Truncated)?;
+    let header = ((ip.version_words & 0x0f) as usize) * 4;
+    if ip.version_words >> 4 != 4 || header < 20 {
         return Err(Reason::BadIp);
     }
-    let total = bytes.be16(offset + 2).ok_or(Reason::Truncated)? as usize;
-    let fragment = bytes.be16(offset + 6).ok_or(Reason::Truncated)?;
-    let ttl: u8 = bytes.load(offset + 8).ok_or(Reason::Truncated)?;
-    let next: u8 = bytes.load(offset + 9).ok_or(Reason::Truncated)?;
-    let source = bytes.be32(offset + 12).ok_or(Reason::Truncated)?;
-    let destination = bytes.be32(offset + 16).ok_or(Reason::Truncated)?;
-
+    let next = ip.protocol;
+    let fragment = u16::from_be(ip.fragment);
     packet.is_v4 = true;
-    packet.hop_limit = ttl;
+    packet.hop_limit = ip.ttl;
     packet.protocol = next;
-    packet.source = Addr::v4(source);
-    packet.destination = Addr::v4(destination);
+    packet.source = Addr::v4(u32::from_be(ip.source));
+    packet.destination = Addr::v4(u32::from_be(ip.destination));
 
+    let total = u16::from_be(ip.total) as usize;
     let total = check_length(bytes, offset, total, packet).ok_or(Reason::BadIp)?;
     if total < header {
         return Err(Reason::BadIp);
@@ -84,26 +108,21 @@ pub(super) fn parse_v6<B: Bytes>(
     offset: usize,
     packet: &mut Packet,
 ) -> Result<(), Reason> {
-    let first: u8 = bytes.load(offset).ok_or(Reason::Truncated)?;
-    if first >> 4 != 6 {
+    let ip: Ipv6 = bytes.load(offset).ok_or(Reason::Truncated)?;
+    if ip.version_class[0] >> 4 != 6 {
         return Err(Reason::BadIp);
     }
-    let payload = bytes.be16(offset + 4).ok_or(Reason::Truncated)? as usize;
-    let next: u8 = bytes.load(offset + 6).ok_or(Reason::Truncated)?;
-    packet.hop_limit = bytes.load(offset + 7).ok_or(Reason::Truncated)?;
-    packet.source = Addr {
-        hi: bytes.be64(offset + 8).ok_or(Reason::Truncated)?,
-        lo: bytes.be64(offset + 16).ok_or(Reason::Truncated)?,
-    };
-    packet.destination = Addr {
-        hi: bytes.be64(offset + 24).ok_or(Reason::Truncated)?,
-        lo: bytes.be64(offset + 32).ok_or(Reason::Truncated)?,
-    };
+    let next = ip.next;
     packet.is_v4 = false;
+    packet.hop_limit = ip.hop_limit;
     packet.protocol = next;
+    packet.source = Addr { hi: u64::from_be(ip.source[0]), lo: u64::from_be(ip.source[1]) };
+    packet.destination =
+        Addr { hi: u64::from_be(ip.destination[0]), lo: u64::from_be(ip.destination[1]) };
     if packet.source.is_v4() {
         return Err(Reason::MappedSource);
     }
+    let payload = u16::from_be(ip.payload) as usize;
     let payload = check_length(bytes, offset + 40, payload, packet).ok_or(Reason::BadIp)?;
     walk_extensions(bytes, offset + 40, offset + 40 + payload, next, packet)
 }
@@ -130,9 +149,10 @@ fn walk_extensions<B: Bytes>(
             return Err(Reason::ExtensionDepth);
         }
         walked += 1;
+        let header: Extension = bytes.load(offset).ok_or(Reason::Truncated)?;
         let units = match next {
             44 => {
-                let fragment = bytes.be16(offset + 2).ok_or(Reason::Truncated)?;
+                let fragment = u16::from_be(header.fragment);
                 if fragment >> 3 != 0 {
                     packet.fragment = Fragment::Later;
                 } else if fragment & 1 != 0 {
@@ -142,17 +162,11 @@ fn walk_extensions<B: Bytes>(
                 8
             }
             // Authentication header (RFC 4302): 4-byte units beyond the first two.
-            51 => {
-                let length: u8 = bytes.load(offset + 1).ok_or(Reason::Truncated)?;
-                (length as usize + 2) * 4
-            }
+            51 => (header.length as usize + 2) * 4,
             // The others: 8-byte units beyond the first.
-            _ => {
-                let length: u8 = bytes.load(offset + 1).ok_or(Reason::Truncated)?;
-                (length as usize + 1) * 8
-            }
+            _ => (header.length as usize + 1) * 8,
         };
-        next = bytes.load(offset).ok_or(Reason::Truncated)?;
+        next = header.next;
         packet.protocol = next;
         if packet.fragment as u8 == Fragment::Later as u8 {
             return Ok(());

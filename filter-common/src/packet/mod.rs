@@ -7,8 +7,9 @@ mod ip;
 mod transport;
 
 use crate::addr::Addr;
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, headers};
 use crate::reason::Reason;
+use crate::verifier::forget;
 
 /// EtherType of IPv4.
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -112,6 +113,16 @@ impl Packet {
     }
 }
 
+headers! {
+    /// IEEE 802.3, without what may follow.
+    Ethernet, 14 { addresses: [u16; 6], ethertype: u16, }
+    /// A VLAN tag's content and what follows it.
+    Tag, 4 { tag: u16, ethertype: u16, }
+}
+
+/// Where the network header may begin, less one.
+const NETWORK_ROOM: usize = 31;
+
 /// Parses a frame that begins with an Ethernet header (IEEE 802.3, 802.1Q, 802.1ad).
 ///
 /// # Errors
@@ -119,19 +130,24 @@ impl Packet {
 #[inline(always)]
 pub fn parse<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<(), Reason> {
     packet.wire_len = bytes.least_len() as u32;
-    let ethertype = bytes.be16(12).ok_or(Reason::Truncated)?;
-    if !is_vlan(ethertype) {
-        return parse_network(bytes, 14, ethertype, packet);
-    }
-    let ethertype = bytes.be16(16).ok_or(Reason::Truncated)?;
-    if !is_vlan(ethertype) {
-        return parse_network(bytes, 18, ethertype, packet);
-    }
-    let ethertype = bytes.be16(20).ok_or(Reason::Truncated)?;
+    let ethernet: Ethernet = bytes.load(0).ok_or(Reason::Truncated)?;
+    let mut ethertype = u16::from_be(ethernet.ethertype);
+    let mut offset = 14;
     if is_vlan(ethertype) {
-        return Err(Reason::VlanDepth);
+        let outer: Tag = bytes.load(14).ok_or(Reason::Truncated)?;
+        ethertype = u16::from_be(outer.ethertype);
+        offset = 18;
+        if is_vlan(ethertype) {
+            let inner: Tag = bytes.load(18).ok_or(Reason::Truncated)?;
+            ethertype = u16::from_be(inner.ethertype);
+            offset = 22;
+            if is_vlan(ethertype) {
+                return Err(Reason::VlanDepth);
+            }
+        }
+        offset = forget::<NETWORK_ROOM>(offset, (outer.tag ^ ethernet.addresses[0]) as u64);
     }
-    parse_network(bytes, 22, ethertype, packet)
+    parse_network(bytes, offset, ethertype, packet)
 }
 
 /// Parses from the network header at `offset` on.

@@ -1,7 +1,7 @@
 //! TCP, UDP and ICMP headers; any other protocol is passed over.
 
 use super::{Fragment, Packet, protocol};
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, headers};
 use crate::reason::Reason;
 
 /// Parses the transport header at `offset`, of a datagram with `length` bytes from there on.
@@ -30,29 +30,44 @@ pub(super) fn parse<B: Bytes>(
     }
 }
 
+headers! {
+    /// RFC 9293, 3.1, without options.
+    Tcp, 20 {
+        source_port: u16,
+        destination_port: u16,
+        seq: u32,
+        ack: u32,
+        words: u8,
+        flags: u8,
+        window: u16,
+        _checksum_urgent: u32,
+    }
+    /// RFC 768.
+    Udp, 8 { source_port: u16, destination_port: u16, length: u16, _checksum: u16, }
+    /// RFC 792 and RFC 4443, the part that all messages share.
+    Icmp, 4 { kind: u8, code: u8, _checksum: u16, }
+}
+
 /// Returns the length of the header.
 #[inline(always)]
 fn tcp<B: Bytes>(bytes: &B, offset: usize, packet: &mut Packet) -> Option<usize> {
-    let ports = bytes.be32(offset)?;
-    packet.tcp_seq = bytes.be32(offset + 4)?;
-    packet.tcp_ack = bytes.be32(offset + 8)?;
-    let rest = bytes.be32(offset + 12)?;
-    // The urgent pointer ends the fixed header: without it the header is cut.
-    bytes.be16(offset + 18)?;
-    packet.source_port = (ports >> 16) as u16;
-    packet.destination_port = ports as u16;
-    packet.tcp_flags = (rest >> 16) as u8;
-    packet.tcp_window = rest as u16;
-    let header = (rest >> 28) as usize * 4;
+    let tcp: Tcp = bytes.load(offset)?;
+    packet.source_port = u16::from_be(tcp.source_port);
+    packet.destination_port = u16::from_be(tcp.destination_port);
+    packet.tcp_seq = u32::from_be(tcp.seq);
+    packet.tcp_ack = u32::from_be(tcp.ack);
+    packet.tcp_flags = tcp.flags;
+    packet.tcp_window = u16::from_be(tcp.window);
+    let header = (tcp.words >> 4) as usize * 4;
     (header >= 20).then_some(header)
 }
 
 #[inline(always)]
 fn udp<B: Bytes>(bytes: &B, offset: usize, length: usize, packet: &mut Packet) -> Option<usize> {
-    let ports = bytes.be32(offset)?;
-    let own = bytes.be16(offset + 4)? as usize;
-    packet.source_port = (ports >> 16) as u16;
-    packet.destination_port = ports as u16;
+    let udp: Udp = bytes.load(offset)?;
+    packet.source_port = u16::from_be(udp.source_port);
+    packet.destination_port = u16::from_be(udp.destination_port);
+    let own = u16::from_be(udp.length) as usize;
     // A first fragment says the length of the whole datagram. Zero is a jumbogram, and what
     // segmentation offload of more than 64 KiB leaves here.
     let fits = own <= length || matches!(packet.fragment, Fragment::First);
@@ -61,8 +76,8 @@ fn udp<B: Bytes>(bytes: &B, offset: usize, length: usize, packet: &mut Packet) -
 
 #[inline(always)]
 fn icmp<B: Bytes>(bytes: &B, offset: usize, packet: &mut Packet) -> Option<usize> {
-    packet.icmp_type = bytes.load(offset)?;
-    packet.icmp_code = bytes.load(offset + 1)?;
-    bytes.be16(offset + 2)?;
+    let icmp: Icmp = bytes.load(offset)?;
+    packet.icmp_type = icmp.kind;
+    packet.icmp_code = icmp.code;
     Some(4)
 }

@@ -25,6 +25,17 @@ pub struct Trial {
     pub ns: u64,
 }
 
+/// What it took to load a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// The program's name.
+    pub program: &'static str,
+    /// Instructions the verifier followed, on all paths together; `None` before kernel 5.16.
+    pub verified: Option<u32>,
+    /// Bytes of the program after the verifier removed what the policy does not use.
+    pub bytes: Option<u32>,
+}
+
 /// Loaded programs over filled tables.
 pub struct Generation {
     ebpf: Ebpf,
@@ -91,6 +102,21 @@ impl Generation {
     /// The program for TC.
     pub(super) fn egress(&mut self) -> Result<&mut SchedClassifier> {
         program(&mut self.ebpf, "weir_egress")
+    }
+
+    /// What it took to load the programs.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn efforts(&mut self) -> Result<[Effort; 2]> {
+        let untold = |e| Error::new("cannot inspect a loaded program").because(e);
+        let ingress = self.ingress()?.info().map_err(untold)?;
+        let egress = self.egress()?.info().map_err(untold)?;
+        Ok([("weir_ingress", ingress), ("weir_egress", egress)].map(|(program, info)| Effort {
+            program,
+            verified: info.verified_instruction_count(),
+            bytes: info.size_translated(),
+        }))
     }
 
     /// How many cells of the small tables the kernel holds as the image has them: name, cells of

@@ -7,6 +7,7 @@
 
 mod frame;
 mod kernel;
+mod loading;
 mod memory;
 mod rows;
 mod sampling;

@@ -143,9 +143,9 @@ fn lies() -> Vec<Step> {
     let frame = web(&[options(0, 0), authentication(1)]);
     for left in 0..20 + 20 {
         let expected = match left {
-            // Of each header the first two bytes are read.
-            0..10 => dropped(Reason::Truncated, ""),
-            10..20 => bad_ip,
+            // Of each header the first four bytes are read.
+            0..12 => dropped(Reason::Truncated, ""),
+            12..20 => bad_ip,
             _ => dropped(Reason::BadTransport, ""),
         };
         let frame = frame.clone().with(|f| {

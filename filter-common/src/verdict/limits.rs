@@ -1,0 +1,403 @@
+//! Stage 6: limits of the source, of its group and of the API as a whole. All of them are checked,
+//! then all are charged, so that what one refuses costs nothing under another.
+//!
+//! The kernel's verifier follows every combination of what was found on the way. So a source's place
+//! in its cell is a number here and not a reference, of which it is made to forget all but the range
+//! (see [`crate::verifier`]), and kinds are written out and not looped over: it follows no variable
+//! index into the stack.
+
+use super::{Decision, Step, Tables, has, in_force};
+use crate::addr::Addr;
+use crate::gcra::{Charge, Rate};
+use crate::hash;
+use crate::limiter::{self, Cell, Kind, WAYS};
+use crate::packet::Packet;
+use crate::reason::Reason;
+use crate::slot::Slot;
+use crate::stat::Stat;
+use crate::tables::{
+    API_OVERFLOW_DROP, API_OVERFLOW_PASS, Api, Override, Profile, RULE_PROXY, Rule,
+    SHARED_OVERFLOW, SHARED_PER_API, SHARED_TOTAL, Shared, feature,
+};
+use crate::verifier::forget;
+
+/// The decision of the limits; `None` when all of them admit the packet, which is then charged.
+#[inline(always)]
+pub(super) fn limited<T: Tables>(
+    tables: &T,
+    packet: &Packet,
+    (slot, api): (u32, &Api),
+    (number, rule): (u32, &Rule),
+    over: Option<&Override>,
+    monitor: bool,
+) -> Option<Decision> {
+    let tight = tighter(tables, rule, over).is_some();
+    if !has(tables, feature::LIMITS) && !tight {
+        return None;
+    }
+    let many = feature::LIMIT_BYTES | feature::LIMIT_CONNECTIONS | feature::LIMIT_SHARED;
+    let reason = if tight || has(tables, many) {
+        Reason::from_number(tables.many_limits(packet, slot, number, tables.now()) as u8)?
+    } else {
+        // A packet with one limit is checked by charging it.
+        let profile = tables.profile(rule.profile as u32).filter(|_| rule.profile != 0)?;
+        let limits = Limits::new(tables, packet, api, tables.now());
+        let place = limits.find(profile, Kind::Packets);
+        let reason = limits.charge_own(profile, place, Kind::Packets);
+        tables.trace(Step::Limit(Kind::Packets, false, reason.is_none()));
+        reason?
+    };
+    Some(Decision::monitored(reason, api.id, monitor))
+}
+
+/// What [`many_limits`] gives when all limits admit the packet: the number of no reason.
+const ADMITTED: u32 = 0xff;
+
+/// Holds a packet against all limits there can be: of its source or group, of the API as a whole,
+/// and a tighter one that is ordered. The API and the rule are given by their place in the tables.
+/// Returns the number of the reason, or 255.
+#[inline(always)]
+pub fn many_limits<T: Tables>(tables: &T, packet: &Packet, slot: u32, rule: u32, now: u64) -> u32 {
+    let (Some(api), Some(rule)) = (tables.api(slot), tables.rule(rule)) else { return ADMITTED };
+    let over = tables.overrides(api.id);
+    let tight = tighter(tables, rule, over);
+    match Limits::new(tables, packet, api, now).refusal(rule, tight) {
+        Some(reason) => reason as u32,
+        None => ADMITTED,
+    }
+}
+
+/// Makes room for a source in a cell, as [`Cell::claim`]; returns its place.
+#[inline(always)]
+pub fn claim_way<T: Tables>(tables: &T, cell: u32, fingerprint: u64, now: u64) -> u32 {
+    let Some(cell) = tables.limiter(cell) else { return REFUSED as u32 };
+    let (place, stat) = cell.claim(fingerprint, now);
+    tables.bump(stat);
+    place.unwrap_or(FULL) as u32
+}
+
+/// The order for a tighter limit, when one is in force and the source does not speak for others.
+#[inline(always)]
+fn tighter<'a, T: Tables>(
+    tables: &T,
+    rule: &Rule,
+    over: Option<&'a Override>,
+) -> Option<&'a Override> {
+    let over = over?;
+    (in_force(tables, over.limit_until.load()) && rule.flags & RULE_PROXY == 0).then_some(over)
+}
+
+/// The hash of the source at this API, host bits that do not tell sources apart masked out.
+#[inline(always)]
+fn source_hash<T: Tables>(tables: &T, packet: &Packet, api: &Api) -> u64 {
+    let source = if packet.is_v4 {
+        Addr { hi: 0, lo: packet.source.lo & api.v4_mask }
+    } else {
+        Addr { hi: packet.source.hi & api.v6_mask_hi, lo: packet.source.lo & api.v6_mask_lo }
+    };
+    hash::addr(tables.seed(), source, api.id as u64)
+}
+
+/// Where a source's state for one limit is: below [`WAYS`] a way of its cell.
+type Place = usize;
+/// The API's budget for sources without room.
+const OVERFLOW: Place = WAYS;
+/// Nowhere: there is no limit, or none for sources without room.
+const UNLIMITED: Place = WAYS + 1;
+/// It has no room, and is dropped for it.
+const REFUSED: Place = WAYS + 2;
+/// Every way of its cell is in use.
+const FULL: Place = WAYS + 3;
+/// As many places as are masked to.
+const PLACES: usize = 2 * WAYS - 1;
+
+/// One packet before the limits.
+struct Limits<'a, T> {
+    tables: &'a T,
+    packet: &'a Packet,
+    api: &'a Api,
+    hash: u64,
+    now: u64,
+}
+
+impl<'a, T: Tables> Limits<'a, T> {
+    #[inline(always)]
+    fn new(tables: &'a T, packet: &'a Packet, api: &'a Api, now: u64) -> Self {
+        Self { tables, packet, api, hash: source_hash(tables, packet, api), now }
+    }
+
+    /// The first limit that refuses the packet.
+    #[inline(always)]
+    fn refusal(&self, rule: &Rule, ordered: Option<&Override>) -> Option<Reason> {
+        let tables = self.tables;
+        let own = tables.profile(rule.profile as u32).filter(|_| rule.profile != 0);
+        let (mut group, mut total) = (None, None);
+        if has(tables, feature::LIMIT_SHARED) {
+            if rule.shared != 0 {
+                group = self.budget(rule.shared as u32);
+            }
+            if self.api.total != 0 {
+                total = tables.profile(self.api.total).zip(self.budget(SHARED_TOTAL));
+            }
+        }
+        let (mut packets, mut bytes, mut connections) = (UNLIMITED, UNLIMITED, UNLIMITED);
+        let mut tight = UNLIMITED;
+        if let Some(profile) = own {
+            if let Some(budget) = group {
+                if let Some(kind) = self.check(profile, budget, false) {
+                    return Some(own_reason(kind));
+                }
+            } else {
+                packets = self.find(profile, Kind::Packets);
+                if let Some(reason) = self.check_own(profile, packets, Kind::Packets) {
+                    return Some(reason);
+                }
+                packets = self.forget(packets);
+                bytes = self.find(profile, Kind::Bytes);
+                if let Some(reason) = self.check_own(profile, bytes, Kind::Bytes) {
+                    return Some(reason);
+                }
+                bytes = self.forget(bytes);
+                connections = self.find(profile, Kind::Connections);
+                if let Some(reason) = self.check_own(profile, connections, Kind::Connections) {
+                    return Some(reason);
+                }
+                connections = self.forget(connections);
+            }
+        }
+        if let Some((profile, budget)) = total
+            && let Some(kind) = self.check(profile, budget, true)
+        {
+            return Some(total_reason(kind));
+        }
+        if let Some(over) = ordered {
+            tight = self.place(limiter::tight_fingerprint(self.hash));
+            if let Some(reason) = self.check_tight(over, tight) {
+                return Some(reason);
+            }
+            tight = self.forget(tight);
+        }
+
+        if let Some(profile) = own {
+            if let Some(budget) = group {
+                if let Some(kind) = self.charge(profile, budget) {
+                    return Some(own_reason(kind));
+                }
+            } else {
+                if let Some(reason) = self.charge_own(profile, packets, Kind::Packets) {
+                    return Some(reason);
+                }
+                if let Some(reason) = self.charge_own(profile, bytes, Kind::Bytes) {
+                    return Some(reason);
+                }
+                if let Some(reason) = self.charge_own(profile, connections, Kind::Connections) {
+                    return Some(reason);
+                }
+            }
+        }
+        if let Some((profile, budget)) = total
+            && let Some(kind) = self.charge(profile, budget)
+        {
+            return Some(total_reason(kind));
+        }
+        if let (Some(over), Some(state)) = (ordered, self.state(tight, Kind::Packets))
+            && self.charge_one(&tight_rate(over), state, 1)
+        {
+            return Some(self.reason(tight, Kind::Packets));
+        }
+        None
+    }
+
+    /// One of the API's shared budgets.
+    #[inline(always)]
+    fn budget(&self, number: u32) -> Option<&'a Shared> {
+        self.tables.shared(self.api.id * SHARED_PER_API + (number & (SHARED_PER_API - 1)))
+    }
+
+    #[inline(always)]
+    fn cell(&self) -> Option<&'a Cell> {
+        self.tables.limiter(limiter::cell_place(self.hash, self.tables.limiter_mask()))
+    }
+
+    /// Units that the packet counts for one kind of limit; `None` when the policy has none, or it
+    /// does not count.
+    #[inline(always)]
+    fn units(&self, profile: &Profile, kind: Kind) -> Option<u64> {
+        let units = match kind {
+            Kind::Packets => 1,
+            Kind::Bytes if has(self.tables, feature::LIMIT_BYTES) => self.packet.wire_len as u64,
+            Kind::Connections
+                if has(self.tables, feature::LIMIT_CONNECTIONS)
+                    && self.packet.opens_connection() =>
+            {
+                1
+            }
+            _ => return None,
+        };
+        profile.rate(kind).is_limit().then_some(units)
+    }
+
+    /// Finds the source's place for one kind, or makes one.
+    #[inline(always)]
+    fn find(&self, profile: &Profile, kind: Kind) -> Place {
+        if self.units(profile, kind).is_none() {
+            return UNLIMITED;
+        }
+        self.place(limiter::fingerprint(self.hash, kind))
+    }
+
+    #[inline(always)]
+    fn place(&self, fingerprint: u64) -> Place {
+        let number = limiter::cell_place(self.hash, self.tables.limiter_mask());
+        let Some(cell) = self.tables.limiter(number) else { return REFUSED };
+        let mut place = match cell.find(fingerprint) {
+            Some(place) => place,
+            None => self.tables.claim_way(number, fingerprint, self.now) as usize & PLACES,
+        };
+        if place == FULL {
+            place = match self.api.flags {
+                flags if flags & API_OVERFLOW_PASS != 0 => UNLIMITED,
+                flags if flags & API_OVERFLOW_DROP != 0 => REFUSED,
+                _ => OVERFLOW,
+            };
+        }
+        self.forget(place)
+    }
+
+    /// The same place, so that where paths met that knew more of it they go on as one.
+    #[inline(always)]
+    fn forget(&self, place: Place) -> Place {
+        forget::<PLACES>(place, self.packet.source.lo)
+    }
+
+    /// The arrival time at a place.
+    #[inline(always)]
+    fn state(&self, place: Place, kind: Kind) -> Option<&'a Slot> {
+        if place < WAYS {
+            return Some(self.cell()?.arrival(place));
+        }
+        if place != OVERFLOW {
+            return None;
+        }
+        Some(self.budget(SHARED_OVERFLOW)?.arrival(kind))
+    }
+
+    /// Why a source is refused by a limit of its own.
+    #[inline(always)]
+    fn reason(&self, place: Place, kind: Kind) -> Reason {
+        if place < WAYS { own_reason(kind) } else { Reason::LimitOverflow }
+    }
+
+    #[inline(always)]
+    fn check_own(&self, profile: &Profile, place: Place, kind: Kind) -> Option<Reason> {
+        if place == REFUSED {
+            return Some(Reason::LimitOverflow);
+        }
+        let state = self.state(place, kind)?;
+        self.refuses(profile.rate(kind), state, kind, false).then(|| self.reason(place, kind))
+    }
+
+    #[inline(always)]
+    fn check_tight(&self, over: &Override, place: Place) -> Option<Reason> {
+        if place == REFUSED {
+            return Some(Reason::LimitOverflow);
+        }
+        let state = self.state(place, Kind::Packets)?;
+        let refuses = self.refuses(&tight_rate(over), state, Kind::Packets, false);
+        refuses.then(|| self.reason(place, Kind::Packets))
+    }
+
+    #[inline(always)]
+    fn refuses(&self, rate: &Rate, state: &Slot, kind: Kind, total: bool) -> bool {
+        let admits = rate.admits(state, self.now);
+        self.tables.trace(Step::Limit(kind, total, admits));
+        !admits
+    }
+
+    /// The first kind for which a shared budget does not admit the packet.
+    #[inline(always)]
+    fn check(&self, profile: &Profile, budget: &Shared, total: bool) -> Option<Kind> {
+        let refuses = |kind| {
+            self.units(profile, kind).is_some()
+                && self.refuses(profile.rate(kind), budget.arrival(kind), kind, total)
+        };
+        if refuses(Kind::Packets) {
+            return Some(Kind::Packets);
+        }
+        if refuses(Kind::Bytes) {
+            return Some(Kind::Bytes);
+        }
+        refuses(Kind::Connections).then_some(Kind::Connections)
+    }
+
+    /// Charges a source's own limit; the reason when other CPUs have exhausted it meanwhile, or
+    /// when nobody has asked before.
+    #[inline(always)]
+    fn charge_own(&self, profile: &Profile, place: Place, kind: Kind) -> Option<Reason> {
+        if place == REFUSED {
+            return Some(Reason::LimitOverflow);
+        }
+        let state = self.state(place, kind)?;
+        let units = self.units(profile, kind).unwrap_or(0);
+        self.charge_one(profile.rate(kind), state, units).then(|| self.reason(place, kind))
+    }
+
+    /// Charges a shared budget; the kind that other CPUs have exhausted meanwhile, if any.
+    #[inline(always)]
+    fn charge(&self, profile: &Profile, budget: &Shared) -> Option<Kind> {
+        let refuses = |kind| {
+            self.units(profile, kind).is_some_and(|units| {
+                self.charge_one(profile.rate(kind), budget.arrival(kind), units)
+            })
+        };
+        if refuses(Kind::Packets) {
+            return Some(Kind::Packets);
+        }
+        if refuses(Kind::Bytes) {
+            return Some(Kind::Bytes);
+        }
+        refuses(Kind::Connections).then_some(Kind::Connections)
+    }
+
+    /// Charges one state; whether it refuses.
+    #[inline(always)]
+    fn charge_one(&self, rate: &Rate, state: &Slot, units: u64) -> bool {
+        match rate.charge(state, units, self.now) {
+            Charge::Admitted => false,
+            Charge::Contended => {
+                self.tables.bump(Stat::LimiterContended);
+                false
+            }
+            Charge::Refused => true,
+        }
+    }
+}
+
+#[inline(always)]
+const fn own_reason(kind: Kind) -> Reason {
+    match kind {
+        Kind::Packets => Reason::LimitPackets,
+        Kind::Bytes => Reason::LimitBytes,
+        Kind::Connections => Reason::LimitConnections,
+    }
+}
+
+#[inline(always)]
+const fn total_reason(kind: Kind) -> Reason {
+    match kind {
+        Kind::Packets => Reason::TotalPackets,
+        Kind::Bytes => Reason::TotalBytes,
+        Kind::Connections => Reason::TotalConnections,
+    }
+}
+
+#[inline(always)]
+fn tight_rate(over: &Override) -> Rate {
+    Rate {
+        mul: over.limit_mul.load(),
+        tau: over.limit_tau.load(),
+        ceiling: over.limit_ceiling.load(),
+        shift: over.limit_shift.load() as u32,
+        reserved: 0,
+    }
+}

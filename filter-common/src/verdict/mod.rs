@@ -1,0 +1,223 @@
+//! The verdict: one straight line of stages, each of which decides or hands on.
+//!
+//! It exists once. The kernel, `weir explain`, `weir replay` and the tests differ only in where the
+//! tables are ([`Tables`]).
+
+mod bans;
+mod claim;
+mod limits;
+mod unclaimed;
+
+use crate::addr::Addr;
+use crate::classify::ClassTables;
+use crate::limiter::{self, Kind};
+use crate::packet::{Fragment, Packet};
+use crate::reason::{Reason, Verdict};
+use crate::seen;
+use crate::stat::Stat;
+use crate::tables::{
+    Api, Ban, BanControl, BanKey, ClassGroups, FOREVER, Listen, Override, Profile, RULE_MONITOR,
+    Rule, Shared, UNCLAIMED, feature,
+};
+use crate::verifier::forget_flag;
+
+pub use bans::search_bans;
+pub use claim::{claim_destination, claim_source, follow_chain};
+pub use limits::{claim_way, many_limits};
+pub use unclaimed::{flow_hash, note_sent};
+
+/// The tables and clocks of the verdict. A cell that is not there is `None`.
+pub trait Tables: ClassTables + Sized {
+    /// Bits of [`feature`].
+    fn features(&self) -> u32;
+    /// Seed of all hashes.
+    fn seed(&self) -> u64;
+    /// Cells of the limiter less one.
+    fn limiter_mask(&self) -> u32;
+    /// See [`crate::tables::Config::trusted_classes`].
+    fn trusted_classes(&self) -> u32;
+    /// Whether trust holds on the interface the packet came in by.
+    fn on_trusted_interface(&self) -> bool;
+    /// A word of the port table.
+    fn ports(&self, index: u32) -> u64;
+    /// A step of a chain of listens.
+    fn listen(&self, index: u32) -> Option<&Listen>;
+    /// An API by slot.
+    fn api(&self, slot: u32) -> Option<&Api>;
+    /// A rule.
+    fn rule(&self, index: u32) -> Option<&Rule>;
+    /// A limit profile.
+    fn profile(&self, index: u32) -> Option<&Profile>;
+    /// The groups of a class.
+    fn class_groups(&self, class: u32) -> Option<&ClassGroups>;
+    /// What is ordered about an API, by stable id.
+    fn overrides(&self, api: u32) -> Option<&Override>;
+    /// What kinds of bans there are.
+    fn ban_control(&self) -> Option<&BanControl>;
+    /// A word of the ban bitmap.
+    fn ban_bits(&self, index: u32) -> u64;
+    /// A ban.
+    fn ban(&self, key: &BanKey) -> Option<&Ban>;
+    /// A cell of the limiter.
+    fn limiter(&self, index: u32) -> Option<&limiter::Cell>;
+    /// A shared budget.
+    fn shared(&self, index: u32) -> Option<&Shared>;
+    /// A cell of the UDP flows this host has sent on.
+    fn seen(&self, index: u32) -> Option<&seen::Cell>;
+    /// CLOCK_MONOTONIC in grains, see [`crate::gcra`].
+    fn now(&self) -> u64;
+    /// CLOCK_BOOTTIME in ns.
+    fn boot_ns(&self) -> u64;
+    /// Counts something about weir itself.
+    fn bump(&self, stat: Stat);
+    /// Told of each stage's finding; `weir explain` listens, the kernel does not.
+    #[inline(always)]
+    fn trace(&self, _step: Step<'_>) {}
+
+    // What follows is rare or long. The kernel does it in functions of their own, which its verifier
+    // checks once, and not once for every way that leads to them; numbers alone go in and out.
+
+    /// See [`follow_chain`].
+    #[inline(always)]
+    fn follow_chain(&self, destination: Addr, first: u32) -> u32 {
+        follow_chain(self, destination, first)
+    }
+
+    /// See [`search_bans`].
+    #[inline(always)]
+    fn search_bans(&self, packet: &Packet, api: u32) -> u32 {
+        search_bans(self, packet, api)
+    }
+
+    /// See [`claim_way`].
+    #[inline(always)]
+    fn claim_way(&self, cell: u32, fingerprint: u64, now: u64) -> u32 {
+        claim_way(self, cell, fingerprint, now)
+    }
+
+    /// See [`many_limits`].
+    #[inline(always)]
+    fn many_limits(&self, packet: &Packet, slot: u32, rule: u32, now: u64) -> u32 {
+        many_limits(self, packet, slot, rule, now)
+    }
+}
+
+/// What a stage found, for `weir explain`.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// The source's class.
+    Class(u32),
+    /// The source is trusted here.
+    Trusted,
+    /// The API that claims the destination, if any.
+    Api(Option<&'a Api>),
+    /// A ban in force, of this key.
+    Ban(&'a BanKey, &'a Ban),
+    /// The override that decides, if any.
+    Override(Reason),
+    /// The rule for the API and the class.
+    Rule(&'a Rule),
+    /// A limit that was asked: its kind, whether it is the API's total, and whether it admits.
+    Limit(Kind, bool, bool),
+}
+
+/// What is to be done with a packet, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Decision {
+    /// Why.
+    pub reason: Reason,
+    /// The reason says drop, but monitor mode lets it pass.
+    pub would: bool,
+    /// Stable id of the API; [`UNCLAIMED`] when there is none.
+    pub api: u32,
+}
+
+impl Decision {
+    #[inline(always)]
+    const fn new(reason: Reason, api: u32) -> Self {
+        Self { reason, would: false, api }
+    }
+
+    #[inline(always)]
+    const fn monitored(reason: Reason, api: u32, would: bool) -> Self {
+        Self { reason, would, api }
+    }
+
+    /// Pass or drop.
+    #[inline(always)]
+    pub const fn verdict(&self) -> Verdict {
+        if self.would { Verdict::Pass } else { self.reason.verdict() }
+    }
+
+    /// The verdict's name in metrics and output: `pass`, `drop` or `would_drop`.
+    pub const fn verdict_name(&self) -> &'static str {
+        match (self.reason.verdict(), self.would) {
+            (Verdict::Pass, _) => "pass",
+            (Verdict::Drop, false) => "drop",
+            (Verdict::Drop, true) => "would_drop",
+        }
+    }
+}
+
+#[inline(always)]
+fn has<T: Tables>(tables: &T, bits: u32) -> bool {
+    tables.features() & bits != 0
+}
+
+/// The decision on a packet that the parser gave up on. With no policy in force nothing is dropped.
+#[inline(always)]
+pub fn judge_unparsed<T: Tables>(tables: &T, reason: Reason) -> Decision {
+    let drops = matches!(reason.verdict(), Verdict::Drop);
+    Decision::monitored(reason, UNCLAIMED, drops && !has(tables, feature::ENFORCE))
+}
+
+/// The decision on a packet.
+#[inline(always)]
+pub fn judge<T: Tables>(tables: &T, packet: &Packet) -> Decision {
+    if packet.is_essential() {
+        return Decision::new(Reason::Essential, UNCLAIMED);
+    }
+    let class = claim::classify(tables, packet);
+    let port = claim::port_entry(tables, packet);
+    if let Some(decision) = claim::trusted(tables, packet, class, port) {
+        return decision;
+    }
+    let slot = claim::claim(tables, packet.destination, port);
+    let api = slot.and_then(|slot| tables.api(slot));
+    let over = api.and_then(|api| tables.overrides(api.id));
+    let monitor = forget_flag(
+        api.is_some_and(|api| claim::monitors(tables, api, over)),
+        packet.destination.lo,
+    );
+    if let Some(decision) = bans::banned(tables, packet, api, monitor) {
+        return decision;
+    }
+    if matches!(packet.fragment, Fragment::Later) {
+        return Decision::new(Reason::Fragment, UNCLAIMED);
+    }
+    let (Some(api), Some(slot)) = (api, slot) else { return unclaimed::unclaimed(tables, packet) };
+    if let Some(decision) = claim::overridden(tables, api, over, class, monitor) {
+        return decision;
+    }
+    let number = api.rules.wrapping_add(class);
+    let Some(rule) = tables.rule(number) else {
+        tables.bump(Stat::MissingCell);
+        return Decision::new(Reason::NotAllowed, api.id);
+    };
+    tables.trace(Step::Rule(rule));
+    let monitor = monitor | (rule.flags & RULE_MONITOR != 0);
+    if let Some(decision) = claim::refused(api, rule, monitor) {
+        return decision;
+    }
+    if let Some(decision) =
+        limits::limited(tables, packet, (slot, api), (number, rule), over, monitor)
+    {
+        return decision;
+    }
+    Decision::new(Reason::Allowed, api.id)
+}
+
+#[inline(always)]
+fn in_force<T: Tables>(tables: &T, until: u64) -> bool {
+    until != 0 && (until == FOREVER || tables.boot_ns() < until)
+}

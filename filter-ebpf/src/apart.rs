@@ -1,0 +1,46 @@
+//! Parts of the verdict that are functions to the kernel too: its verifier checks such a function
+//! once, for any numbers it could be given, and not again for every way that leads to its call. They
+//! are the rare and the long parts, because a call costs what several look-ups do.
+
+use filter_common::addr::Addr;
+use filter_common::verdict;
+
+use crate::gate::Gate;
+use crate::work;
+
+/// No packet is at hand: never, but the verifier asks.
+const NOTHING: u32 = 0;
+
+/// See [`verdict::follow_chain`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weir_follow_chain(hi: u64, lo: u64, first: u32) -> u32 {
+    verdict::follow_chain(&Gate::new(0), Addr { hi, lo }, first)
+}
+
+/// See [`verdict::search_bans`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weir_search_bans(api: u32) -> u32 {
+    match work() {
+        Some(work) => verdict::search_bans(&Gate::new(0), &work.packet, api),
+        None => NOTHING,
+    }
+}
+
+/// See [`verdict::claim_way`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weir_claim_way(cell: u32, fingerprint: u64, now: u64) -> u32 {
+    verdict::claim_way(&Gate::new(0), cell, fingerprint, now)
+}
+
+/// See [`verdict::many_limits`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weir_many_limits(slot: u32, rule: u32, now: u64) -> u32 {
+    match work() {
+        Some(work) => verdict::many_limits(&Gate::new(0), &work.packet, slot, rule, now),
+        None => NOTHING,
+    }
+}
