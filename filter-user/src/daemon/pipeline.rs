@@ -133,6 +133,7 @@ impl Pipeline {
         let mut looked_after = 0;
         while !self.core.stopping() {
             self.obey();
+            self.core.look_after_confirmation();
             let taken = self.drain();
             let now = clock::monotonic_ns();
             if taken == 0 {
@@ -297,6 +298,7 @@ impl Analysis {
             }
             if let Some(outcome) = self.answer(&finding) {
                 self.core.metrics.action(&outcome);
+                self.core.audit_answer(&outcome, &finding);
                 self.core.tell(&Event::answer(&outcome, &finding, field, unix_ns()));
             }
         }

@@ -74,6 +74,8 @@ fn observing_does_not_silently_replace_enforcing() -> Result<()> {
     let server = lab.host("server")?;
     let mut weir = site::weir(&lab, &site::orders(&lab, "")?)?;
     weir.crash()?;
+    // With its history, a start without a policy would go on with what was confirmed last.
+    std::fs::remove_file(weir.state().join("weir.db"))?;
     let plan = weir_tests::weir::Plan::default();
     let observer = weir_tests::weir::Weir::prepare(&lab, server, &plan)?;
     let output = observer.refusal()?.expect_code(1)?;
