@@ -6,6 +6,7 @@ use core::ptr::read_volatile;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns, bpf_ktime_get_ns};
 use aya_ebpf::maps::{Array, PerCpuArray};
+use aya_log_ebpf::warn;
 use filter_common::addr::Addr;
 use filter_common::classify::{ClassTables, Node};
 use filter_common::gcra::GRAINS_PER_NS;
@@ -283,6 +284,9 @@ impl Tables for Gate {
 
     #[inline(always)]
     fn bump(&self, stat: Stat) {
+        if matches!(stat, Stat::MissingCell) {
+            warn!(self, "a table of generation {} lacks a cell", self.generation());
+        }
         if let Some(counter) = maps::STATS.get_ptr_mut(stat as u32) {
             // SAFETY: the cell is this CPU's own.
             unsafe { *counter += 1 };

@@ -149,11 +149,7 @@ fn submit<P: Payload>(gate: &Gate, bytes: &P, packet: &Packet, header: &mut Head
         }
     }
     header.captured = captured;
-    let went = output(header, captured);
-    if !went {
-        warn!(gate, "the ring is full: record {} of this CPU is lost", header.sequence);
-    }
-    went
+    output(header, captured)
 }
 
 #[inline(always)]

@@ -14,4 +14,5 @@ pub mod kernel;
 pub mod policy;
 pub mod respond;
 pub mod sensor;
+pub mod store;
 pub mod text;

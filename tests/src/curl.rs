@@ -23,6 +23,8 @@ pub struct Response {
     pub size: u64,
     /// Seconds from start to end.
     pub seconds: f64,
+    /// Seconds from when the request could be sent to the first byte of the answer.
+    pub wait: f64,
     /// New connections made for it.
     pub connects: u64,
     /// The body; empty with [`many`].
@@ -69,6 +71,7 @@ fn parse(report: &str) -> Result<Response> {
         result: number("exitcode")? as i64,
         size: number("size_download")? as u64,
         seconds: number("time_total")?,
+        wait: (number("time_starttransfer")? - number("time_pretransfer")?).max(0.0),
         connects: number("num_connects")? as u64,
         body: String::new(),
     })
@@ -80,10 +83,11 @@ mod tests {
 
     #[test]
     fn reports_are_read() {
-        let good = r#"{"http_code":200,"exitcode":0,"size_download":5,"time_total":0.25,"num_connects":1,"x":null}"#;
+        let good = r#"{"http_code":200,"exitcode":0,"size_download":5,"time_total":0.25,"time_pretransfer":0.05,"time_starttransfer":0.2,"num_connects":1,"x":null}"#;
         let response = parse(good).expect("a good report");
         assert_eq!((response.status, response.result, response.size), (200, 0, 5));
         assert_eq!((response.seconds, response.connects), (0.25, 1));
+        assert!((response.wait - 0.15).abs() < 1e-9);
         for bad in ["", "{}", r#"{"http_code":"200"}"#] {
             assert!(parse(bad).is_err(), "{bad}");
         }

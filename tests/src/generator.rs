@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::frame::{self, Route, Transport};
+use crate::interrupt;
 use crate::lab::{Host, INTERFACE};
 
 /// Frames handed to the kernel at once.
@@ -123,6 +124,7 @@ fn pace(
         if elapsed == duration {
             return Ok(Sent { packets, bytes, seconds: start.elapsed().as_secs_f64() });
         }
+        interrupt::check()?;
         std::thread::sleep(Duration::from_millis(1));
     }
 }

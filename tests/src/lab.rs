@@ -1,8 +1,9 @@
 //! Hosts on one switch.
 //!
 //! Each host is a namespace with one interface, `eth0`, IPv4 `192.0.2.N/24` and IPv6
-//! `2001:db8::N/64`; the switch is a bridge in a namespace of its own. Every host has a default
-//! route out of its interface, so that it tries to answer sources that are nowhere.
+//! `2001:db8:0:N::1/48` (a /64 of its own, as sources are told apart by); the switch is a bridge in
+//! a namespace of its own. Every host has a default route out of its interface, so that it tries to
+//! answer sources that are nowhere.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -47,7 +48,7 @@ impl Host {
 
     /// Its IPv6 address.
     pub fn v6(&self) -> Ipv6Addr {
-        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, self.number.into())
+        Ipv6Addr::new(0x2001, 0xdb8, 0, self.number.into(), 0, 0, 0, 1)
     }
 
     /// Both addresses.
@@ -198,7 +199,7 @@ fn plug(prefix: &str, switch: &Netns, name: &str, number: u8) -> Result<Host> {
     let host = Host { name: name.to_owned(), number, netns, mac };
     host.netns.ip(&format!("address add {}/24 dev {INTERFACE}", host.v4()))?;
     // Without duplicate address detection the address can be used at once.
-    host.netns.ip(&format!("address add {}/64 dev {INTERFACE} nodad", host.v6()))?;
+    host.netns.ip(&format!("address add {}/48 dev {INTERFACE} nodad", host.v6()))?;
     host.netns.ip(&format!("route add default dev {INTERFACE}"))?;
     host.netns.ip(&format!("-6 route add default dev {INTERFACE}"))?;
     Ok(host)

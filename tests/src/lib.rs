@@ -9,12 +9,14 @@
 pub mod curl;
 pub mod frame;
 pub mod generator;
+pub mod interrupt;
 pub mod lab;
 pub mod metrics;
 pub mod netns;
 pub mod nginx;
 pub mod process;
 pub mod prometheus;
+pub mod reading;
 pub mod sweep;
 pub mod wait;
 pub mod weir;

@@ -1,8 +1,9 @@
 //! The server: nginx with a configuration of its own, one virtual API a port.
 //!
 //! Every API answers alike: `/` and `/items/…` 200 with a small JSON body, `/files/1k`,
-//! `/files/64k` and `/files/1m` by sendfile, `/empty` 204, `/login` 200 to the password
-//! [`PASSWORD`] and 401 to any other, `/admin` 403, `/error` 500, all else 404. Connections are
+//! `/files/64k`, `/files/300k` and `/files/1m` by sendfile, `/empty` 204, `/login` 200 to the password
+//! [`PASSWORD`] and 401 to any other, `/upload` 200, `/admin` 403, `/error` 500, all else 404. `/slow` is answered
+//! ten times a second at most: who asks at once again waits a tenth of a second. Connections are
 //! kept alive. What it answered is in its access log: the truth that metrics are compared with.
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,8 @@ pub const PASSWORD: &str = "Authorization: Bearer open-sesame";
 /// What nginx may take to answer its first request.
 const START: Duration = Duration::from_secs(15);
 /// Names and sizes of the files under `/files/`, in bytes.
-pub const FILES: [(&str, usize); 3] = [("1k", 1024), ("64k", 65_536), ("1m", 1_048_576)];
+pub const FILES: [(&str, usize); 4] =
+    [("1k", 1024), ("64k", 65_536), ("300k", 307_200), ("1m", 1_048_576)];
 
 /// A request as nginx saw it.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,6 +128,7 @@ http {{
     keepalive_timeout 60s;
     keepalive_requests 10000000;
     default_type application/json;
+    limit_req_zone $server_port zone=slow:64k rate=10r/s;
     root {home}/www;
     client_body_temp_path {home}/body;
     proxy_temp_path {home}/proxy;
@@ -153,7 +156,10 @@ fn server(name: &str, port: u16) -> String {
             if ($http_authorization = "{password}") {{ return 200 '{{"login":true}}'; }}
             return 401 '{{"login":false}}';
         }}
+        location = /upload {{ return 200 '{{"upload":true}}'; }}
         location = /admin {{ return 403 '{{"error":"forbidden"}}'; }}
+        location = /slow {{ limit_req zone=slow burst=100; try_files /none @slow; }}
+        location @slow {{ return 200 '{{"slow":true}}'; }}
         location = /error {{ return 500 '{{"error":"broken"}}'; }}
     }}
 "#

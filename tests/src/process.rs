@@ -2,17 +2,19 @@
 //! dropped.
 
 use std::fs::File;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::wait;
+use crate::{interrupt, wait};
 
 /// Between two looks at a child.
 const PAUSE: Duration = Duration::from_millis(5);
+/// Between two looks at the clock while a child runs.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long a background process may take to end when asked to.
 const GRACE: Duration = Duration::from_secs(5);
 /// How much of a log is shown in an error, in lines.
@@ -59,24 +61,41 @@ pub fn line(command: &Command) -> String {
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
-/// Runs a program to its end; kills it when it takes longer than `limit`.
+/// Runs a program to its end; kills it when it takes longer than `limit`, or when this process is
+/// told to end (see [`interrupt`]).
 pub fn run(command: &mut Command, limit: Duration) -> Result<Output> {
+    interrupt::check()?;
+    let output = watched(command, limit, interrupt::is_asked);
+    interrupt::check()?;
+    output
+}
+
+/// The same for what must be done in any case: cleaning up.
+pub(crate) fn run_anyway(command: &mut Command, limit: Duration) -> Result<Output> {
+    watched(command, limit, || false)
+}
+
+fn watched(command: &mut Command, limit: Duration, give_up: fn() -> bool) -> Result<Output> {
     let shown = line(command);
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .spawn()
         .with_context(|| format!("cannot start `{shown}`"))?;
     let pid = child.id();
     let (done, finished) = std::sync::mpsc::channel::<()>();
     // The child's pipes must be read while it runs, so the deadline is kept by another thread.
     let watch = std::thread::spawn(move || {
-        let late = finished.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
-        if late {
-            signal(pid, libc::SIGKILL);
+        let start = Instant::now();
+        while finished.recv_timeout(LOOK) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if start.elapsed() >= limit || give_up() {
+                signal(pid, libc::SIGKILL);
+                return true;
+            }
         }
-        late
+        false
     });
     let (stdout, stderr) = read_both(&mut child);
     let status = child.wait();
@@ -159,6 +178,8 @@ impl Background {
             .stdin(Stdio::null())
             .stdout(file)
             .stderr(errors)
+            // A signal from the terminal is for the laboratory, which ends its processes in order.
+            .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start `{}`", line(&command)))?;
         Ok(Self { child, name: name.to_owned(), log: log.to_owned() })
@@ -209,6 +230,15 @@ impl Background {
     /// does not end in five seconds is killed, which is an error.
     pub fn stop(mut self) -> Result<i32> {
         self.terminate()
+    }
+
+    /// Waits until it ends by itself and hands on its exit code.
+    pub fn ended(mut self, limit: Duration) -> Result<i32> {
+        let child = &mut self.child;
+        let status = wait::until("its end", limit, || {
+            child.try_wait().context("cannot look at the process")?.context("it runs")
+        });
+        status.map(code).with_context(|| format!("{} says\n{}", self.name, self.log()))
     }
 
     /// Kills it as a crash would (SIGKILL).

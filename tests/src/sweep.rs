@@ -70,10 +70,19 @@ fn names(directory: &Path) -> Result<Vec<String>> {
 pub(crate) fn remove_directory(directory: &Path) -> Result<()> {
     let bpf = bpf_directory(directory);
     if is_mounted(&bpf)? {
-        process::run(Command::new("umount").arg(&bpf), Duration::from_secs(20))?.success()?;
+        let mut unmount = Command::new("umount");
+        let unmounted = process::run_anyway(unmount.arg(&bpf), Duration::from_secs(20))?.success();
+        // Another process may sweep at the same time.
+        if unmounted.is_err() && is_mounted(&bpf)? {
+            unmounted?;
+        }
     }
-    std::fs::remove_dir_all(directory)
-        .with_context(|| format!("cannot remove {}", directory.display()))
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", directory.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where a laboratory's BPF file system is.

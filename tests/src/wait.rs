@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::interrupt;
+
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -12,6 +14,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub fn until<T>(what: &str, limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     loop {
+        interrupt::check()?;
         match attempt() {
             Ok(value) => return Ok(value),
             Err(error) if start.elapsed() >= limit => {
@@ -22,6 +25,16 @@ pub fn until<T>(what: &str, limit: Duration, mut attempt: impl FnMut() -> Result
             Err(_) => std::thread::sleep(PAUSE),
         }
     }
+}
+
+/// Lets time pass.
+pub fn pause(time: Duration) -> Result<()> {
+    let start = Instant::now();
+    while let Some(left) = time.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
+        interrupt::check()?;
+        std::thread::sleep(left.min(PAUSE));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

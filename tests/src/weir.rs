@@ -10,14 +10,35 @@ use serde_json::Value;
 use crate::curl;
 use crate::lab::{Host, INTERFACE, Lab};
 use crate::metrics::Metrics;
-use crate::process::{Background, Output};
+use crate::process::{self, Background, Output};
 
 /// Where the daemon serves /metrics and /readyz, inside its namespace.
 pub const METRICS: &str = "127.0.0.1:9720";
 /// Loading a program includes its verification; slow machines take seconds.
 const START: Duration = Duration::from_secs(30);
+/// An orderly end waits for connections.
+const END: Duration = Duration::from_secs(10);
 /// A client verb answers at once.
 const VERB: Duration = Duration::from_secs(20);
+
+/// How a daemon is started; [`Plan::default`] is on [`INTERFACE`], observing.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    /// Tells it from other daemons of its host: names its directory and its pins.
+    pub name: &'a str,
+    /// The interfaces it gates.
+    pub interfaces: &'a [&'a str],
+    /// Where it serves /metrics, inside its namespace.
+    pub metrics: &'a str,
+    /// Further arguments of `weir run`, for example `["--policy", "/tmp/policy.toml"]`.
+    pub arguments: &'a [&'a str],
+}
+
+impl Default for Plan<'_> {
+    fn default() -> Self {
+        Self { name: "weir", interfaces: &[INTERFACE], metrics: METRICS, arguments: &[] }
+    }
+}
 
 /// A daemon, stopped (but not detached) when dropped. It can be stopped and started again.
 #[derive(Debug)]
@@ -26,6 +47,8 @@ pub struct Weir<'lab> {
     binary: PathBuf,
     home: PathBuf,
     pins: PathBuf,
+    metrics: String,
+    /// Those of `weir run`.
     arguments: Vec<String>,
     process: Option<Background>,
 }
@@ -34,39 +57,70 @@ impl<'lab> Weir<'lab> {
     /// Starts it on the interface of a host and waits until it is ready. `arguments` are further
     /// ones of `weir run`, for example `["--policy", "/tmp/policy.toml"]`.
     pub fn start(lab: &'lab Lab, host: &'lab Host, arguments: &[&str]) -> Result<Self> {
-        let home = lab.directory().join(format!("weir-{}", host.name()));
+        Self::launch(lab, host, &Plan { arguments, ..Plan::default() })
+    }
+
+    /// Starts it as planned and waits until it is ready.
+    pub fn launch(lab: &'lab Lab, host: &'lab Host, plan: &Plan<'_>) -> Result<Self> {
+        let mut weir = Self::prepare(lab, host, plan)?;
+        weir.start_again()?;
+        Ok(weir)
+    }
+
+    /// Everything but the start: for one that is expected to refuse ([`Weir::refusal`]).
+    pub fn prepare(lab: &'lab Lab, host: &'lab Host, plan: &Plan<'_>) -> Result<Self> {
+        let home = lab.directory().join(format!("{}-{}", plan.name, host.name()));
         std::fs::create_dir_all(&home)
             .with_context(|| format!("cannot create {}", home.display()))?;
-        let mut weir = Self {
+        let pins = lab.bpf()?.join(format!("{}-{}", plan.name, host.name()));
+        let text = |path: PathBuf| {
+            path.into_os_string().into_string().ok().context("the laboratory's path is not text")
+        };
+        let mut arguments = vec!["run".to_owned()];
+        arguments.extend(plan.interfaces.iter().map(|name| format!("--interface={name}")));
+        arguments.push(format!("--metrics={}", plan.metrics));
+        arguments.push(format!("--socket={}", text(home.join("weir.sock"))?));
+        arguments.push(format!("--state-dir={}", text(home.join("state"))?));
+        arguments.push(format!("--pins={}", text(pins.clone())?));
+        // What is given wins over what was before it only when it is not said twice.
+        for argument in plan.arguments {
+            let name = argument.split('=').next().unwrap_or(argument);
+            if name.starts_with("--") {
+                arguments.retain(|known| known.split('=').next() != Some(name));
+            }
+            arguments.push((*argument).to_owned());
+        }
+        Ok(Self {
             host,
             binary: binary()?,
             home,
-            pins: lab.bpf()?.join(host.name()),
-            arguments: arguments.iter().map(ToString::to_string).collect(),
+            pins,
+            metrics: plan.metrics.to_owned(),
+            arguments,
             process: None,
-        };
-        weir.start_again()?;
-        Ok(weir)
+        })
     }
 
     /// Starts it with the same arguments after [`Weir::stop`] or [`Weir::crash`].
     pub fn start_again(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "the daemon runs already");
         let mut command = self.host.netns.command(&self.binary);
-        command.args(["run", "--interface", INTERFACE, "--metrics", METRICS]);
-        command.arg("--socket").arg(self.socket());
-        command.arg("--state-dir").arg(self.state());
-        command.arg("--pins").arg(&self.pins);
         command.args(&self.arguments);
         let mut process = Background::start("weir", command, &self.log_file())?;
-        let host = self.host;
+        let (host, url) = (self.host, format!("http://{}/readyz", self.metrics));
         process.ready("the daemon is ready", START, || {
-            let response = curl::one(host, &[&format!("http://{METRICS}/readyz")])?;
+            let response = curl::one(host, &[&url])?;
             ensure!(response.status == 200, "/readyz answers {}", response.status);
             Ok(())
         })?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// Starts one that is expected to end by itself, and hands on how it ended.
+    pub fn refusal(&self) -> Result<Output> {
+        let mut command = self.host.netns.command(&self.binary);
+        process::run(command.args(&self.arguments), START)
     }
 
     /// Ends it by SIGTERM and hands on its exit code.
@@ -92,13 +146,27 @@ impl<'lab> Weir<'lab> {
         }
     }
 
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Background::pid)
+    }
+
+    /// Waits until it ends by itself, as after a detach.
+    pub fn ended(&mut self) -> Result<i32> {
+        self.process.take().context("the daemon does not run")?.ended(END)
+    }
+
     /// Runs a client verb on the daemon's host; any exit code is a result.
     pub fn verb(&self, arguments: &[&str]) -> Result<Output> {
-        let socket = self.socket();
-        let socket = socket.to_str().context("the laboratory's directory is not text")?;
-        let all = [arguments, &["--socket", socket]].concat();
-        let binary = self.binary.to_str().context("the path of the binary is not text")?;
-        self.host.netns.run(binary, &all, VERB)
+        let mut command = self.host.netns.command(&self.binary);
+        process::run(command.args(arguments).arg("--socket").arg(self.socket()), VERB)
+    }
+
+    /// `weir detach`, with the daemon or without it.
+    pub fn detach(&self) -> Result<Output> {
+        let mut command = self.host.netns.command(&self.binary);
+        command.args(["detach", "--socket"]).arg(self.socket()).arg("--pins").arg(&self.pins);
+        process::run(&mut command, VERB)
     }
 
     /// Runs a client verb with `--json` that must succeed.
@@ -120,7 +188,7 @@ impl<'lab> Weir<'lab> {
 
     /// The text of /metrics.
     pub fn exposition(&self) -> Result<String> {
-        let response = curl::one(self.host, &[&format!("http://{METRICS}/metrics")])?;
+        let response = curl::one(self.host, &[&format!("http://{}/metrics", self.metrics)])?;
         if response.status != 200 {
             bail!("/metrics answers {}\n{}", response.status, self.log());
         }
@@ -140,7 +208,7 @@ impl<'lab> Weir<'lab> {
     /// The end of what the daemon logged.
     pub fn log(&self) -> String {
         let text = std::fs::read_to_string(self.log_file()).unwrap_or_default();
-        crate::process::tail(&text)
+        process::tail(&text)
     }
 
     /// Its state directory.

@@ -57,15 +57,18 @@ fn a_panic_leaves_nothing_behind() -> Result<()> {
 
 #[test]
 fn leftovers_of_the_dead_are_swept() -> Result<()> {
-    // No process has this number: the kernel's limit is 2^22.
-    let prefix = "wt4194305-1-";
-    let mut dead = Lab::named(prefix, &HOSTS)?;
-    dead.bpf()?;
-    dead.keep();
-    drop(dead);
-    assert_eq!(sweep::leftovers(prefix)?.len(), 4);
+    let mut owner = std::process::Command::new("sleep").arg("60").spawn()?;
+    let prefix = format!("wt{}-1-", owner.id());
+    let mut lab = Lab::named(&prefix, &HOSTS)?;
+    lab.bpf()?;
+    lab.keep();
+    drop(lab);
     sweep::sweep()?;
-    assert!(sweep::leftovers(prefix)?.is_empty());
+    assert_eq!(sweep::leftovers(&prefix)?.len(), 4, "its owner lives");
+    owner.kill()?;
+    owner.wait()?;
+    sweep::sweep()?;
+    assert!(sweep::leftovers(&prefix)?.is_empty());
     Ok(())
 }
 

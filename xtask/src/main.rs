@@ -5,6 +5,7 @@
 
 mod build;
 mod debian;
+mod demo;
 mod deny;
 mod process;
 mod setup;
@@ -25,6 +26,8 @@ enum Chore {
     Setup(setup::Options),
     /// Build the whole workspace, the eBPF object included
     Build(build::Options),
+    /// Show weir at work between real clients and a real server; needs root
+    Demo(demo::Options),
     /// Run every check and every test; needs root
     Test,
     /// Check licences, advisories and sources of the dependencies, when cargo-deny is installed
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let outcome = match Chore::parse() {
         Chore::Setup(options) => setup::run(&options),
         Chore::Build(options) => build::run(&options),
+        Chore::Demo(options) => demo::run(&options),
         Chore::Test => test::run(),
         Chore::Deny => deny::run(),
     };

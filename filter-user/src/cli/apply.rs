@@ -1,38 +1,46 @@
 //! `weir apply`: puts a policy in force.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 
-use super::Common;
 use super::human::plural;
 use super::outcome::{Outcome, Verdict};
 use super::style::{Style, Tone, clean};
+use super::{Common, value};
 use crate::control::api::{Applied, ApplyRequest};
 
 #[derive(Args, Clone, Debug)]
 #[command(
     after_help = "The daemon reads the file. An invalid policy changes nothing: exit code 1.\n\n\
-    Examples:\n  weir apply policy.toml\n  weir check policy.toml && weir apply policy.toml"
+    Examples:\n  weir apply policy.toml\n  weir check policy.toml && weir apply policy.toml\n  \
+    weir apply policy.toml --confirm 60s"
 )]
 pub(super) struct ApplyArgs {
     /// The policy
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Roll back by itself unless `weir confirm` comes within this time: 60s, 5m
+    #[arg(long, value_name = "TIME", value_parser = value::ttl)]
+    confirm: Option<Duration>,
     #[command(flatten)]
     pub(super) common: Common,
 }
 
 pub(super) fn apply(args: &ApplyArgs) -> Verdict {
-    let path = absolute(&args.file)?;
-    let applied = args.common.target.client()?.apply(&ApplyRequest { path })?;
+    let request = ApplyRequest {
+        path: absolute(&args.file)?,
+        confirm_seconds: args.confirm.map(|wait| wait.as_secs_f64()),
+    };
+    let applied = args.common.target.client()?.apply(&request)?;
     args.common.output.printer().print(&applied, |style| text(&applied, style))?;
     Ok(Outcome::Done)
 }
 
 /// The daemon has another working directory.
-fn absolute(file: &Path) -> anyhow::Result<PathBuf> {
+pub(super) fn absolute(file: &Path) -> anyhow::Result<PathBuf> {
     let path =
         std::path::absolute(file).with_context(|| format!("cannot find {}", file.display()))?;
     std::fs::metadata(&path).with_context(|| format!("cannot read {}", file.display()))?;
@@ -62,5 +70,11 @@ pub(super) fn text(applied: &Applied, style: Style) -> String {
         applied.seconds * 1_000.0,
         clean(&applied.hash),
     ));
+    if let Some(seconds) = applied.confirm_seconds {
+        let unconfirmed = style.paint(Tone::Warn, "unconfirmed");
+        text.push_str(&format!(
+            "{unconfirmed}: rolls back in {seconds} s unless you `weir confirm`\n"
+        ));
+    }
     text
 }

@@ -1,7 +1,8 @@
 //! `weir detach`: everything is taken away, with a daemon or without.
 
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
@@ -12,7 +13,10 @@ use super::settings::settings;
 use super::style::{Style, Tone, clean};
 use crate::control::api::{Code, Detached};
 use crate::control::client::Client;
+use crate::control::ssh::own;
+use crate::export::audit::{AuditLog, Change};
 use crate::kernel::attach;
+use crate::store::{self, Store};
 
 #[derive(Args, Clone, Debug)]
 #[command(
@@ -39,12 +43,38 @@ pub(super) fn detach(args: &DetachArgs) -> Verdict {
         Ok(detached) => detached,
         Err(error) if error.code == Code::Unavailable && nobody() => {
             let pins = args.pins.as_ref().unwrap_or(&config.pins);
-            attach::detach(pins).map_err(anyhow::Error::new)?.into()
+            let detached = attach::detach(pins).map_err(anyhow::Error::new)?.into();
+            note(&config.state_dir, &detached);
+            detached
         }
         Err(error) => return Err(Failure::Api(error)),
     };
     args.common.output.printer().print(&detached, |style| text(&detached, style))?;
     Ok(Outcome::Done)
+}
+
+/// Notes it for the next start, which begins anew then, and in the audit log. A state directory
+/// that is not there has nothing to start from either.
+fn note(state_dir: &Path, detached: &Detached) {
+    if state_dir.is_dir() {
+        let interfaces = ("interfaces".to_owned(), detached.interfaces.clone().into());
+        let change = Change {
+            what: "detach",
+            who: own(),
+            about: std::iter::once(interfaces).collect(),
+            ..Change::default()
+        };
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        if let Err(error) = AuditLog::new(state_dir).write(time, &change) {
+            eprintln!("weir: the audit log has no line of this: {error}");
+        }
+    }
+    if state_dir.join(store::FILE).exists()
+        && let Err(error) = Store::open(state_dir).and_then(|mut store| store.set_detached())
+    {
+        eprintln!("weir: the next start will put in force again what was: {error}");
+    }
 }
 
 pub(super) fn text(detached: &Detached, style: Style) -> String {

@@ -6,19 +6,24 @@
 //! `outcome` only: 0 done, 1 the answer is no, 2 could not do it.
 
 mod apply;
+mod audit;
 mod ban;
 mod breach;
 mod check;
 mod completions;
+mod confirm;
 mod detach;
+mod diff;
 mod doctor;
 mod events;
 mod explain;
+mod history;
 mod human;
 mod log;
 mod monitor;
 mod outcome;
 pub mod replay;
+mod rollback;
 mod run;
 mod settings;
 mod status;
@@ -28,6 +33,7 @@ mod table;
 mod tests;
 mod value;
 mod version;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -75,6 +81,16 @@ enum Verb {
     Check(check::CheckArgs),
     /// Put a policy in force, on every interface or on none
     Apply(apply::ApplyArgs),
+    /// Show what a policy would change
+    Diff(diff::DiffArgs),
+    /// Let a policy stay that was applied with --confirm
+    Confirm(confirm::ConfirmArgs),
+    /// Put in force what was in force before
+    Rollback(rollback::RollbackArgs),
+    /// List what was in force, and who put it there
+    History(history::HistoryArgs),
+    /// Show the audit log, and check that it is whole
+    Audit(audit::AuditArgs),
     /// Show what is in force and what it does
     Status(status::StatusArgs),
     /// Say what would happen to a packet, and why
@@ -97,6 +113,9 @@ enum Verb {
     Completions(completions::CompletionsArgs),
     /// Print the version
     Version(version::VersionArgs),
+    /// Roll back what the daemon cannot (started by it)
+    #[command(name = crate::daemon::watcher::VERB, hide = true)]
+    Watch(watch::WatchArgs),
 }
 
 /// Which daemon is meant.
@@ -184,6 +203,11 @@ impl Verb {
             Self::Run(args) => run::run(args, daemon),
             Self::Check(args) => check::check(args),
             Self::Apply(args) => apply::apply(args),
+            Self::Diff(args) => diff::diff(args),
+            Self::Confirm(args) => confirm::confirm(args),
+            Self::Rollback(args) => rollback::rollback(args),
+            Self::History(args) => history::history(args),
+            Self::Audit(args) => audit::audit(args),
             Self::Status(args) => status::status(args),
             Self::Explain(args) => explain::explain(args),
             Self::Ban(args) => ban::ban(args),
@@ -195,15 +219,21 @@ impl Verb {
             Self::Doctor(args) => doctor::doctor(args),
             Self::Completions(args) => completions::completions(args),
             Self::Version(args) => version::version(args),
+            Self::Watch(args) => watch::watch(args),
         }
     }
 
     /// Whether a failure is to be printed as JSON.
     fn json(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Completions(_) => false,
+            Self::Run(_) | Self::Completions(_) | Self::Watch(_) => false,
             Self::Check(args) => args.output.json,
             Self::Apply(args) => args.common.output.json,
+            Self::Diff(args) => args.common.output.json,
+            Self::Confirm(args) => args.common.output.json,
+            Self::Rollback(args) => args.common.output.json,
+            Self::History(args) => args.common.output.json,
+            Self::Audit(args) => args.json(),
             Self::Status(args) => args.common.output.json,
             Self::Explain(args) => args.common.output.json,
             Self::Ban(args) => args.json(),

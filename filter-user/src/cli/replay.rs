@@ -204,5 +204,5 @@ impl<W: Write> Replay<W> {
 
 /// The name under which a packet's parse is counted.
 fn parse_name(parsed: Result<(), Reason>) -> &'static str {
-    parsed.map_or_else(|reason| reason.name(), |()| "ok")
+    parsed.map_or_else(Reason::name, |()| "ok")
 }

@@ -32,7 +32,7 @@ fn every_verb_and_argument_is_explained() {
     let mut left: Vec<&clap::Command> = grammar.get_subcommands().collect();
     while let Some(verb) = left.pop() {
         let name = verb.get_bin_name().unwrap_or_default();
-        if verb.get_name() == "help" {
+        if verb.get_name() == "help" || verb.is_hide_set() {
             continue;
         }
         assert!(verb.get_about().is_some(), "{name} says nothing about itself");
@@ -57,6 +57,15 @@ fn arguments() {
         "run --config weir.toml --instance edge --metrics [::1]:9720 --log-format json --log debug",
         "check policy.toml --json",
         "apply policy.toml --instance edge",
+        "apply policy.toml --confirm 60s",
+        "diff policy.toml --json",
+        "confirm --json",
+        "rollback",
+        "rollback 7",
+        "history --json",
+        "audit --limit 5",
+        "audit verify",
+        "audit verify /var/lib/weir/audit.jsonl --json",
         "status --json --socket /tmp/x.sock",
         "explain 192.0.2.1 192.0.2.2 --dport 80",
         "explain 192.0.2.1 192.0.2.2 --proto TCP --dport 80 --sport 5 --interface eth0",
@@ -86,6 +95,9 @@ fn arguments() {
     }
     let bad = [
         "run --xdp-mode fast",
+        "apply policy.toml --confirm 60",
+        "rollback before",
+        "audit --limit 5 verify",
         "run --sample 2",
         "run --metrics localhost",
         "run --instance ../x",
@@ -271,6 +283,8 @@ fn applied_and_detached() {
         hash: "ab12".into(),
         previous_hash: None,
         generation: 3,
+        number: Some(9),
+        confirm_seconds: None,
         apis: 2,
         interfaces: vec!["eth0".into(), "eth1".into()],
         seconds: 0.0421,
@@ -280,6 +294,9 @@ fn applied_and_detached() {
     assert_eq!(apply::text(&applied, TERMINAL), text);
     applied.previous_hash = Some("ab12".into());
     assert!(apply::text(&applied, TERMINAL).starts_with("applied again `edge`"));
+    applied.confirm_seconds = Some(60);
+    let waits = "unconfirmed: rolls back in 60 s unless you `weir confirm`\n";
+    assert!(apply::text(&applied, TERMINAL).ends_with(waits));
     let nothing = Detached { interfaces: Vec::new(), removed: Vec::new() };
     assert_eq!(detach::text(&nothing, TERMINAL), "nothing was attached\n");
 }

@@ -5,7 +5,9 @@
 //! 1970 UTC, spans are seconds, counts are since the state was last reset unless a field says
 //! otherwise.
 
+mod audit;
 mod ban;
+mod change;
 mod diagnostic;
 mod error;
 mod event;
@@ -16,7 +18,10 @@ mod status;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::policy::diff::{Access, Difference, Setting, Sources};
+pub use audit::{AuditEntry, AuditQuery, AuditVerified};
 pub use ban::{Ban, BanAdd, BanRemove};
+pub use change::{Confirmed, DiffRequest, Differences, HistoryEntry, RollbackRequest};
 pub use diagnostic::{Diagnostic, Severity};
 pub use error::{ApiError, Code, ErrorBody};
 pub use event::{EventQuery, Feed, Line};
@@ -59,6 +64,26 @@ pub trait Daemon: Send + Sync + 'static {
     /// An invalid policy is [`Code::Refused`] with its diagnostics. Files are read with the caller's
     /// rights ([`super::identity::reading_as`]): diagnostics show what is in them.
     fn apply(&self, request: &ApplyRequest, caller: &Caller) -> Answer<Applied>;
+
+    /// What a policy file would change. Nothing is changed; files are read as for
+    /// [`Self::apply`].
+    fn diff(&self, request: &DiffRequest, caller: &Caller) -> Answer<Differences>;
+
+    /// Lets what is in force stay. [`Code::Refused`] when nothing waits for that.
+    fn confirm(&self, caller: &Caller) -> Answer<Confirmed>;
+
+    /// Puts a generation of the history in force again, from its stored text and files; what waits
+    /// to be confirmed is taken back.
+    fn rollback(&self, request: &RollbackRequest, caller: &Caller) -> Answer<Applied>;
+
+    /// What was in force, the latest first.
+    fn history(&self) -> Answer<Vec<HistoryEntry>>;
+
+    /// The latest lines of the audit log, oldest first.
+    fn audit(&self, query: &AuditQuery) -> Answer<Vec<AuditEntry>>;
+
+    /// Whether the audit log is as it was written.
+    fn audit_verify(&self) -> Answer<AuditVerified>;
 
     /// The bans in force, in no particular order.
     fn bans(&self) -> Answer<Vec<Ban>>;

@@ -15,8 +15,9 @@ use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
 use super::api::{
-    Answer, ApiError, ApiOrders, Applied, ApplyRequest, Ban, BanAdd, BanRemove, Code, Detached,
-    ErrorBody, EventQuery, ExplainRequest, Explanation, OrderLift, OrderSet, Status,
+    Answer, ApiError, ApiOrders, Applied, ApplyRequest, AuditEntry, AuditQuery, AuditVerified, Ban,
+    BanAdd, BanRemove, Code, Confirmed, Detached, DiffRequest, Differences, ErrorBody, EventQuery,
+    ExplainRequest, Explanation, HistoryEntry, OrderLift, OrderSet, RollbackRequest, Status,
 };
 use super::peer::GROUP;
 
@@ -57,6 +58,36 @@ impl Client {
     /// See [`super::api::Daemon::apply`].
     pub fn apply(&self, request: &ApplyRequest) -> Answer<Applied> {
         self.post("/v1/apply", request)
+    }
+
+    /// See [`super::api::Daemon::diff`].
+    pub fn diff(&self, request: &DiffRequest) -> Answer<Differences> {
+        self.post("/v1/diff", request)
+    }
+
+    /// See [`super::api::Daemon::confirm`].
+    pub fn confirm(&self) -> Answer<Confirmed> {
+        self.post("/v1/confirm", &())
+    }
+
+    /// See [`super::api::Daemon::rollback`].
+    pub fn rollback(&self, request: &RollbackRequest) -> Answer<Applied> {
+        self.post("/v1/rollback", request)
+    }
+
+    /// See [`super::api::Daemon::history`].
+    pub fn history(&self) -> Answer<Vec<HistoryEntry>> {
+        self.get("/v1/history")
+    }
+
+    /// See [`super::api::Daemon::audit`].
+    pub fn audit(&self, query: &AuditQuery) -> Answer<Vec<AuditEntry>> {
+        self.get(&format!("/v1/audit?limit={}", query.limit))
+    }
+
+    /// See [`super::api::Daemon::audit_verify`].
+    pub fn audit_verify(&self) -> Answer<AuditVerified> {
+        self.get("/v1/audit/verify")
     }
 
     /// See [`super::api::Daemon::bans`].

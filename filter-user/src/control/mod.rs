@@ -15,3 +15,4 @@ pub mod notify;
 pub mod peer;
 mod routes;
 pub mod server;
+pub mod ssh;

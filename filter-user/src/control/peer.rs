@@ -95,7 +95,7 @@ fn groups(stream: &UnixStream) -> io::Result<Vec<u32>> {
 }
 
 /// The login uid of a process; `None` when nobody logged in or it cannot be known.
-fn login_uid(pid: u32) -> Option<u32> {
+pub fn login_uid(pid: u32) -> Option<u32> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/loginuid")).ok()?;
     text.trim().parse().ok().filter(|&uid| uid != u32::MAX)
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -16,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
 
-use super::api::{Answer, ApiError, Caller, Code, Daemon, ErrorBody};
+use super::api::{Answer, ApiError, AuditQuery, Caller, Code, Daemon, ErrorBody};
 
 /// Bytes of a request's body at most: the largest is a path and a few names.
 const BODY_BYTES: usize = 64 * 1024;
@@ -39,6 +40,12 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/apply", post(apply))
+        .route("/v1/diff", post(diff))
+        .route("/v1/confirm", post(confirm))
+        .route("/v1/rollback", post(rollback))
+        .route("/v1/history", get(history))
+        .route("/v1/audit", get(audit))
+        .route("/v1/audit/verify", get(audit_verify))
         .route("/v1/bans", get(bans).post(ban_add))
         .route("/v1/bans/remove", post(ban_remove))
         .route("/v1/explain", post(explain))
@@ -183,6 +190,39 @@ async fn status(State(app): State<App>) -> Response {
 
 async fn apply(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
     ordered(app, caller, body, Daemon::apply).await
+}
+
+async fn diff(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::diff).await
+}
+
+async fn confirm(State(app): State<App>, caller: Extension<Admitted>) -> Response {
+    match caller.0 {
+        Ok(caller) => answer(app, move |daemon| daemon.confirm(&caller)).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn rollback(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::rollback).await
+}
+
+async fn history(State(app): State<App>) -> Response {
+    answer(app, Daemon::history).await
+}
+
+async fn audit(
+    State(app): State<App>,
+    query: Result<Query<AuditQuery>, QueryRejection>,
+) -> Response {
+    match query {
+        Ok(Query(query)) => answer(app, move |daemon| daemon.audit(&query)).await,
+        Err(error) => ApiError::invalid(error.body_text()).into_response(),
+    }
+}
+
+async fn audit_verify(State(app): State<App>) -> Response {
+    answer(app, Daemon::audit_verify).await
 }
 
 async fn bans(State(app): State<App>) -> Response {

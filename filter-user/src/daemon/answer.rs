@@ -1,74 +1,25 @@
 //! The control socket's questions, answered.
 
 use std::net::IpAddr;
-use std::path::Path;
 
 use crate::control::api::{
-    Answer, ApiError, ApiOrders, Applied, ApplyRequest, Ban, BanAdd, BanRemove, Caller, Daemon,
-    Detached, EventQuery, ExplainRequest, Explanation, Feed, OrderLift, OrderSet, Status,
+    Answer, ApiError, ApiOrders, Applied, ApplyRequest, AuditEntry, AuditQuery, AuditVerified, Ban,
+    BanAdd, BanRemove, Caller, Confirmed, Daemon, Detached, DiffRequest, Differences, EventQuery,
+    ExplainRequest, Explanation, Feed, HistoryEntry, OrderLift, OrderSet, RollbackRequest, Status,
 };
-use crate::control::identity::reading_as;
+use crate::control::ssh::who;
+use crate::export::audit::{Change, verify};
 use crate::export::events::{ActionField, Event, Kind, SourceField};
 use crate::kernel::bans::Entry;
-use crate::policy::{self, Cidr, Loaded};
+use crate::policy::Cidr;
+use crate::store::Store;
 
-use super::core::{Core, policy_field, unix_ns};
+use super::auditor::{Auditor, about};
+use super::core::{Core, lock, unix_ns};
 use super::gate::{Gate, unix_now};
 use super::{orders, trouble};
 
 impl Core {
-    /// Reads a policy, with the caller's rights where there is one, and puts it in force.
-    pub(super) fn apply_file(&self, path: &Path, caller: Option<&Caller>) -> Answer<Applied> {
-        let load = || policy::load(path);
-        let loaded = caller.map_or_else(|| Ok(load()), |caller| reading_as(caller, load));
-        let Loaded { policy, diagnostics, .. } = loaded.map_err(|error| {
-            ApiError::internal(format!("cannot read {} as the caller: {error}", path.display()))
-                .hint("apply it as root")
-        })?;
-        let Some(policy) = policy else {
-            let error = trouble::policy(diagnostics);
-            self.tell_rejected(path, &error);
-            return Err(error);
-        };
-        let mut gate = self.gate();
-        let applied = gate.apply(policy, Some(path));
-        let change = applied.map_err(|error| {
-            let error = ApiError::internal(format!("{error:#}"))
-                .hint("the policy before stays in force; `weir doctor` may say more");
-            self.tell_rejected(path, &error);
-            error
-        })?;
-        self.announce(&gate);
-        self.tell_applied(&gate.now);
-        tracing::info!(
-            policy = gate.now.policy.name,
-            generation = gate.now.generation,
-            seconds = change.seconds,
-            "applied"
-        );
-        Ok(Applied {
-            name: gate.now.policy.name.clone(),
-            hash: gate.now.hash.clone(),
-            previous_hash: change.previous_hash,
-            generation: gate.now.generation,
-            apis: gate.now.policy.apis.len(),
-            interfaces: gate.gated.iter().map(|gated| gated.name.clone()).collect(),
-            seconds: change.seconds,
-            warnings: diagnostics.into_iter().map(Into::into).collect(),
-        })
-    }
-
-    fn tell_rejected(&self, path: &Path, error: &ApiError) {
-        let problems = match error.diagnostics.len() {
-            0 => String::new(),
-            count => format!(" ({count} problems, the first: {})", error.diagnostics[0].message),
-        };
-        let message = format!("{}: {}{problems}", path.display(), error.message);
-        tracing::warn!("{message}");
-        let policy = self.try_gate().map(|gate| policy_field(&gate.now));
-        self.tell(Event { policy, ..Event::new(Kind::PolicyRejected, unix_ns(), message) });
-    }
-
     /// Tells of a ban that began or ended.
     pub(super) fn tell_ban(&self, kind: Kind, entry: &Entry, reason: &str, by: &'static str) {
         let cidr = show(entry.network, entry.prefix);
@@ -87,7 +38,7 @@ impl Core {
         };
         let whole = if entry.network.is_ipv4() { 32 } else { 128 };
         let prefix = (entry.prefix != whole).then_some(entry.prefix);
-        self.tell(Event {
+        self.tell(&Event {
             source: Some(SourceField { ip: entry.network, prefix }),
             action: Some(action),
             ..Event::new(kind, unix_ns(), format!("{cidr} is {verb}"))
@@ -129,6 +80,10 @@ fn parse(prefix: &str) -> Answer<(IpAddr, u8)> {
     })
 }
 
+fn unreadable(auditor: &Auditor, error: &std::io::Error) -> ApiError {
+    ApiError::internal(format!("cannot read {}: {error}", auditor.log.path().display()))
+}
+
 fn told(gate: &Gate, entry: &Entry) -> Ban {
     let held = gate.reasons.get(&(entry.network, entry.prefix, entry.api));
     let age = crate::kernel::clock::boot_ns().saturating_sub(entry.since) / 1_000_000_000;
@@ -150,7 +105,36 @@ impl Daemon for Core {
 
     fn apply(&self, request: &ApplyRequest, caller: &Caller) -> Answer<Applied> {
         tracing::info!(path = %request.path.display(), uid = caller.uid, pid = caller.pid, "apply");
-        self.apply_file(&request.path, Some(caller))
+        let confirm = super::change::wait(request.confirm_seconds)?;
+        self.apply_file(&request.path, confirm, Some(caller))
+    }
+
+    fn diff(&self, request: &DiffRequest, caller: &Caller) -> Answer<Differences> {
+        self.compare(&request.path, caller)
+    }
+
+    fn confirm(&self, caller: &Caller) -> Answer<Confirmed> {
+        tracing::info!(uid = caller.uid, pid = caller.pid, "confirm");
+        self.confirm_waiting(caller)
+    }
+
+    fn rollback(&self, request: &RollbackRequest, caller: &Caller) -> Answer<Applied> {
+        tracing::info!(number = request.number, uid = caller.uid, pid = caller.pid, "rollback");
+        self.roll_back(request, caller)
+    }
+
+    fn history(&self) -> Answer<Vec<HistoryEntry>> {
+        self.list_history()
+    }
+
+    fn audit(&self, query: &AuditQuery) -> Answer<Vec<AuditEntry>> {
+        let auditor = lock(&self.auditor);
+        auditor.log.last(query.limit).map_err(|error| unreadable(&auditor, &error))
+    }
+
+    fn audit_verify(&self) -> Answer<AuditVerified> {
+        let auditor = lock(&self.auditor);
+        verify(auditor.log.path()).map_err(|error| unreadable(&auditor, &error))
     }
 
     fn bans(&self) -> Answer<Vec<Ban>> {
@@ -161,6 +145,7 @@ impl Daemon for Core {
     fn ban_add(&self, request: &BanAdd, caller: &Caller) -> Answer<Ban> {
         let (network, prefix) = parse(&request.prefix)?;
         let until = orders::end(orders::ttl(request.ttl_seconds)?);
+        let who = who(caller);
         let mut gate = self.gate();
         let api = request.api.as_deref().map(|name| gate.api_id(name)).transpose()?;
         if let Some((cidr, at)) = gate.now.policy.trusted_by(network)
@@ -177,11 +162,19 @@ impl Daemon for Core {
         gate.reasons.insert((network, prefix, api), request.reason.clone());
         tracing::info!(prefix = request.prefix, uid = caller.uid, "ban added");
         self.tell_ban(Kind::BanAdded, &entry, &request.reason, "operator");
+        let fields = [
+            ("prefix", request.prefix.clone().into()),
+            ("api", request.api.clone().into()),
+            ("ttl_seconds", request.ttl_seconds.into()),
+            ("reason", request.reason.clone().into()),
+        ];
+        self.audit_act("ban_add", who, fields);
         Ok(told(&gate, &entry))
     }
 
     fn ban_remove(&self, request: &BanRemove, caller: &Caller) -> Answer<Ban> {
         let (network, prefix) = parse(&request.prefix)?;
+        let who = who(caller);
         let mut gate = self.gate();
         let api = request.api.as_deref().map(|name| gate.api_id(name)).transpose()?;
         let removed = gate.state.bans.remove(network, prefix, api).map_err(trouble::kernel)?;
@@ -195,6 +188,9 @@ impl Daemon for Core {
         gate.reasons.remove(&(network, prefix, api));
         tracing::info!(prefix = request.prefix, uid = caller.uid, "ban removed");
         self.tell_ban(Kind::BanRemoved, &entry, &ban.reason, "operator");
+        let fields =
+            [("prefix", request.prefix.clone().into()), ("api", request.api.clone().into())];
+        self.audit_act("ban_remove", who, fields);
         Ok(ban)
     }
 
@@ -218,18 +214,42 @@ impl Daemon for Core {
 
     fn order_set(&self, request: &OrderSet, caller: &Caller) -> Answer<ApiOrders> {
         tracing::info!(api = request.api, order = ?request.order, uid = caller.uid, "order");
-        self.gate().order_set(request)
+        let who = who(caller);
+        let orders = self.gate().order_set(request)?;
+        let fields = [
+            ("api", request.api.clone().into()),
+            ("order", serde_json::to_value(&request.order).unwrap_or_default()),
+            ("ttl_seconds", request.ttl_seconds.into()),
+            ("reason", request.reason.clone().into()),
+        ];
+        self.audit_act("order_set", who, fields);
+        Ok(orders)
     }
 
     fn order_lift(&self, request: &OrderLift, caller: &Caller) -> Answer<ApiOrders> {
         tracing::info!(api = request.api, kinds = ?request.kinds, uid = caller.uid, "lift");
-        self.gate().order_lift(request)
+        let who = who(caller);
+        let orders = self.gate().order_lift(request)?;
+        let kinds = serde_json::to_value(&request.kinds).unwrap_or_default();
+        self.audit_act("order_lift", who, [("api", request.api.clone().into()), ("kinds", kinds)]);
+        Ok(orders)
     }
 
     fn detach(&self, caller: &Caller) -> Answer<Detached> {
-        let gate = self.gate();
+        let who = who(caller);
+        let mut gate = self.gate();
         tracing::warn!(uid = caller.uid, pid = caller.pid, "detach: the filter is taken off");
         let detached = crate::kernel::attach::detach(gate.pins()).map_err(trouble::kernel)?;
+        gate.waiting = None;
+        let _noted = gate.keeper.with(Store::set_detached);
+        self.tell_store(&mut gate);
+        self.audit(&Change {
+            what: "detach",
+            who,
+            about: about([("interfaces", detached.interfaces.clone().into())]),
+            before: gate.now.path.is_some().then(|| gate.now.hash.clone()),
+            after: None,
+        });
         self.stop_detached();
         Ok(detached.into())
     }

@@ -1,8 +1,8 @@
 //! What the daemon's threads share.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
@@ -11,12 +11,16 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::control::api::ApiError;
 use crate::control::metrics_http::Probe;
+use crate::control::ssh::own;
+use crate::export::audit::Change;
 use crate::export::events::{Event, EventLog, Kind, PolicyField};
 use crate::export::metrics::Metrics;
 
+use super::auditor::{Auditor, about};
 use super::gate::{Gate, InForce};
 use super::pipeline::Report;
 use super::profile::Profile;
+use super::start::Start;
 
 /// Label sets of the request metrics at most; further routes are `__other__`.
 const SERIES: usize = 2000;
@@ -41,6 +45,12 @@ pub(super) struct Core {
     pub(super) metrics: Metrics,
     /// What the pipeline said last.
     pub(super) report: Arc<Mutex<Report>>,
+    /// The audit log.
+    pub(super) auditor: Arc<Mutex<Auditor>>,
+    /// When what waits is rolled back, CLOCK_BOOTTIME in ns; `u64::MAX`: nothing waits.
+    pub(super) confirm_by: AtomicU64,
+    /// What the start has to tell, in sentences.
+    pub(super) notes: OnceLock<Vec<String>>,
     gate: Arc<Mutex<Gate>>,
     messages: Sender<Message>,
     waiting: Mutex<Option<Receiver<Message>>>,
@@ -68,11 +78,19 @@ impl Core {
         debug_assert!(told.is_ok(), "the receiver is right here");
         let gate = Arc::new(Mutex::new(gate));
         let report = Arc::new(Mutex::new(Report::default()));
+        let auditor = Arc::new(Mutex::new(Auditor::new(&config.state_dir)));
         let (of_gate, of_report, of_events) =
             (Arc::clone(&gate), Arc::clone(&report), Arc::clone(&events));
+        let of_auditor = Arc::clone(&auditor);
         let metrics = Metrics::new(
             SERIES,
-            Arc::new(move || super::snapshot::take(&lock(&of_gate), &lock(&of_report), &of_events)),
+            Arc::new(move || {
+                let unwritten = lock(&of_auditor).failures;
+                let mut snapshot =
+                    super::snapshot::take(&lock(&of_gate), &lock(&of_report), &of_events);
+                snapshot.store_failures.push(("audit.jsonl", unwritten));
+                snapshot
+            }),
         )
         .context("cannot set up the metrics")?;
         Ok(Self {
@@ -82,6 +100,9 @@ impl Core {
             events,
             metrics,
             report,
+            auditor,
+            confirm_by: AtomicU64::new(u64::MAX),
+            notes: OnceLock::new(),
             gate,
             messages,
             waiting: Mutex::new(Some(waiting)),
@@ -161,11 +182,32 @@ impl Core {
     }
 
     /// The first events: that weir runs, what it adopted, which policy is in force.
-    pub(super) fn told_at_start(&self) {
-        let gate = self.gate();
-        self.tell(Event::new(Kind::DaemonStarted, unix_ns(), "weir runs"));
+    pub(super) fn told_at_start(&self, start: Start) {
+        let mut gate = self.gate();
+        self.audit(&Change {
+            what: "start",
+            who: own(),
+            about: about([
+                ("path", gate.now.path.as_ref().map(|path| path.display().to_string()).into()),
+                ("generation", gate.now.generation.into()),
+                ("history", gate.now.number.into()),
+            ]),
+            before: None,
+            after: gate.now.path.is_some().then(|| gate.now.hash.clone()),
+        });
+        for record in &start.given_up {
+            let message =
+                format!("policy {} was not confirmed before the daemon ended", record.name);
+            self.tell(&Event::new(Kind::PolicyRolledBack, unix_ns(), message));
+        }
+        for note in &start.notes {
+            tracing::warn!("{note}");
+        }
+        let _only_once = self.notes.set(start.notes);
+        self.tell_store(&mut gate);
+        self.tell(&Event::new(Kind::DaemonStarted, unix_ns(), "weir runs"));
         for note in &gate.state.notes {
-            self.tell(Event::new(Kind::StateReset, unix_ns(), note.clone()));
+            self.tell(&Event::new(Kind::StateReset, unix_ns(), note.clone()));
         }
         self.tell_applied(&gate.now);
     }
@@ -176,15 +218,15 @@ impl Core {
             Some(path) => format!("policy {} from {}", now.policy.name, path.display()),
             None => "no policy: weir observes".to_owned(),
         };
-        self.tell(Event {
+        self.tell(&Event {
             policy: Some(policy_field(now)),
             ..Event::new(Kind::PolicyApplied, unix_ns(), message)
         });
     }
 
     /// Tells an event.
-    pub(super) fn tell(&self, event: Event) {
-        self.events.tell(&event);
+    pub(super) fn tell(&self, event: &Event) {
+        self.events.tell(event);
     }
 
     /// Reads the policy file again, as SIGHUP asks for.
@@ -194,15 +236,17 @@ impl Core {
             return Err(ApiError::refused("weir observes: there is no policy to read again")
                 .hint("`weir apply FILE` puts one in force"));
         };
-        self.apply_file(&path, None).map(drop)
+        self.apply_file(&path, None, None).map(drop)
     }
 
     /// The end: what is kept, and the last event.
     pub(super) fn finish(&self) {
         if !self.is_detached() {
+            self.end_waiting();
             self.gate().close();
         }
-        self.tell(Event::new(Kind::DaemonStopped, unix_ns(), "weir ends"));
+        self.audit_act("stop", own(), [("detached", self.is_detached().into())]);
+        self.tell(&Event::new(Kind::DaemonStopped, unix_ns(), "weir ends"));
     }
 }
 

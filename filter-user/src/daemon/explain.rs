@@ -30,7 +30,7 @@ pub(super) fn explain(gate: &Gate, request: &ExplainRequest) -> Answer<Explanati
     gate.state.bans.copy_to(&mut state);
     gate.state.orders.copy_to(&mut state);
     let told = Teller { gate, request, steps: RefCell::new(Vec::new()) };
-    let listener = |stage: Stage<'_>| told.stage(stage);
+    let listener = |stage: Stage<'_>| told.stage(&stage);
     let mut view = View::new(&gate.now.image, &state);
     view.seed = gate.state.seed().map_err(super::trouble::kernel)?;
     view.now = clock::monotonic_ns().wrapping_mul(filter_common::gcra::GRAINS_PER_NS);
@@ -125,8 +125,8 @@ impl Teller<'_> {
         }
     }
 
-    fn stage(&self, stage: Stage<'_>) {
-        match stage {
+    fn stage(&self, stage: &Stage<'_>) {
+        match *stage {
             Stage::Class(_) => {}
             Stage::Trusted => {
                 let by = self.gate.now.policy.trusted_by(self.request.src);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, anyhow, bail};
 use filter_common::tables::feature;
@@ -15,11 +15,16 @@ use crate::image::{Ids, Image};
 use crate::kernel;
 use crate::kernel::attach::{self, Gated, Target};
 use crate::kernel::generation::{Generation, Logger};
+use crate::kernel::held;
 use crate::kernel::ring::{Positions, Reader, Received};
 use crate::kernel::state::State;
 use crate::policy::{self, Policy};
+use crate::store::{New, State as Fate, Who};
 
+use super::keeper::Keeper;
 use super::settings;
+use super::start::{Candidate, Start};
+use super::waiting::Waiting;
 
 /// The policy in force.
 #[derive(Clone)]
@@ -36,6 +41,18 @@ pub(super) struct InForce {
     pub(super) generation: u32,
     /// When it was put in force, seconds since 1970.
     pub(super) since: u64,
+    /// Its number in the history; `None` when the store did not take it, or weir observes.
+    pub(super) number: Option<u64>,
+}
+
+/// On whose word, and for how long.
+pub(super) struct Terms {
+    /// Who wants it.
+    pub(super) who: Who,
+    /// Within which time it must be confirmed.
+    pub(super) confirm: Option<Duration>,
+    /// The generation of the history that it brings back.
+    pub(super) restores: Option<u64>,
 }
 
 /// What an apply did.
@@ -58,11 +75,16 @@ pub(super) struct Source {
 pub(super) struct Gate {
     /// Pinned state.
     pub(super) state: State,
-    generation: Generation,
+    /// The history.
+    pub(super) keeper: Keeper,
+    /// Set while what is in force waits to be confirmed.
+    pub(super) waiting: Option<Waiting>,
+    /// The programs in force.
+    pub(super) generation: Generation,
     /// The policy.
     pub(super) now: InForce,
     /// The interfaces, as they are to be gated.
-    targets: Vec<Target>,
+    pub(super) targets: Vec<Target>,
     /// The interfaces, as they are.
     pub(super) gated: Vec<Gated>,
     /// Why a ban was made: kept here, the kernel has no room for it.
@@ -73,13 +95,17 @@ pub(super) struct Gate {
     pub(super) received: Arc<Received>,
     /// The programs' log, when they write one.
     pub(super) logger: Option<Logger>,
-    pins: PathBuf,
+    pub(super) pins: PathBuf,
     on_exit: OnExit,
 }
 
 impl Gate {
     /// Opens the state, compiles the policy and puts it in force.
-    pub(super) fn open(config: &Config, policy: Option<Policy>) -> Result<(Self, Source)> {
+    pub(super) fn open(
+        config: &Config,
+        choice: &mut Start,
+        keeper: Keeper,
+    ) -> Result<(Self, Source)> {
         let start = Instant::now();
         kernel::host::check(&config.pins)?;
         let targets = targets(config)?;
@@ -88,7 +114,7 @@ impl Gate {
             tracing::warn!("{note}");
         }
         let pinned = attach::pinned_interfaces(&config.pins);
-        if policy.is_none() && !pinned.is_empty() && state.enforces()? {
+        if choice.candidate.is_none() && !pinned.is_empty() && state.enforces()? {
             return Err(ApiError::refused(format!(
                 "an earlier weir enforces a policy on {}, and none was given now",
                 pinned.join(", ")
@@ -96,15 +122,30 @@ impl Gate {
             .hint("pass it with --policy FILE, or take the filter off with `weir detach`, then observe")
             .into());
         }
-        let path = config.policy.as_deref().map(settings::absolute);
-        let policy = policy.unwrap_or_else(Policy::observe);
+        let (policy, from) = match choice.candidate.take() {
+            Some(Candidate { policy, path, text, files }) => (policy, Some((path, text, files))),
+            None => (Policy::observe(), None),
+        };
         let (image, ids) = compile(&policy, state.ids())?;
         state.keep_ids(ids, &image)?;
         let mut generation = Generation::load(&mut state, &image)?;
         for target in &targets {
             state.gate_interface(target.index)?;
         }
-        let gated = attach::swap(&config.pins, &targets, &mut generation, None)?;
+        // From here on no watcher of an earlier daemon acts: what it would put back is older.
+        let held = held::take_all(&config.pins)?;
+        let gated = match attach::swap(&config.pins, &targets, &mut generation, None) {
+            Ok(gated) => gated,
+            Err(error) => {
+                for number in held {
+                    held::give_back(&config.pins, number)?;
+                }
+                return Err(error.into());
+            }
+        };
+        for number in held {
+            held::release(&config.pins, number)?;
+        }
         state.note_enforces(image.features & feature::ENFORCE != 0)?;
         let received = Arc::new(Received::default());
         let ring = state.take_ring().ok_or_else(|| anyhow!("the state has no ring"))?;
@@ -114,9 +155,10 @@ impl Gate {
             hash: policy.hash(),
             policy: Arc::new(policy),
             image: Arc::new(image),
-            path,
+            path: from.as_ref().map(|(path, ..)| path.clone()),
             generation: generation.number,
             since: unix_now(),
+            number: None,
         };
         for interface in &gated {
             tracing::info!(
@@ -135,6 +177,8 @@ impl Gate {
         );
         let mut gate = Self {
             state,
+            keeper,
+            waiting: None,
             generation,
             now,
             targets,
@@ -147,18 +191,36 @@ impl Gate {
             on_exit: config.on_exit,
         };
         gate.open_log();
+        match (&choice.stored, from) {
+            (Some(record), _) => {
+                gate.now.number = Some(record.number);
+                let (number, kernel) = (record.number, gate.now.generation);
+                let _noted = gate.keeper.with(|store| store.set_kernel(number, kernel));
+            }
+            (None, Some((_, text, files))) => {
+                let terms =
+                    Terms { who: crate::control::ssh::own(), confirm: None, restores: None };
+                gate.remember(&text, &files, &terms, None);
+            }
+            (None, None) => {}
+        }
         Ok((gate, source))
     }
 
     /// Puts a policy in force on every interface, or on none.
-    pub(super) fn apply(&mut self, policy: Policy, path: Option<&Path>) -> Result<Change> {
+    pub(super) fn apply(&mut self, candidate: Candidate, terms: &Terms) -> Result<Change> {
         let start = Instant::now();
+        let Candidate { policy, path, text, files } = candidate;
         let (image, ids) = compile(&policy, self.state.ids())?;
         self.state.keep_ids(ids, &image)?;
         let mut generation = Generation::load(&mut self.state, &image)?;
         // Said first: a restart in between must not take an enforcing program for an observing one.
         let enforces = image.features & feature::ENFORCE != 0;
         let before = self.state.enforces()?;
+        let deadline = match terms.confirm {
+            Some(wait) => Some(self.hold(generation.number, wait, before)?),
+            None => None,
+        };
         self.state.note_enforces(enforces || before)?;
         let gated =
             attach::swap(&self.pins, &self.targets, &mut generation, Some(&mut self.generation));
@@ -166,23 +228,56 @@ impl Gate {
             Ok(gated) => gated,
             Err(error) => {
                 self.state.note_enforces(before)?;
+                if deadline.is_some() {
+                    self.let_go(generation.number)?;
+                }
                 return Err(error.into());
             }
         };
         self.state.note_enforces(enforces)?;
         let previous_hash = self.now.path.is_some().then(|| self.now.hash.clone());
-        self.now = InForce {
+        let now = InForce {
             hash: policy.hash(),
             policy: Arc::new(policy),
             image: Arc::new(image),
-            path: path.map(Path::to_owned),
+            path: Some(path),
             generation: generation.number,
             since: unix_now(),
+            number: None,
         };
-        self.generation = generation;
-        self.gated = gated;
+        let before = std::mem::replace(&mut self.now, now);
+        let generation = std::mem::replace(&mut self.generation, generation);
+        let gated = std::mem::replace(&mut self.gated, gated);
+        let previous = before.number;
+        self.waiting = deadline.map(|deadline| Waiting { deadline, before, generation, gated });
         self.open_log();
+        self.remember(&text, &files, terms, previous);
         Ok(Change { previous_hash, seconds: start.elapsed().as_secs_f64() })
+    }
+
+    /// Puts what is in force into the history.
+    fn remember(
+        &mut self,
+        text: &str,
+        files: &[policy::NamedFile],
+        terms: &Terms,
+        previous: Option<u64>,
+    ) {
+        let Some(path) = &self.now.path else { return };
+        let new = New {
+            kernel: self.now.generation,
+            name: &self.now.policy.name,
+            hash: &self.now.hash,
+            path,
+            text,
+            files,
+            applied_at: self.now.since,
+            who: &terms.who,
+            state: if self.waiting.is_some() { Fate::Pending } else { Fate::Confirmed },
+            previous,
+            restores: terms.restores,
+        };
+        self.now.number = self.keeper.with(|store| store.add(&new));
     }
 
     /// What an orderly end leaves behind.
@@ -210,7 +305,8 @@ impl Gate {
         self.generation.agreement(&self.now.image)
     }
 
-    fn open_log(&mut self) {
+    /// Reads the log of the programs in force, where they write one.
+    pub(super) fn open_log(&mut self) {
         self.logger = None;
         if self.state.settings.log {
             match self.generation.logger() {

@@ -5,16 +5,22 @@
 //! pipeline (ring to findings, its own thread), the sockets (tokio), and the signals.
 
 mod answer;
+mod auditor;
+mod change;
 mod core;
 mod explain;
 mod gate;
+mod keeper;
 mod orders;
 mod pipeline;
 mod profile;
 mod settings;
 mod snapshot;
+mod start;
 mod status;
 mod trouble;
+mod waiting;
+pub(crate) mod watcher;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,20 +47,21 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// When it cannot start, with what to do; nothing has been changed then.
 pub fn run(request: &RunRequest) -> Result<()> {
     let RunRequest { config, instance } = request.clone();
-    let loaded = settings::policy(&config)?;
     let control = ControlSocket::bind(&config.socket)?;
     let metrics = MetricsSocket::bind(config.metrics)?;
     if let Err(error) = std::fs::create_dir_all(&config.state_dir) {
         // With no disk, the filter goes on.
         tracing::warn!(directory = %config.state_dir.display(), %error, "no state directory");
     }
+    let mut keeper = keeper::Keeper::open(config.state_dir.clone());
+    let mut choice = start::choose(&config, &mut keeper)?;
     let log = events::Config { path: Some(config.events_path()), ..events::Config::default() };
     let events = Arc::new(events::EventLog::start(log).context("cannot start the event log")?);
 
-    let (gate, reader) = Gate::open(&config, loaded)?;
+    let (gate, reader) = Gate::open(&config, &mut choice, keeper)?;
     let (stop, stopped) = watch::channel(false);
     let core = Arc::new(Core::new(config, instance, gate, events, stop)?);
-    core.told_at_start();
+    core.told_at_start(choice);
     let pipeline = pipeline::start(Arc::clone(&core), reader)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()

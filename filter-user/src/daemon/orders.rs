@@ -182,7 +182,7 @@ fn show(rate: &filter_common::gcra::Rate) -> String {
     for (unit, seconds) in [("s", 1.0), ("min", 60.0), ("h", 3600.0), ("day", 86400.0)] {
         let amount = per_second * seconds;
         if amount >= 0.999 {
-            return format!("{:.0}/{unit}", amount);
+            return format!("{amount:.0}/{unit}");
         }
     }
     format!("{:.3}/day", per_second * 86400.0)

@@ -133,6 +133,7 @@ impl Pipeline {
         let mut looked_after = 0;
         while !self.core.stopping() {
             self.obey();
+            self.core.look_after_confirmation();
             let taken = self.drain();
             let now = clock::monotonic_ns();
             if taken == 0 {
@@ -198,7 +199,7 @@ impl Pipeline {
             Ok((attempted, out, dropped)) => {
                 let newly = self.losses.note(attempted.saturating_sub(out), dropped);
                 if newly > 0 {
-                    self.core.tell(Event {
+                    self.core.tell(&Event {
                         loss: Some(LossField {
                             records: newly,
                             completeness: self.losses.completeness(),
@@ -274,14 +275,14 @@ impl Analysis {
         let Some(refused) = Refused::of(header) else { return };
         if let Some(summary) = self.refusals.push(header.time, &refused) {
             let field = self.field(summary.api);
-            self.core.tell(Event::refused(&summary, field, unix_ns()));
+            self.core.tell(&Event::refused(&summary, field, unix_ns()));
         }
     }
 
     fn tell_refusals(&mut self, now: u64) {
         for summary in self.refusals.tick(now) {
             let field = self.field(summary.api);
-            self.core.tell(Event::refused(&summary, field, unix_ns()));
+            self.core.tell(&Event::refused(&summary, field, unix_ns()));
         }
     }
 
@@ -291,13 +292,14 @@ impl Analysis {
             // Findings are on the records' clock.
             let epoch = i128::from(unix_ns()) - i128::from(clock::monotonic_ns());
             self.core.metrics.finding(&finding);
-            self.core.tell(Event::finding(&finding, field.clone(), epoch));
+            self.core.tell(&Event::finding(&finding, field.clone(), epoch));
             if finding.state == State::Open {
                 tracing::warn!(id = %finding.id, api = %field.name, "{}", finding.measure.why);
             }
             if let Some(outcome) = self.answer(&finding) {
                 self.core.metrics.action(&outcome);
-                self.core.tell(Event::answer(&outcome, &finding, field, unix_ns()));
+                self.core.audit_answer(&outcome, &finding);
+                self.core.tell(&Event::answer(&outcome, &finding, field, unix_ns()));
             }
         }
     }

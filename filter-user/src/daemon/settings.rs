@@ -2,28 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::Result;
-
 use crate::config::{self, Config, Egress};
 use crate::kernel::attach::{Driver, EgressHook};
 use crate::kernel::state::Settings;
-use crate::policy::{self, Loaded, Policy};
-use crate::text::render;
-
-use super::trouble;
-
-/// Reads the policy that the settings name; none to observe.
-pub(super) fn policy(config: &Config) -> Result<Option<Policy>> {
-    let Some(path) = &config.policy else { return Ok(None) };
-    let Loaded { policy, diagnostics, .. } = policy::load(path);
-    if policy.is_none() {
-        return Err(trouble::policy(diagnostics).into());
-    }
-    if !diagnostics.is_empty() {
-        tracing::warn!("{}\n{}", path.display(), render(&diagnostics));
-    }
-    Ok(policy)
-}
 
 /// What the kernel half is told.
 pub(super) fn of_kernel(config: &Config) -> Settings {

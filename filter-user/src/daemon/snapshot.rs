@@ -31,6 +31,7 @@ pub(super) fn take(gate: &Gate, report: &Report, events: &EventLog) -> KernelSna
         detectors: report.detectors.clone(),
         events: events.counts(),
         event_lines: events.lines().to_vec(),
+        store_failures: vec![("weir.db", gate.keeper.failures())],
         ..KernelSnapshot::default()
     };
     if let Err(error) = packets(gate, &mut snapshot).and_then(|()| stats(gate, &mut snapshot)) {

@@ -14,7 +14,7 @@ use crate::kernel::counters::Row;
 use crate::kernel::error::Result;
 
 use super::core::{Core, lock};
-use super::gate::{Gate, InForce, unix_now};
+use super::gate::{Gate, unix_now};
 
 /// The status now.
 pub(super) fn take(core: &Core) -> Result<Status> {
@@ -30,7 +30,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
             metrics: Some(core.config.metrics.to_string()),
             ready: core.is_ready(),
         },
-        policy: gate.now.path.is_some().then(|| policy(&gate.now)),
+        policy: gate.now.path.is_some().then(|| policy(&gate)),
         interfaces: interfaces(&gate),
         samples: SampleStatus {
             share: core.config.sensor.sample,
@@ -75,6 +75,9 @@ pub(super) fn take(core: &Core) -> Result<Status> {
         ..Status::default()
     };
     status.warnings.extend(core.events.problem());
+    status.warnings.extend(core.notes.get().cloned().unwrap_or_default());
+    status.warnings.extend(gate.keeper.problem());
+    status.warnings.extend(lock(&core.auditor).problem());
     if gate.now.policy.apis.is_empty() && gate.now.path.is_some() {
         status.warnings.push("the policy in force has no APIs".to_owned());
     }
@@ -82,7 +85,8 @@ pub(super) fn take(core: &Core) -> Result<Status> {
     Ok(status)
 }
 
-fn policy(now: &InForce) -> PolicyStatus {
+fn policy(gate: &Gate) -> PolicyStatus {
+    let now = &gate.now;
     let path = now.path.clone().unwrap_or_default();
     // What the file says now, feeds included, may differ from what is in force.
     let in_file = crate::policy::load(&path).policy.map(|policy| policy.hash());
@@ -93,6 +97,8 @@ fn policy(now: &InForce) -> PolicyStatus {
         hash: now.hash.clone(),
         generation: now.generation,
         applied_at: now.since,
+        number: now.number,
+        confirm_seconds: gate.confirm_seconds(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What weir tells others: metrics for Prometheus, events as JSON Lines. What is worth telling is
 //! decided elsewhere; whom it is served to is `control`'s.
 
+pub mod audit;
 pub mod events;
 pub mod metrics;
 

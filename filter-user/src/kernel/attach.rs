@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions};
 use aya::programs::xdp::XdpLink;
-use aya::programs::{LinkOrder, ProgramError, TcAttachType, Xdp, XdpMode, loaded_programs};
+use aya::programs::{
+    LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode, loaded_programs,
+};
 
 use super::error::{Error, Result};
 use super::generation::Generation;
@@ -112,7 +114,7 @@ fn links(pins: &Path) -> PathBuf {
     pins.join("links")
 }
 
-fn xdp_pin(pins: &Path, index: u32) -> PathBuf {
+pub(super) fn xdp_pin(pins: &Path, index: u32) -> PathBuf {
     links(pins).join(format!("xdp-{index}"))
 }
 
@@ -213,7 +215,7 @@ fn put(pins: &Path, target: &Target, generation: &mut Generation) -> Result<Gate
         ))
         .hint("give this daemon pins of its own with `--instance NAME`"));
     };
-    watch_egress(pins, target, generation)?;
+    watch_egress(pins, target, generation.egress()?)?;
     let egress_program = match target.egress {
         EgressHook::Off => None,
         _ => generation.egress()?.info().ok().map(|info| info.id()),
@@ -230,7 +232,7 @@ fn put(pins: &Path, target: &Target, generation: &mut Generation) -> Result<Gate
 }
 
 /// Replaces the program of a pinned link; whether there was one that still holds its interface.
-fn replace_xdp(pin: &Path, target: &Target, program: &mut Xdp) -> Result<bool> {
+pub(super) fn replace_xdp(pin: &Path, target: &Target, program: &mut Xdp) -> Result<bool> {
     if !pin.exists() {
         return Ok(false);
     }
@@ -325,9 +327,12 @@ pub fn program_name(id: u32) -> Option<String> {
         .and_then(|program| program.name_as_str().map(str::to_owned))
 }
 
-fn watch_egress(pins: &Path, target: &Target, generation: &mut Generation) -> Result<()> {
+pub(super) fn watch_egress(
+    pins: &Path,
+    target: &Target,
+    program: &mut SchedClassifier,
+) -> Result<()> {
     let pin = tcx_pin(pins, target.index);
-    let program = generation.egress()?;
     let failed = |e: ProgramError| {
         Error::new(format!("cannot watch what leaves {}", target.name))
             .because(e)
@@ -359,10 +364,12 @@ fn watch_egress(pins: &Path, target: &Target, generation: &mut Generation) -> Re
             link.pin(&pin).map(drop).map_err(|e| Error::path("pin", pin, e))
         }
         EgressHook::Clsact => {
-            // A filter stays without a process; the new one goes in before the old one goes out.
+            // A filter stays without a process. Filters are known by name only, so the old one goes
+            // out first; what leaves between the two is not seen, and nothing is judged here.
             match tc::qdisc_add_clsact(&target.name) {
                 Ok(()) => {}
                 Err(tc::TcError::AlreadyAttached) => {}
+                Err(tc::TcError::NetlinkError(e)) if e.raw_os_error() == Some(libc::EEXIST) => {}
                 Err(e) => {
                     return Err(
                         Error::new(format!("cannot add clsact to {}", target.name)).because(e)
@@ -393,7 +400,7 @@ fn is_errno(error: &ProgramError, errno: i32) -> bool {
     matches!(error, ProgramError::SyscallError(e) if e.io_error.raw_os_error() == Some(errno))
 }
 
-fn remove_pin(pin: &Path) -> Result<()> {
+pub(super) fn remove_pin(pin: &Path) -> Result<()> {
     match std::fs::remove_file(pin) {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -477,11 +484,11 @@ pub fn open_gate(pins: &Path, gated: &[Gated]) -> Result<()> {
     Ok(())
 }
 
-fn directories(path: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn directories(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(list(path)?.into_iter().filter(|path| path.is_dir()).collect())
 }
 
-fn files(path: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(list(path)?.into_iter().filter(|path| !path.is_dir()).collect())
 }
 

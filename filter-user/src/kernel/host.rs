@@ -71,8 +71,7 @@ pub fn is_bpffs(path: &Path) -> bool {
     let mut info: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are valid for the call.
     let result = unsafe { libc::statfs(path.as_ptr(), &raw mut info) };
-    #[expect(clippy::unnecessary_cast, reason = "the type differs between architectures")]
-    let kind = info.f_type as i64;
+    let kind: i64 = info.f_type;
     result == 0 && kind == BPF_FS
 }
 

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod counters;
 pub mod error;
 pub mod generation;
+pub mod held;
 pub mod host;
 pub mod mapped;
 pub mod netlink;

@@ -226,6 +226,17 @@ impl State {
         set(&mut self.meta, META_ENFORCES, u64::from(enforces))
     }
 
+    /// The same on pinned state that no daemon has open.
+    ///
+    /// # Errors
+    /// When it is not there, or the kernel refuses.
+    pub fn note_enforces_at(pins: &Path, enforces: bool) -> Result<()> {
+        let path = directory(pins).join(META.0);
+        let data = MapData::from_pin(&path).map_err(|e| Error::path("open", &path, e))?;
+        let mut meta = Array::try_from(Map::Array(data)).map_err(|e| failed("use META", e))?;
+        set(&mut meta, META_ENFORCES, u64::from(enforces))
+    }
+
     /// Takes the next generation's number.
     pub(super) fn next_generation(&mut self) -> Result<u32> {
         let next = self.generation()?.wrapping_add(1).max(1);

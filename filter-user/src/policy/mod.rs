@@ -8,10 +8,12 @@
 mod api;
 mod cidr;
 pub mod compile;
+pub mod diff;
 mod feed;
 mod files;
 mod model;
 mod prefixes;
+mod ranges;
 mod read;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use tokio::sync::broadcast;
 
 use filter_user::control::api::*;
+use filter_user::store::{State as FateOfGeneration, Who};
 
 /// The state.
 #[derive(Default)]
@@ -89,6 +90,7 @@ impl Daemon for InMemory {
             path: request.path.clone(),
             hash: hash.clone(),
             generation,
+            confirm_seconds: request.confirm_seconds.map(|seconds| seconds as u64),
             ..PolicyStatus::default()
         });
         Ok(Applied {
@@ -96,11 +98,68 @@ impl Daemon for InMemory {
             hash,
             previous_hash: previous.map(|policy| policy.hash),
             generation,
+            number: Some(generation.into()),
+            confirm_seconds: request.confirm_seconds.map(|seconds| seconds as u64),
             apis: 1,
             interfaces: vec!["eth0".into()],
             seconds: 0.25,
             warnings: Vec::new(),
         })
+    }
+
+    fn diff(&self, request: &DiffRequest, _: &Caller) -> Answer<Differences> {
+        let added = vec![request.path.display().to_string()];
+        let difference = Difference { added, ..Difference::default() };
+        Ok(Differences { in_force: None, hash: "ab".into(), same: false, difference })
+    }
+
+    fn confirm(&self, caller: &Caller) -> Answer<Confirmed> {
+        let mut state = self.change(caller);
+        let waiting = state.policy.as_mut().filter(|policy| policy.confirm_seconds.is_some());
+        let policy = waiting.ok_or_else(|| ApiError::refused("nothing waits"))?;
+        policy.confirm_seconds = None;
+        Ok(Confirmed {
+            name: policy.name.clone(),
+            hash: policy.hash.clone(),
+            generation: policy.generation,
+            number: None,
+        })
+    }
+
+    fn rollback(&self, request: &RollbackRequest, caller: &Caller) -> Answer<Applied> {
+        let Some(number) = request.number else {
+            drop(self.change(caller));
+            return Err(ApiError::not_found("nothing was in force before"));
+        };
+        let path = format!("/history/{number}.toml").into();
+        self.apply(&ApplyRequest { path, confirm_seconds: None }, caller)
+    }
+
+    fn history(&self) -> Answer<Vec<HistoryEntry>> {
+        let state = self.state.lock().expect("no panic");
+        let policy = state.policy.iter().map(|policy| HistoryEntry {
+            number: policy.generation.into(),
+            generation: policy.generation,
+            name: policy.name.clone(),
+            hash: policy.hash.clone(),
+            path: policy.path.clone(),
+            applied_at: policy.applied_at,
+            who: Who { uid: 0, login_uid: Some(1000), pid: 1, ssh: None },
+            state: FateOfGeneration::Confirmed,
+            previous: None,
+            restores: None,
+            in_force: true,
+        });
+        Ok(policy.collect())
+    }
+
+    fn audit(&self, query: &AuditQuery) -> Answer<Vec<AuditEntry>> {
+        let entry = |number| AuditEntry { number, what: "apply".into(), ..AuditEntry::default() };
+        Ok((1..=query.limit as u64).map(entry).collect())
+    }
+
+    fn audit_verify(&self) -> Answer<AuditVerified> {
+        Ok(AuditVerified { intact: false, lines: 3, line: Some(2), problem: "changed".into() })
     }
 
     fn bans(&self) -> Answer<Vec<Ban>> {

@@ -23,12 +23,29 @@ fn state_changes_and_is_read_back() {
     assert_eq!(client.status().expect("a status").policy, None);
 
     let path = served.directory().join("policy.toml");
-    let applied = client.apply(&ApplyRequest { path: path.clone() }).expect("applies");
+    let applied =
+        client.apply(&ApplyRequest { path: path.clone(), confirm_seconds: None }).expect("applies");
     assert_eq!((applied.generation, applied.previous_hash), (1, None));
-    let again = client.apply(&ApplyRequest { path: path.clone() }).expect("applies");
+    let again =
+        client.apply(&ApplyRequest { path: path.clone(), confirm_seconds: None }).expect("applies");
     assert_eq!(again.previous_hash.as_ref(), Some(&applied.hash));
     let status = client.status().expect("a status").policy.expect("a policy");
-    assert_eq!((status.generation, status.path), (2, path));
+    assert_eq!((status.generation, status.path), (2, path.clone()));
+
+    assert_eq!(client.confirm().expect_err("nothing waits").code, Code::Refused);
+    let waits = ApplyRequest { path: path.clone(), confirm_seconds: Some(60.0) };
+    assert_eq!(client.apply(&waits).expect("applies").confirm_seconds, Some(60));
+    assert_eq!(client.confirm().expect("confirms").generation, 3);
+    let found = client.diff(&DiffRequest { path: path.clone() }).expect("an answer");
+    assert_eq!((found.difference.added.len(), found.same, found.in_force), (1, false, None));
+    let back = client.rollback(&RollbackRequest { number: Some(1) }).expect("goes back");
+    assert_eq!(back.generation, 4);
+    let nowhere = client.rollback(&RollbackRequest::default()).expect_err("nothing before");
+    assert_eq!(nowhere.code, Code::NotFound);
+    let history = client.history().expect("a history");
+    assert_eq!((history[0].number, history[0].who.login_uid), (4, Some(1000)));
+    assert_eq!(client.audit(&AuditQuery { limit: 2 }).expect("lines").len(), 2);
+    assert_eq!(client.audit_verify().expect("an answer").line, Some(2));
 
     let added = client.ban_add(&ban("192.0.2.1", None)).expect("bans");
     assert_eq!((added.remaining_seconds, added.reason.as_str()), (Some(30), "a test"));
@@ -74,14 +91,15 @@ fn state_changes_and_is_read_back() {
 
     let callers = served.daemon.callers();
     assert!(callers.iter().all(|caller| caller.pid == std::process::id()));
-    assert_eq!(callers.len(), 16);
+    assert_eq!(callers.len(), 21);
 }
 
 #[test]
 fn a_no_comes_back_as_it_was_said() {
     let served = Served::start();
     let client = served.client();
-    let refused = client.apply(&ApplyRequest { path: "/x/bad.toml".into() }).expect_err("refused");
+    let bad = ApplyRequest { path: "/x/bad.toml".into(), confirm_seconds: None };
+    let refused = client.apply(&bad).expect_err("refused");
     assert_eq!((refused.code, refused.diagnostics.len()), (Code::Refused, 1));
     assert_eq!(refused.diagnostics[0].excerpt, "alow = []");
     let missing = client.ban_add(&ban("192.0.2.1", Some("no"))).expect_err("no such API");

@@ -60,6 +60,9 @@ fn headline(status: &Status, style: Style) -> String {
 /// What needs a look, each on its line.
 fn attention(page: &mut String, status: &Status, style: Style) {
     let mut found: Vec<String> = status.warnings.iter().map(|warning| clean(warning)).collect();
+    if let Some(seconds) = status.policy.as_ref().and_then(|policy| policy.confirm_seconds) {
+        found.push(format!("unconfirmed, rolls back in {seconds} s: `weir confirm` lets it stay"));
+    }
     if let Some(policy) = &status.policy
         && policy.pending
     {

@@ -60,6 +60,8 @@ fn example() -> Status {
             generation: 7,
             applied_at: 1_700_000_000,
             pending: false,
+            number: Some(9),
+            confirm_seconds: None,
         }),
         interfaces: vec![interface("eth0"), interface("eth1")],
         apis: vec![api("orders", Mode::Enforce, busy), api("login", Mode::Monitor, watched)],

@@ -8,11 +8,14 @@ use super::Diagnostic;
 use crate::kernel::attach::Removed;
 
 /// A policy to put in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApplyRequest {
     /// The policy file, as an absolute path; the daemon reads it.
     pub path: PathBuf,
+    /// Seconds within which it must be confirmed, or it is rolled back; `None`: it stays.
+    #[serde(default)]
+    pub confirm_seconds: Option<f64>,
 }
 
 /// A policy that is in force now.
@@ -26,6 +29,12 @@ pub struct Applied {
     pub previous_hash: Option<String>,
     /// Its number.
     pub generation: u32,
+    /// Its number in the history; `None` when the store did not take it.
+    #[serde(default)]
+    pub number: Option<u64>,
+    /// Seconds until it is rolled back unless it is confirmed; `None`: it stays.
+    #[serde(default)]
+    pub confirm_seconds: Option<u64>,
     /// How many APIs it declares.
     pub apis: usize,
     /// The interfaces it is in force on.

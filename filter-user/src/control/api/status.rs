@@ -74,6 +74,10 @@ pub struct PolicyStatus {
     pub applied_at: u64,
     /// The file now differs from what is in force.
     pub pending: bool,
+    /// Its number in the history; `None` when the store did not take it.
+    pub number: Option<u64>,
+    /// Seconds until it is rolled back unless it is confirmed; `None`: it stays.
+    pub confirm_seconds: Option<u64>,
 }
 
 /// One interface.

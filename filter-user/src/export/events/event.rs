@@ -38,6 +38,9 @@ kinds! {
     DaemonStarted "daemon_started" Info "The daemon runs.";
     DaemonStopped "daemon_stopped" Notice "The daemon ends; the kernel goes on as `on_exit` says.";
     PolicyApplied "policy_applied" Notice "A policy is in force.";
+    PolicyConfirmed "policy_confirmed" Notice "A policy that waited to be confirmed stays.";
+    PolicyRolledBack "policy_rolled_back" Warning "A policy that was not confirmed is no longer in force; the one before is.";
+    StoreFailed "store_failed" Warning "History or audit log could not be read or written; the filter goes on.";
     PolicyRejected "policy_rejected" Warning "A policy was not applied; the one before stays.";
     StateReset "state_reset" Warning "State in the kernel was begun anew; what, the message says.";
     SourceLimited "source_limited" Info "A source went over a limit.";

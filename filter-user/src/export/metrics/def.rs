@@ -102,6 +102,8 @@ metrics! {
     EVENT_LINES Counter "weir_event_lines_total" ["outcome"]
         "Lines of the event file: written, dropped for want of room in memory, or retried after an \
          error of the disk.";
+    STORE_FAILURES Counter "weir_store_failures_total" ["file"]
+        "Failures to read or write the history (weir.db) or the audit log (audit.jsonl).";
     BUILD_INFO Gauge "weir_build_info" ["version"]
         "The version of weir; always 1.";
 }

@@ -242,6 +242,10 @@ fn read(snapshot: &KernelSnapshot) -> Vec<MetricFamily> {
             &def::EVENT_LINES,
             s.event_lines.iter().map(|(outcome, count)| ([*outcome], *count as f64)),
         ),
+        rows(
+            &def::STORE_FAILURES,
+            s.store_failures.iter().map(|(file, count)| ([*file], *count as f64)),
+        ),
         facts(&def::BUILD_INFO, [[env!("CARGO_PKG_VERSION")]]),
     ];
     let kind = def::Kind::Counter;

@@ -142,6 +142,8 @@ pub struct KernelSnapshot {
     pub events: Vec<(&'static str, &'static str, u64)>,
     /// Lines of the event file by outcome: `written`, `dropped`, `retried`.
     pub event_lines: Vec<(&'static str, u64)>,
+    /// Failures of the files of the state directory: file and how many.
+    pub store_failures: Vec<(&'static str, u64)>,
 }
 
 /// Who fills a snapshot when weir is scraped.

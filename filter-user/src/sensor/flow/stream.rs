@@ -88,8 +88,16 @@ pub(crate) struct Stream {
     ack: Option<u32>,
     /// Its beginning was seen: the SYN.
     whole: bool,
+    /// Bytes were missed before any message was recognised.
+    holed: bool,
+    /// How far the other direction had been handed on then.
+    peer_then: Option<u32>,
+    /// Where it begins is certain: by the SYN, or because earlier segments have been waited for.
+    settled: bool,
     /// Bytes have been handed on.
     begun: bool,
+    /// The peer has acknowledged some of what was seen.
+    confirmed: bool,
     /// Its FIN was reached.
     finished: bool,
     /// The other direction went on without it: nothing of it is seen.
@@ -104,9 +112,20 @@ impl Stream {
         self.next
     }
 
-    /// Whether the SYN was seen.
+    /// Whether it was seen from its first byte on.
     pub(crate) fn whole(&self) -> bool {
-        self.whole
+        self.whole && !self.holed
+    }
+
+    /// Bytes were missed, when the other direction had been handed on to `peer`.
+    pub(crate) fn set_holed(&mut self, peer: Option<u32>) {
+        (self.holed, self.peer_then) = (true, peer);
+    }
+
+    /// How far the other direction had been handed on when bytes were last missed here, in a
+    /// stream whose SYN was seen.
+    pub(crate) fn peer_then(&self) -> Option<u32> {
+        self.peer_then.filter(|_| self.whole)
     }
 
     /// Whether its FIN was reached.
@@ -129,9 +148,11 @@ impl Stream {
         self.held_bytes
     }
 
-    /// Whether a SYN with this number begins this very stream.
+    /// Whether a SYN with this number begins this very stream: it is repeated, or comes so late that
+    /// what follows it has been handed on.
     pub(crate) fn begins_with(&self, seq: u32) -> bool {
-        self.whole && self.start == seq
+        let behind = ahead(self.start, seq.wrapping_add(1));
+        if self.whole { self.start == seq } else { (0..MAX_BEHIND).contains(&behind) }
     }
 
     /// A SYN: where the stream begins.
@@ -144,7 +165,7 @@ impl Stream {
             Some(_) => self.start = seq,
         }
         self.next = Some(first);
-        self.whole = true;
+        (self.whole, self.settled) = (true, true);
         self.absent = false;
     }
 
@@ -178,15 +199,21 @@ impl Stream {
         }
     }
 
-    /// Whether the peer, whose latest acknowledgement is `ack`, has seen something of this.
-    fn confirmed_by(&self, ack: Option<u32>) -> bool {
-        let (Some(ack), Some(_)) = (ack, self.next) else { return false };
-        ahead(ack, self.start) > 0 && ahead(ack, self.high) <= 0
+    /// The peer acknowledges: whether this is proof that it has seen something that was sent here.
+    pub(crate) fn confirm(&mut self, ack: Option<u32>) {
+        // Only what was seen counts: a number that was guessed lies beyond it.
+        self.confirmed |= self.next.is_some()
+            && ack.is_some_and(|ack| ahead(ack, self.start) > 0 && ahead(ack, self.high) <= 0);
     }
 
-    /// Whether the two directions have acknowledged each other.
-    pub(crate) fn mutual(&self, peer: &Self) -> bool {
-        self.confirmed_by(peer.ack) && peer.confirmed_by(self.ack)
+    /// Whether the peer has seen something of it.
+    pub(crate) fn confirmed(&self) -> bool {
+        self.confirmed
+    }
+
+    /// The latest acknowledgement its sender has sent.
+    pub(crate) fn acknowledgement(&self) -> Option<u32> {
+        self.ack
     }
 
     /// Whether the latest acknowledgement reaches `seq` of the peer's stream.
@@ -199,7 +226,7 @@ impl Stream {
         match (ack, self.next) {
             (None, _) => true,
             (Some(_), None) => self.absent,
-            (Some(ack), Some(next)) => !(1..MAX_AHEAD).contains(&ahead(ack, next)),
+            (Some(ack), Some(next)) => self.settled && !(1..MAX_AHEAD).contains(&ahead(ack, next)),
         }
     }
 
@@ -235,6 +262,16 @@ impl Stream {
         self.next = Some(seq);
         self.begun = true;
         seq.wrapping_sub(next)
+    }
+
+    /// Whether it is certain where it begins.
+    pub(crate) fn settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Takes what is there for the beginning.
+    pub(crate) fn settle(&mut self) {
+        self.settled = true;
     }
 
     /// Stops waiting for a direction that nothing is seen of.

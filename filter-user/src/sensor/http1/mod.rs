@@ -7,13 +7,14 @@
 
 mod head;
 mod line;
+mod messages;
 mod pairing;
 mod parser;
 
 use std::collections::VecDeque;
 
-use self::head::{Length, RequestHead, ResponseHead};
-use self::pairing::{Answer, Current, Doubt, Entry, Request};
+use self::head::{RequestHead, ResponseHead};
+use self::pairing::{Current, Doubt, Entry};
 use self::parser::{Cursor, Framing, Missing, Parser, Progress};
 use super::Context;
 
@@ -76,6 +77,10 @@ pub(crate) struct Connection {
     doubt: Option<Doubt>,
     /// The client sends requests before it has the responses to those before.
     pipelined: bool,
+    /// The client is known to wait for a response before it asks again.
+    waits: bool,
+    /// The last request was sent when nothing was outstanding.
+    clean: bool,
     /// A whole head was read.
     started: bool,
     /// A response came since requests were missed.
@@ -83,11 +88,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection whose directions are seen from their beginning, or not.
-    pub(crate) fn new(client_whole: bool, server_whole: bool) -> Self {
+    /// A connection whose directions are seen from their beginning, or not. When the client's first
+    /// bytes were missed, `missed` is how far the server's had been handed on then.
+    pub(crate) fn new(client_whole: bool, server_whole: bool, missed: Option<u32>) -> Self {
         let mut queue = VecDeque::new();
         if !client_whole {
-            queue.push_back(Entry::Unknown { seq: None, peer: None });
+            queue.push_back(Entry::Unknown { seq: None, peer: missed });
         }
         Self {
             client: Parser::new(true, client_whole),
@@ -97,6 +103,8 @@ impl Connection {
             current: None,
             doubt: (!server_whole).then_some(Doubt::Boundary),
             pipelined: false,
+            waits: false,
+            clean: false,
             started: false,
             answered: false,
         }
@@ -275,175 +283,4 @@ impl Connection {
             && !cursor.rest().is_empty()
             && !can_begin(cursor.rest(), false)
     }
-
-    /// A head was read: this is HTTP.
-    fn start(&mut self, context: &mut Context<'_>) {
-        if !std::mem::replace(&mut self.started, true) {
-            context.stats.http_flows += 1;
-        }
-    }
-
-    /// A request's head is there.
-    fn request(&mut self, head: RequestHead, piece: &Piece<'_>, context: &mut Context<'_>) {
-        self.start(context);
-        let origin = self.client.origin();
-        self.review_order(&origin, piece.peer);
-        let framing = match head.length {
-            Length::Unsaid => Framing::Fixed(0),
-            Length::Fixed(length) => Framing::Fixed(length),
-            Length::Chunked => Framing::Chunked,
-            Length::Coded | Length::Conflict => {
-                context.stats.length_conflicts += 1;
-                self.queue_request(Request {
-                    hurt: true,
-                    done: true,
-                    ..Request::new(head, origin)
-                });
-                self.client.seek();
-                self.queue_unknown(origin.seq, piece.peer);
-                return;
-            }
-        };
-        if self.queue.len() < MAX_PENDING {
-            self.queue_request(Request::new(head, origin));
-        } else {
-            context.stats.pipeline_limit += 1;
-            self.queue_unknown(origin.seq, piece.peer);
-        }
-        if self.client.begin(framing) {
-            self.request_ended(context);
-        }
-    }
-
-    /// The request at hand has ended.
-    fn request_ended(&mut self, context: &mut Context<'_>) {
-        if let Some(Entry::Request(request)) = self.queue.back_mut()
-            && !request.done
-        {
-            request.body = Some(self.client.body());
-            request.done = true;
-        }
-        self.settle(context);
-    }
-
-    /// The request at hand ends before its time.
-    fn cut_request(&mut self, context: &mut Context<'_>) {
-        if let Some(Entry::Request(request)) = self.queue.back_mut()
-            && !request.done
-        {
-            request.body = Some(self.client.body());
-            (request.done, request.cut) = (true, true);
-            self.client.seek();
-        }
-        self.settle(context);
-    }
-
-    /// Bytes of the client are lost that may hold heads or framing.
-    fn client_lost(&mut self, peer: Option<u32>, context: &mut Context<'_>) {
-        let origin = self.client.origin();
-        if self.client.in_head() {
-            if let Some(head) = whole_lines(self.client.partial()).and_then(RequestHead::parse) {
-                self.start(context);
-                self.review_order(&origin, peer);
-                self.queue_request(Request {
-                    hurt: true,
-                    done: true,
-                    ..Request::new(head, origin)
-                });
-            }
-        } else if let Some(Entry::Request(request)) = self.queue.back_mut()
-            && !request.done
-        {
-            (request.done, request.hurt) = (true, true);
-        }
-        self.client.seek();
-        self.queue_unknown(origin.seq, peer);
-        self.settle(context);
-    }
-
-    /// A response's head is there.
-    fn response(&mut self, head: ResponseHead, context: &mut Context<'_>) -> Outcome {
-        self.start(context);
-        let origin = self.server.origin();
-        let paired = self.pair(&origin, context);
-        if matches!(head.status, 100 | 102..=199) {
-            // The final response is still to come.
-            self.server.begin(Framing::Fixed(0));
-            return Outcome::Http;
-        }
-        self.answered = true;
-        if !paired {
-            context.stats.orphan_responses += 1;
-        }
-        let asked = match self.queue.front() {
-            Some(Entry::Request(request)) if paired => request.head.method.as_str(),
-            _ => "",
-        };
-        let tunnel = asked == "CONNECT" && matches!(head.status, 200..=299);
-        let bodiless = asked == "HEAD" || matches!(head.status, 101 | 204 | 304) || tunnel;
-        self.current =
-            Some(Current { status: Some(head.status), time: origin.time, orphan: !paired });
-        let framing = match head.length {
-            _ if bodiless => Framing::Fixed(0),
-            Length::Fixed(length) => Framing::Fixed(length),
-            Length::Chunked => Framing::Chunked,
-            Length::Unsaid | Length::Coded => Framing::UntilClose,
-            Length::Conflict => {
-                context.stats.length_conflicts += 1;
-                self.server_lost(context);
-                return Outcome::Http;
-            }
-        };
-        if self.server.begin(framing) {
-            self.response_ended(true, context);
-        }
-        if tunnel || head.status == 101 { Outcome::Upgraded } else { Outcome::Http }
-    }
-
-    /// The response at hand has ended, as it should or not.
-    fn response_ended(&mut self, whole: bool, context: &mut Context<'_>) {
-        let body = Some(self.server.body());
-        self.answer(|current| Answer { body, whole, ..current }, context);
-    }
-
-    /// Bytes of the server are lost that may hold heads or framing.
-    fn server_lost(&mut self, context: &mut Context<'_>) {
-        if self.server.in_head() {
-            let origin = self.server.origin();
-            let head = whole_lines(self.server.partial()).and_then(ResponseHead::parse);
-            if let Some(head) = head.filter(|head| !matches!(head.status, 100 | 102..=199))
-                && self.pair(&origin, context)
-            {
-                let (status, time) = (Some(head.status), origin.time);
-                self.current = Some(Current { status, time, orphan: false });
-            }
-        }
-        self.doubt = Some(match self.current {
-            Some(_) => Doubt::Inside,
-            None => Doubt::Boundary,
-        });
-        self.answer(|current| Answer { hurt: true, ..current }, context);
-        self.server.seek();
-    }
-
-    /// Puts the response at hand to its request.
-    fn answer(&mut self, finish: impl FnOnce(Answer) -> Answer, context: &mut Context<'_>) {
-        let Some(current) = self.current.take() else { return };
-        if !current.orphan
-            && let Some(Entry::Request(request)) = self.queue.front_mut()
-        {
-            let Current { status, time, .. } = current;
-            let answer = Answer { status, time, body: None, whole: false, hurt: false };
-            request.answer = Some(finish(answer));
-        }
-        self.settle(context);
-    }
 }
-
-/// The whole lines of an unfinished head; `None` when not even the first is.
-fn whole_lines(head: &[u8]) -> Option<&[u8]> {
-    memchr::memrchr(b'\n', head).map(|last| &head[..=last])
-}
-
-#[cfg(test)]
-mod tests;

@@ -50,12 +50,15 @@ pub(super) struct Request {
     pub(super) cut: bool,
     /// A loss, or broken framing, hides part of it.
     pub(super) hurt: bool,
+    /// Requests before it may be unanswered that nothing is known of.
+    pub(super) unsure: bool,
     pub(super) answer: Option<Answer>,
 }
 
 impl Request {
-    pub(super) fn new(head: RequestHead, origin: Origin) -> Self {
-        Self { head, origin, body: None, done: false, cut: false, hurt: false, answer: None }
+    pub(super) fn new(head: RequestHead, origin: Origin, unsure: bool) -> Self {
+        let (done, cut, hurt) = (false, false, false);
+        Self { head, origin, body: None, done, cut, hurt, unsure, answer: None }
     }
 
     /// Whether a response that begins at `origin` can be for this request.
@@ -103,35 +106,48 @@ impl Connection {
     /// Notes that requests may have been missed.
     pub(super) fn queue_unknown(&mut self, seq: u32, peer: Option<u32>) {
         self.answered = false;
-        if !matches!(self.queue.back(), Some(Entry::Unknown { .. })) {
+        if let Some(Entry::Unknown { peer: latest, .. }) = self.queue.back_mut() {
+            *latest = peer.or(*latest);
+        } else {
             self.queue.push_back(Entry::Unknown { seq: Some(seq), peer });
         }
     }
 
-    /// A request is about to be queued: what it tells about the order of things. The server's
-    /// bytes have been handed on to `peer`.
-    pub(super) fn review_order(&mut self, origin: &Origin, peer: Option<u32>) {
-        match self.queue.back() {
-            // Nothing came from the server between the two.
-            Some(Entry::Request(before)) if origin.ack.is_some() => {
-                self.pipelined |= before.origin.ack == origin.ack || self.doubt.is_none();
+    /// A request is about to be queued: what it tells about the order of things, and whether it is
+    /// uncertain that the client had all responses when it sent it. The server's bytes have been
+    /// handed on to `peer`.
+    pub(super) fn review_order(&mut self, origin: &Origin, peer: Option<u32>) -> bool {
+        let before = match self.queue.back() {
+            Some(Entry::Request(before)) => {
+                // Where nothing was missed, it waits for a response that did not come before this.
+                self.pipelined |= self.doubt.is_none()
+                    && matches!(self.queue.front(), Some(Entry::Request(_)))
+                    && !self.current.is_some_and(|current| current.orphan);
+                before.origin.ack
             }
-            Some(Entry::Unknown { peer: before, .. }) if origin.ack.is_some() => {
-                self.pipelined |= *before == origin.ack;
-            }
-            _ => {}
-        }
+            Some(Entry::Unknown { peer, .. }) => *peer,
+            None => None,
+        };
+        // Nothing came from the server between the two.
+        self.pipelined |=
+            before.zip(origin.ack).is_some_and(|(before, ack)| ahead(ack, before) <= 0);
         let at_boundary = self.server.at_boundary() && peer.is_some() && peer == origin.ack;
-        if !at_boundary || self.pipelined {
-            return;
+        if at_boundary && !self.pipelined {
+            // All that the server sent is understood and nothing of it is outstanding.
+            if self.answered && self.queue.len() == 1 {
+                self.queue.retain(|entry| matches!(entry, Entry::Request(_)));
+            }
+            if self.queue.is_empty() {
+                self.doubt = None;
+            }
         }
-        // All that the server sent is understood and nothing of it is outstanding.
-        if self.answered && self.queue.len() == 1 {
-            self.queue.retain(|entry| matches!(entry, Entry::Request(_)));
-        }
-        if self.queue.is_empty() {
-            self.doubt = None;
-        }
+        let clean = at_boundary && self.queue.is_empty();
+        self.waits |= clean && std::mem::replace(&mut self.clean, clean);
+        self.clean = clean;
+        // Requests and responses were missed: how many of each, and whether all were answered,
+        // only a client's habit tells.
+        let missed = |entry: &Entry| matches!(entry, Entry::Unknown { peer: Some(_), .. });
+        self.doubt.is_some() && !self.waits && self.queue.iter().any(missed)
     }
 
     /// Finds the request that the response beginning at `origin` answers and brings it to the front
@@ -147,7 +163,7 @@ impl Connection {
             match entry {
                 Entry::Request(request) if request.may_get(origin) => {
                     candidates += 1;
-                    last = Some((at, request.origin.ack == Some(origin.seq)));
+                    last = Some((at, request.origin.ack == Some(origin.seq) && !request.unsure));
                 }
                 Entry::Request(_) => {}
                 Entry::Unknown { seq, .. } => {
@@ -195,7 +211,7 @@ impl Connection {
     pub(super) fn emit(&mut self, entry: Entry, context: &mut Context<'_>) {
         let Entry::Request(request) = entry else { return };
         self.queued_bytes = self.queued_bytes.saturating_sub(request.footprint());
-        let Request { head, origin, body, done, cut, hurt, answer } = *request;
+        let Request { head, origin, body, done, cut, hurt, answer, .. } = *request;
         let hurt = hurt || answer.is_some_and(|answer| answer.hurt);
         let whole = done && !cut && answer.is_some_and(|answer| answer.whole);
         if hurt {

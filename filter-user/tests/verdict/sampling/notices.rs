@@ -14,7 +14,7 @@ use crate::script::{Change, Until, World as _};
 
 /// Runs until no window of notices has ended meanwhile: they are counted by window.
 fn within_a_window(mut run: impl FnMut(u16) -> bool) {
-    let window = || monotonic_ns() * 16 >> NOTICE_WINDOW_SHIFT;
+    let window = || (monotonic_ns() * 16) >> NOTICE_WINDOW_SHIFT;
     for attempt in 0..20 {
         let before = window();
         let sound = run(attempt);

@@ -13,7 +13,9 @@ use crate::rows::{CLIENT, CLIENT6, STRANGER};
 fn what_is_taken() {
     let mut sensor = Sensor::open(|_| {});
     let (web, watched) = (sensor.api("web"), sensor.api("watched"));
-    let rows: Vec<(&str, Frame, Option<(u32, u8, Reason)>)> = vec![
+    /// What is said of the packet, the packet, and what its record says, if there is one.
+    type Row = (&'static str, Frame, Option<(u32, u8, Reason)>);
+    let rows: Vec<Row> = vec![
         ("SYN", syn(CLIENT, 8080), Some((web, 0, Reason::Allowed))),
         ("data", data(CLIENT, 8080, b"x"), Some((web, 0, Reason::Allowed))),
         ("end", tcp(CLIENT6, 8080, ACK | FIN), Some((web, 0, Reason::Allowed))),

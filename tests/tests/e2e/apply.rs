@@ -1,0 +1,174 @@
+//! Another policy comes into force at once or not at all.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use weir_tests::frame::Transport;
+use weir_tests::generator::{self, Flood, Sources};
+use weir_tests::reading::Reading;
+use weir_tests::wait;
+
+use crate::site::{self, PORT};
+
+#[test]
+fn under_traffic_allowed_stays_allowed_and_refused_stays_refused() -> Result<()> {
+    let lab = site::lab()?;
+    let [server, client, stranger] =
+        [lab.host("server")?, lab.host("client")?, lab.host("stranger")?];
+    let base = site::orders(&lab, "")?;
+    let weir = site::weir(&lab, &base)?;
+    let more = "[groups.more]\ncidrs = [\"203.0.113.0/24\", \"2001:db8:ffff::/48\"]\n\n\
+                [[api]]\nname = \"catalog\"\nlisten = [\"tcp/8081\"]\nallow = [\"more\"]\n";
+    let other = site::write(&lab, "other.toml", &format!("{base}\n{more}"))?;
+    let first = site::write(&lab, "first.toml", &base)?;
+    let ((), streams) = site::streams(&[client, stranger], server, || {
+        for number in 0..10 {
+            let policy = if number % 2 == 0 { &other } else { &first };
+            weir.verb(&["apply", policy])?.success()?;
+            wait::pause(Duration::from_millis(30))?;
+        }
+        Ok(())
+    })?;
+    let [allowed, refused] = &streams[..] else { unreachable!("two streams") };
+    assert!(allowed.sent > 1_000, "{} packets are no test", allowed.sent);
+    assert_eq!(allowed.arrived, allowed.sent, "an allowed packet was lost");
+    assert_eq!(refused.arrived, 0, "a refused packet came through");
+    let reading = Reading::at_rest(&weir)?;
+    assert_eq!(reading.status["policy"]["generation"], 11);
+    assert_eq!(reading.kernel("orders", "allowed"), allowed.sent, "counters are carried over");
+    assert_eq!(reading.kernel("orders", "not_allowed"), refused.sent);
+    Ok(())
+}
+
+#[test]
+fn limits_bans_and_orders_are_carried_over() -> Result<()> {
+    let lab = site::lab()?;
+    let [server, client] = [lab.host("server")?, lab.host("client")?];
+    let limit = r#"limit = { packets = "60/min", burst = "10m" }"#;
+    let weir = site::weir(&lab, &site::orders(&lab, limit)?)?;
+    let spend = || {
+        let flood = Flood {
+            sources: Sources::One(client.v4().into()),
+            destination: server.v4().into(),
+            transport: Transport::Udp { port: PORT, payload: 10 },
+            rate: 4_000,
+            duration: Duration::from_millis(250),
+        };
+        generator::send(client, server, &flood)
+    };
+    spend()?;
+    let spent = Reading::at_rest(&weir)?.kernel("orders", "allowed");
+    assert!((600..=602).contains(&spent), "{spent}");
+    weir.verb(&["ban", "add", &client.v6().to_string(), "--ttl", "5m"])?.success()?;
+    // The API comes second now, and has an owner.
+    let text = site::orders(&lab, &format!("{limit}\nmaintainer = \"orders-dev\""))?;
+    let text = text.replacen(
+        "[[api]]",
+        "[[api]]\nname = \"before\"\nlisten = [\"tcp/7000\"]\nallow = \"any\"\n\n[[api]]",
+        1,
+    );
+    let path = site::write(&lab, "other.toml", &text)?;
+    weir.verb(&["apply", &path])?.success()?;
+    spend()?;
+    let reading = Reading::at_rest(&weir)?;
+    let after = reading.kernel("orders", "allowed");
+    assert!(after >= spent && after <= spent + 20, "{spent}, then {after}");
+    assert_eq!(reading.status["bans"], 1);
+    weir.verb(&["breach", "shutdown", "orders"])?.success()?;
+    weir.verb(&["apply", &path])?.success()?;
+    let orders = weir.json(&["breach", "status"])?;
+    assert_eq!(orders[0]["orders"][0]["kind"], "shutdown", "{orders}");
+    Ok(())
+}
+
+#[test]
+fn hangup_reads_the_file_again() -> Result<()> {
+    let lab = site::lab()?;
+    let [server, client] = [lab.host("server")?, lab.host("client")?];
+    let _nginx = site::nginx(&lab)?;
+    let base = site::orders(&lab, "")?;
+    let weir = site::weir(&lab, &base)?;
+    let generation = |expected: u64| {
+        wait::until("the reload", Duration::from_secs(5), || {
+            let status = weir.status()?;
+            let got = status["policy"]["generation"].as_u64();
+            ensure!(got == Some(expected), "generation {got:?}");
+            Ok(status)
+        })
+    };
+    generation(1)?;
+    let v4 = format!("\"{}\", ", client.v4());
+    site::write(&lab, "policy.toml", &base.replace(&v4, ""))?;
+    assert_eq!(weir.status()?["policy"]["pending"], true, "the file differs");
+    weir.signal(libc_hangup())?;
+    assert_eq!(generation(2)?["policy"]["pending"], false);
+    assert_eq!(site::answered(client, server)?, [false, true]);
+
+    // A file that became invalid changes nothing, and is told.
+    site::write(&lab, "policy.toml", "[policy]\nnmae = \"x\"\n")?;
+    weir.signal(libc_hangup())?;
+    wait::until("the event", Duration::from_secs(5), || {
+        let events = weir.events()?;
+        ensure!(site::named(&events, "policy_rejected").len() == 1, "{events:?}");
+        Ok(())
+    })?;
+    generation(2)?;
+    assert_eq!(site::answered(client, server)?, [false, true]);
+    Ok(())
+}
+
+/// SIGHUP, signal(7).
+const fn libc_hangup() -> i32 {
+    1
+}
+
+/// One mistake a line, with words of its message or hint.
+const MISTAKES: [(&str, &str); 5] = [
+    ("[groups.partners]\ncidrs = [\"192.0.2.7/24\"]", "192.0.2.0/24"),
+    ("[groups.feed]\nfiles = [\"no-such-feed.txt\"]", "no-such-feed.txt"),
+    (
+        "[[api]]\nname = \"orders\"\nlisten = [\"tcp/8080\"]\nallow = [\"partnrs\"]",
+        "did you mean \"partners\"",
+    ),
+    ("[[api]]\nname = \"catalog\"\nlisten = [\"tcp/8080\"]\nallow = [\"partners\"]", "tcp/8080"),
+    (
+        "[[api]]\nname = \"stock\"\nlisten = [\"tcp/8082\"]\nallow = \"any\"\nlimt = { packets = \"1/s\" }",
+        "limt",
+    ),
+];
+
+#[test]
+fn every_mistake_is_told_and_nothing_changes() -> Result<()> {
+    let lab = site::lab()?;
+    let [server, client, stranger] =
+        [lab.host("server")?, lab.host("client")?, lab.host("stranger")?];
+    let _nginx = site::nginx(&lab)?;
+    let weir = site::weir(&lab, &site::orders(&lab, "")?)?;
+    let before = weir.status()?["policy"].clone();
+    let text = MISTAKES.map(|(text, _)| text).join("\n\n");
+    let bad = site::write(&lab, "bad.toml", &text)?;
+    for verb in ["apply", "check"] {
+        let output = match verb {
+            "apply" => weir.verb(&["apply", &bad])?,
+            _ => {
+                let limit = Duration::from_secs(10);
+                let binary = weir_tests::weir::binary()?;
+                server.netns.run(&binary.to_string_lossy(), &["check", &bad], limit)?
+            }
+        };
+        let output = output.expect_code(1)?;
+        let told = format!("{}{}", output.stdout, output.stderr);
+        for (_, word) in MISTAKES {
+            assert!(told.contains(word), "{verb} does not tell {word}:\n{told}");
+        }
+        let places =
+            told.lines().filter(|line| line.contains("bad.toml:") && line.contains(": error:"));
+        assert_eq!(places.count(), MISTAKES.len(), "{verb}:\n{told}");
+    }
+    assert_eq!(weir.status()?["policy"], before, "nothing changed");
+    assert_eq!(site::answered(client, server)?, [true; 2]);
+    assert_eq!(site::answered(stranger, server)?, [false; 2]);
+    let missing = weir.verb(&["apply", "/no/such/policy.toml"])?.expect_code(2)?;
+    assert!(missing.stderr.contains("/no/such/policy.toml"), "{}", missing.stderr);
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! weir as its users meet it: the `weir` binary on a host with nginx, clients that talk to it, and
+//! what all of them say afterwards. One file a subject; each test has a laboratory of its own.
+
+mod apply;
+mod bans;
+mod gate;
+mod leaving;
+mod limits;
+mod measure;
+mod modes;
+mod orders;
+mod refusals;
+mod replay;
+mod site;
+mod survival;
