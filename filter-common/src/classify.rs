@@ -6,7 +6,8 @@
 //! in 16, or, with [`V4_SPILL`] set, the index of four consecutive *entries*. An entry is a class
 //! or, with [`CHILD`] set, a node. A node divides by the next eight bits into runs: a bitmap marks
 //! where each run begins, and the rank of an octet's run is its entry's place after `base`. For IPv6
-//! the first 16 bits find an entry in `v6_root`, and nodes follow octet by octet.
+//! the first 16 bits find an entry in `v6_root`, or the first 24 in global unicast space (2000::/3, RFC
+//! 4291, 2.4), where nearly all sources are; nodes follow octet by octet.
 
 /// Marks a word of `v4_top` whose low 32 bits are the index of four entries.
 pub const V4_SPILL: u64 = 1 << 63;
@@ -18,8 +19,28 @@ pub const MAX_CLASSES: u32 = 1 << 15;
 pub const NO_GROUP: u32 = 0;
 /// Words of `v4_top`: one for each /22.
 pub const V4_TOP_WORDS: usize = 1 << 22;
-/// Words of `v6_root`: two entries each, one for each /16.
-pub const V6_ROOT_WORDS: usize = 1 << 15;
+/// Entries of `v6_root`: one for each /16, then one for each /24 of 2000::/3.
+pub const V6_ROOT_ENTRIES: usize = V6_ROOT_GLOBAL + (1 << 21);
+/// The first entry for a /24 of 2000::/3.
+pub const V6_ROOT_GLOBAL: usize = 1 << 16;
+/// Words of `v6_root`, of two entries each.
+pub const V6_ROOT_WORDS: usize = V6_ROOT_ENTRIES / 2;
+
+/// Whether an IPv6 address, of which this is the first half, is in 2000::/3.
+#[inline(always)]
+pub const fn is_global(hi: u64) -> bool {
+    hi >> 61 == 1
+}
+
+/// The entry of `v6_root` for an IPv6 address, of which this is the first half.
+#[inline(always)]
+pub const fn v6_root_place(hi: u64) -> u32 {
+    if is_global(hi) {
+        V6_ROOT_GLOBAL as u32 + ((hi >> 40) as u32 & 0x1f_ffff)
+    } else {
+        (hi >> 48) as u32
+    }
+}
 
 /// 256 addresses' worth of runs.
 #[repr(C)]
@@ -79,10 +100,16 @@ pub fn class_v4<T: ClassTables>(tables: &T, addr: u32) -> u32 {
 /// The class of an IPv6 address given as two halves in host byte order.
 #[inline(always)]
 pub fn class_v6<T: ClassTables>(tables: &T, hi: u64, lo: u64) -> u32 {
-    let first = (hi >> 48) as u32;
-    let mut entry = half(tables.v6_root(first >> 1), first);
-    let mut rest = hi << 16;
-    for _ in 0..6 {
+    let place = v6_root_place(hi);
+    let mut entry = half(tables.v6_root(place >> 1), place);
+    let mut rest = hi << 24;
+    if !is_global(hi) {
+        if entry & CHILD == 0 {
+            return entry;
+        }
+        entry = descend(tables, entry, (hi >> 40) as u32 & 0xff);
+    }
+    for _ in 0..5 {
         if entry & CHILD == 0 {
             return entry;
         }

@@ -3,6 +3,7 @@
 //! Exit codes are those of `weir` itself: 0 done, 1 the answer is no (a test failed, something is
 //! missing under `--check`), 2 it could not be done.
 
+mod bench;
 mod build;
 mod debian;
 mod demo;
@@ -30,6 +31,8 @@ enum Chore {
     Demo(demo::Options),
     /// Run every check and every test; needs root
     Test,
+    /// Measure what a packet costs; needs root
+    Bench(bench::Options),
     /// Check licences, advisories and sources of the dependencies, when cargo-deny is installed
     Deny,
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Chore::Build(options) => build::run(&options),
         Chore::Demo(options) => demo::run(&options),
         Chore::Test => test::run(),
+        Chore::Bench(options) => bench::run(&options),
         Chore::Deny => deny::run(),
     };
     outcome.unwrap_or_else(|error| {

@@ -69,6 +69,7 @@ pub(super) fn trusted<T: Tables>(
     }
     tables.trace(Step::Trusted);
     let api = claim(tables, packet.destination, port).and_then(|slot| tables.api(slot));
+    tables.trace(Step::Api(api));
     let api = api.map_or(UNCLAIMED, |api| api.id);
     Some(Decision::new(Reason::Trusted, api))
 }
@@ -83,9 +84,7 @@ pub(super) fn claim<T: Tables>(tables: &T, destination: Addr, port: u16) -> Opti
     if has(tables, feature::LISTENS) && port & PORT_CHAIN != 0 {
         number = tables.follow_chain(destination, number);
     }
-    let slot = number.checked_sub(1);
-    tables.trace(Step::Api(slot.and_then(|slot| tables.api(slot))));
-    slot
+    number.checked_sub(1)
 }
 
 /// The number of the API that listens on an address of a port with several.

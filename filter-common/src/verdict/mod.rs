@@ -184,6 +184,7 @@ pub fn judge<T: Tables>(tables: &T, packet: &Packet) -> Decision {
     }
     let slot = claim::claim(tables, packet.destination, port);
     let api = slot.and_then(|slot| tables.api(slot));
+    tables.trace(Step::Api(api));
     let over = api.and_then(|api| tables.overrides(api.id));
     let monitor = forget_flag(
         api.is_some_and(|api| claim::monitors(tables, api, over)),

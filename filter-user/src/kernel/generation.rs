@@ -7,6 +7,7 @@ use filter_common::tables::{Config, feature};
 use super::error::{Error, Result};
 use super::mapped::{Cell, Mapped};
 use super::state::State;
+use super::trial::{Trial, run_xdp};
 use super::{OBJECT, host};
 use crate::image::Image;
 
@@ -16,20 +17,13 @@ const COARSE_TICKS: u64 = 2;
 /// The programs' log records on their way into the `log` crate.
 pub type Logger = aya_log::EbpfLogger<&'static dyn log::Log>;
 
-/// What a program did to one packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trial {
-    /// The program's return value: an `xdp_action`, or what TC understands.
-    pub action: u32,
-    /// Mean time of a run in ns, as the kernel measured it.
-    pub ns: u64,
-}
-
 /// What it took to load a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
     /// The program's name.
     pub program: &'static str,
+    /// Its id in the kernel.
+    pub id: u32,
     /// Instructions the verifier followed, on all paths together; `None` before kernel 5.16.
     pub verified: Option<u32>,
     /// Bytes of the program after the verifier removed what the policy does not use.
@@ -114,6 +108,7 @@ impl Generation {
         let egress = self.egress()?.info().map_err(untold)?;
         Ok([("weir_ingress", ingress), ("weir_egress", egress)].map(|(program, info)| Effort {
             program,
+            id: info.id(),
             verified: info.verified_instruction_count(),
             bytes: info.size_translated(),
         }))
@@ -159,7 +154,7 @@ impl Generation {
     /// # Errors
     /// When the kernel does not run it, as with a frame of less than 14 bytes.
     pub fn try_ingress(&mut self, frame: &[u8], repeat: u32) -> Result<Trial> {
-        self.run_ingress(TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() })
+        run_xdp(self.ingress()?, "weir_ingress", frame, None, repeat)
     }
 
     /// Runs the ingress program once on a frame, as if it came in by the interface with this index.
@@ -170,19 +165,7 @@ impl Generation {
         // An xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
         let length = frame.len() as u32;
         let context = [0, length, 0, interface, 0, 0].map(u32::to_ne_bytes).concat();
-        self.run_ingress(TestRunOptions {
-            data_in: Some(frame),
-            ctx_in: Some(&context),
-            ..TestRunOptions::new()
-        })
-    }
-
-    fn run_ingress(&mut self, options: TestRunOptions<'_>) -> Result<Trial> {
-        let result = self
-            .ingress()?
-            .test_run(options)
-            .map_err(|e| Error::new("cannot run weir_ingress on a packet").because(e))?;
-        Ok(Trial { action: result.return_value, ns: result.duration.as_nanos() as u64 })
+        run_xdp(self.ingress()?, "weir_ingress", frame, Some(&context), 1)
     }
 
     /// Runs the egress program once on a frame that this host made.
@@ -195,7 +178,7 @@ impl Generation {
             .egress()?
             .test_run(options)
             .map_err(|e| Error::new("cannot run weir_egress on a packet").because(e))?;
-        Ok(Trial { action: result.return_value, ns: result.duration.as_nanos() as u64 })
+        Ok(Trial { action: result.return_value, time: result.duration })
     }
 }
 

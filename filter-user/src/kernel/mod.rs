@@ -16,6 +16,7 @@ pub mod netlink;
 pub mod orders;
 pub mod ring;
 pub mod state;
+pub mod trial;
 
 pub use error::Error;
 

@@ -63,7 +63,9 @@ fn naive(policy: &Policy, api: &Api, address: IpAddr) -> u8 {
 fn crowded(random: &mut Random) -> String {
     if random.below(3) == 0 {
         let length = *random.pick(&[3u32, 15, 16, 17, 24, 32, 47, 48, 56, 63, 64, 65, 127, 128]);
-        let mut bits = 0x2001_0db8_u128 << 96;
+        // Most in global unicast space, which has a root of its own; its last /16; and outside of it.
+        let top = *random.pick(&[0x2001_0db8u128, 0x2001_0db8, 0x3fff_ffb8, 0xfd00_0db8]);
+        let mut bits = top << 96;
         for shift in [88, 80, 64, 56, 0] {
             bits |= (random.below(3) as u128 * 127) << shift;
         }

@@ -1,6 +1,8 @@
 //! Runs of classes become the tables that [`filter_common::classify`] walks.
 
-use filter_common::classify::{CHILD, Node, V4_SPILL, V4_TOP_WORDS, V6_ROOT_WORDS};
+use filter_common::classify::{
+    CHILD, Node, V4_SPILL, V4_TOP_WORDS, V6_ROOT_WORDS, is_global, v6_root_place,
+};
 
 use crate::text::Problem;
 
@@ -73,11 +75,28 @@ impl ClassTables {
     pub(super) fn fill_v6(&mut self, runs: &[Run<u128>]) -> Result<(), Problem> {
         self.v6_root = vec![0; V6_ROOT_WORDS];
         let mut walk = Walk::new(runs);
-        for first in 0..V6_ROOT_WORDS * 2 {
-            let entry = self.block(&mut walk, (first as u128) << 112, 112)?;
-            self.v6_root[first / 2] |= u64::from(entry) << (first % 2 * 32);
+        for first in 0..1u64 << 16 {
+            let start = u128::from(first) << 112;
+            if !is_global(first << 48) {
+                let entry = self.block(&mut walk, start, 112)?;
+                self.set_root(first << 48, entry);
+                continue;
+            }
+            let (class, next) = walk.at_wide(start);
+            let whole = next.is_none_or(|next| next - start >= 1 << 112);
+            for second in 0..1u64 << 8 {
+                let hi = first << 48 | second << 40;
+                let entry =
+                    if whole { class } else { self.block(&mut walk, u128::from(hi) << 64, 104)? };
+                self.set_root(hi, entry);
+            }
         }
         self.check()
+    }
+
+    fn set_root(&mut self, hi: u64, entry: u32) {
+        let place = v6_root_place(hi) as usize;
+        self.v6_root[place / 2] |= u64::from(entry) << (place % 2 * 32);
     }
 
     /// The entry for the block of `2^bits` addresses that begins at `start`: its class, or a node
