@@ -18,7 +18,8 @@ unsafe impl Plain for u64 {}
 unsafe impl<const N: usize> Plain for [u8; N] {}
 
 /// Declares headers as they lie in a packet, in network order, so that one bounds check covers all
-/// of one. Fields that nobody reads keep their place under a name with an underscore.
+/// of one. Those of up to 8 bytes are better loaded as one number: the compiler puts such a struct
+/// together from its parts. Fields that nobody reads keep their place under a name with an underscore.
 macro_rules! headers {
     ($($(#[doc = $doc:literal])+ $name:ident, $bytes:literal { $($field:ident: $type:ty,)+ })+) => {
         $(
@@ -48,6 +49,18 @@ pub trait Bytes {
     #[inline(always)]
     fn least_len(&self) -> usize {
         self.wire_len()
+    }
+
+    /// The 64 bits at `offset`, network order turned to host order.
+    #[inline(always)]
+    fn be64(&self, offset: usize) -> Option<u64> {
+        Some(u64::from_be(self.load(offset)?))
+    }
+
+    /// The 32 bits at `offset`, network order turned to host order.
+    #[inline(always)]
+    fn be32(&self, offset: usize) -> Option<u32> {
+        Some(u32::from_be(self.load(offset)?))
     }
 
     /// The 16 bits at `offset`, network order turned to host order.

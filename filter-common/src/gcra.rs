@@ -103,21 +103,32 @@ impl Rate {
     /// Charges a packet if the state admits it, asked before or not.
     #[inline(always)]
     pub fn charge(&self, state: &Slot, units: u64, now: u64) -> Charge {
-        let cost = self.cost(units);
         for _ in 0..ATTEMPTS {
-            let arrival = state.load();
-            if arrival >= now.wrapping_add(self.tau) {
-                self.clamp(state, arrival, now);
-                return Charge::Refused;
-            }
-            let base = if arrival > now { arrival } else { now };
-            if state.swap_if(arrival, base.wrapping_add(cost)) == arrival {
-                return Charge::Admitted;
+            match self.charge_once(state, units, now) {
+                Charge::Contended => {}
+                done => return done,
             }
         }
         // Admitting without charging would let contention raise the rate; this never does.
-        state.add(cost);
+        state.add(self.cost(units));
         Charge::Contended
+    }
+
+    /// As [`Self::charge`], but when another CPU was faster nothing is charged and it is
+    /// `Contended`.
+    #[inline(always)]
+    pub fn charge_once(&self, state: &Slot, units: u64, now: u64) -> Charge {
+        let arrival = state.load();
+        if arrival >= now.wrapping_add(self.tau) {
+            self.clamp(state, arrival, now);
+            return Charge::Refused;
+        }
+        let base = if arrival > now { arrival } else { now };
+        if state.swap_if(arrival, base.wrapping_add(self.cost(units))) == arrival {
+            Charge::Admitted
+        } else {
+            Charge::Contended
+        }
     }
 }
 

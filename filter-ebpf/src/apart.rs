@@ -5,7 +5,7 @@
 use filter_common::addr::Addr;
 use filter_common::verdict;
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Place};
 use crate::work;
 
 /// No packet is at hand: never, but the verifier asks.
@@ -15,7 +15,7 @@ const NOTHING: u32 = 0;
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn weir_follow_chain(hi: u64, lo: u64, first: u32) -> u32 {
-    verdict::follow_chain(&Gate::new(0), Addr { hi, lo }, first)
+    verdict::follow_chain(&Gate::new(Place::Nowhere), Addr { hi, lo }, first)
 }
 
 /// See [`verdict::search_bans`].
@@ -23,7 +23,7 @@ pub extern "C" fn weir_follow_chain(hi: u64, lo: u64, first: u32) -> u32 {
 #[inline(never)]
 pub extern "C" fn weir_search_bans(api: u32) -> u32 {
     match work() {
-        Some(work) => verdict::search_bans(&Gate::new(0), &work.packet, api),
+        Some(work) => verdict::search_bans(&Gate::new(Place::Nowhere), &work.packet, api),
         None => NOTHING,
     }
 }
@@ -32,7 +32,7 @@ pub extern "C" fn weir_search_bans(api: u32) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn weir_claim_way(cell: u32, fingerprint: u64, now: u64) -> u32 {
-    verdict::claim_way(&Gate::new(0), cell, fingerprint, now)
+    verdict::claim_way(&Gate::new(Place::Nowhere), cell, fingerprint, now)
 }
 
 /// See [`verdict::many_limits`].
@@ -40,7 +40,9 @@ pub extern "C" fn weir_claim_way(cell: u32, fingerprint: u64, now: u64) -> u32 {
 #[inline(never)]
 pub extern "C" fn weir_many_limits(slot: u32, rule: u32, now: u64) -> u32 {
     match work() {
-        Some(work) => verdict::many_limits(&Gate::new(0), &work.packet, slot, rule, now),
+        Some(work) => {
+            verdict::many_limits(&Gate::new(Place::Nowhere), &work.packet, slot, rule, now)
+        }
         None => NOTHING,
     }
 }

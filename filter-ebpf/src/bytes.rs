@@ -98,17 +98,10 @@ impl<'a> Skb<'a> {
         self.ctx.as_ptr().cast()
     }
 
-    /// The interface the packet leaves by.
-    #[inline(always)]
-    pub fn interface(&self) -> u32 {
-        // SAFETY: the context is this program's own.
-        unsafe { (*self.raw()).ifindex }
-    }
-
     /// The interface the packet came in by; 0 when this host made it.
     #[inline(always)]
     pub fn came_in_by(&self) -> u32 {
-        // SAFETY: as above.
+        // SAFETY: the context is this program's own.
         unsafe { (*self.raw()).ingress_ifindex }
     }
 

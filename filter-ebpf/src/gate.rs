@@ -3,6 +3,7 @@
 use core::mem::offset_of;
 use core::ptr::read_volatile;
 
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns, bpf_ktime_get_ns};
 use aya_ebpf::maps::{Array, PerCpuArray};
 use aya_log_ebpf::warn;
@@ -31,9 +32,22 @@ macro_rules! config {
     }};
 }
 
+/// Where a packet is: asked only when it matters.
+#[derive(Clone, Copy)]
+pub enum Place {
+    /// At no interface that matters.
+    Nowhere,
+    /// At the XDP hook.
+    Incoming(*const xdp_md),
+    /// At the TC hook.
+    Outgoing(*const __sk_buff),
+}
+
 /// The packet path's view of the world: the maps, and where the packet is.
 pub struct Gate {
-    interface: u32,
+    place: Place,
+    /// Read once: the verifier prunes by it everywhere.
+    features: u32,
 }
 
 #[inline(always)]
@@ -59,14 +73,20 @@ fn add(counts: &PerCpuArray<Count>, index: u32, packets: u64, bytes: u64) -> boo
 
 impl Gate {
     #[inline(always)]
-    pub fn new(interface: u32) -> Self {
-        Self { interface }
+    pub fn new(place: Place) -> Self {
+        Self { place, features: config!(features: u32) }
     }
 
-    /// Where the packet is.
+    /// Index of the interface that the packet came in by or leaves by.
     #[inline(always)]
     pub fn interface(&self) -> u32 {
-        self.interface
+        match self.place {
+            Place::Nowhere => 0,
+            // SAFETY: the context of the program that runs.
+            Place::Incoming(frame) => unsafe { (*frame).ingress_ifindex },
+            // SAFETY: as above.
+            Place::Outgoing(packet) => unsafe { (*packet).ifindex },
+        }
     }
 
     /// Number of the generation.
@@ -144,7 +164,7 @@ impl ClassTables for Gate {
 impl Tables for Gate {
     #[inline(always)]
     fn features(&self) -> u32 {
-        config!(features: u32)
+        self.features
     }
 
     #[inline(always)]
@@ -165,11 +185,12 @@ impl Tables for Gate {
     #[inline(always)]
     fn on_trusted_interface(&self) -> bool {
         let first = offset_of!(Config, trusted_interfaces);
+        let interface = self.interface();
         (0..8).any(|place| {
             let base = (&raw const maps::CONFIG).cast::<u8>();
             // SAFETY: as in `config!`; there are eight of them.
             let trusted = unsafe { read_volatile(base.add(first + place * 4).cast::<u32>()) };
-            trusted != 0 && trusted == self.interface
+            trusted != 0 && trusted == interface
         })
     }
 

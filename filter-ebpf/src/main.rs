@@ -14,6 +14,7 @@ mod sample;
 
 use core::arch::asm;
 
+use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns};
 use aya_ebpf::macros::{classifier, xdp};
@@ -25,7 +26,7 @@ use filter_common::tables::{API_OPAQUE, META_JIFFIES, META_MONOTONIC, UNCLAIMED,
 use filter_common::verdict::{self, Decision, Tables};
 
 use crate::bytes::{Frame, Skb};
-use crate::gate::Gate;
+use crate::gate::{Gate, Place};
 
 /// Hands a packet on to the next program at this hook, and in the end to the stack.
 const TCX_NEXT: i32 = -1;
@@ -114,7 +115,7 @@ fn look_again<T>(place: &'static mut T) -> &'static mut T {
 fn ingress(ctx: &XdpContext) -> Verdict {
     let Some(mut work) = work() else { return Verdict::Drop };
     let frame = Frame::new(ctx);
-    let gate = Gate::new(ctx.ingress_ifindex() as u32);
+    let gate = Gate::new(Place::Incoming(ctx.ctx));
     clear(&mut work.packet);
     let parsed = packet::parse(&frame, &mut work.packet);
     work = look_again(work);
@@ -139,7 +140,7 @@ fn ingress(ctx: &XdpContext) -> Verdict {
 fn egress(ctx: &TcContext) {
     let Some(mut work) = work() else { return };
     let mut skb = Skb::new(ctx);
-    let gate = Gate::new(skb.interface());
+    let gate = Gate::new(Place::Outgoing(ctx.as_ptr().cast()));
     if gate.is_gated(skb.came_in_by()) {
         gate.bump(Stat::EgressForwarded);
         return;

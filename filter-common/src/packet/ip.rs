@@ -35,9 +35,6 @@ headers! {
         source: [u64; 2],
         destination: [u64; 2],
     }
-    /// What every extension header begins with (RFC 8200, 4); the last field is the fragment
-    /// header's.
-    Extension, 4 { next: u8, length: u8, fragment: u16, }
 }
 
 #[inline(always)]
@@ -149,10 +146,13 @@ fn walk_extensions<B: Bytes>(
             return Err(Reason::ExtensionDepth);
         }
         walked += 1;
-        let header: Extension = bytes.load(offset).ok_or(Reason::Truncated)?;
+        // What every extension header begins with (RFC 8200, 4): next header, length, and the
+        // fragment header's offset and flag.
+        let header = bytes.be32(offset).ok_or(Reason::Truncated)?;
+        let length = (header >> 16) as u8 as usize;
         let units = match next {
             44 => {
-                let fragment = u16::from_be(header.fragment);
+                let fragment = header as u16;
                 if fragment >> 3 != 0 {
                     packet.fragment = Fragment::Later;
                 } else if fragment & 1 != 0 {
@@ -162,11 +162,11 @@ fn walk_extensions<B: Bytes>(
                 8
             }
             // Authentication header (RFC 4302): 4-byte units beyond the first two.
-            51 => (header.length as usize + 2) * 4,
+            51 => (length + 2) * 4,
             // The others: 8-byte units beyond the first.
-            _ => (header.length as usize + 1) * 8,
+            _ => (length + 1) * 8,
         };
-        next = header.next;
+        next = (header >> 24) as u8;
         packet.protocol = next;
         if packet.fragment as u8 == Fragment::Later as u8 {
             return Ok(());

@@ -116,8 +116,6 @@ impl Packet {
 headers! {
     /// IEEE 802.3, without what may follow.
     Ethernet, 14 { addresses: [u16; 6], ethertype: u16, }
-    /// A VLAN tag's content and what follows it.
-    Tag, 4 { tag: u16, ethertype: u16, }
 }
 
 /// Where the network header may begin, less one.
@@ -129,23 +127,32 @@ const NETWORK_ROOM: usize = 31;
 /// The reason under which the packet is to be counted; what `packet` holds is then incomplete.
 #[inline(always)]
 pub fn parse<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<(), Reason> {
-    packet.wire_len = bytes.least_len() as u32;
+    let parsed = parse_ethernet(bytes, packet);
+    if parsed.is_err() {
+        // What is not followed to its end is counted whole all the same.
+        packet.wire_len = bytes.wire_len() as u32;
+    }
+    parsed
+}
+
+#[inline(always)]
+fn parse_ethernet<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<(), Reason> {
     let ethernet: Ethernet = bytes.load(0).ok_or(Reason::Truncated)?;
     let mut ethertype = u16::from_be(ethernet.ethertype);
     let mut offset = 14;
     if is_vlan(ethertype) {
-        let outer: Tag = bytes.load(14).ok_or(Reason::Truncated)?;
-        ethertype = u16::from_be(outer.ethertype);
+        // Priority and VLAN, then the type of what follows.
+        let outer = bytes.be32(14).ok_or(Reason::Truncated)?;
+        ethertype = outer as u16;
         offset = 18;
         if is_vlan(ethertype) {
-            let inner: Tag = bytes.load(18).ok_or(Reason::Truncated)?;
-            ethertype = u16::from_be(inner.ethertype);
+            ethertype = bytes.be32(18).ok_or(Reason::Truncated)? as u16;
             offset = 22;
             if is_vlan(ethertype) {
                 return Err(Reason::VlanDepth);
             }
         }
-        offset = forget::<NETWORK_ROOM>(offset, (outer.tag ^ ethernet.addresses[0]) as u64);
+        offset = forget::<NETWORK_ROOM>(offset, ethernet.addresses[0] as u64);
     }
     parse_network(bytes, offset, ethertype, packet)
 }

@@ -42,10 +42,6 @@ headers! {
         window: u16,
         _checksum_urgent: u32,
     }
-    /// RFC 768.
-    Udp, 8 { source_port: u16, destination_port: u16, length: u16, _checksum: u16, }
-    /// RFC 792 and RFC 4443, the part that all messages share.
-    Icmp, 4 { kind: u8, code: u8, _checksum: u16, }
 }
 
 /// Returns the length of the header.
@@ -64,10 +60,11 @@ fn tcp<B: Bytes>(bytes: &B, offset: usize, packet: &mut Packet) -> Option<usize>
 
 #[inline(always)]
 fn udp<B: Bytes>(bytes: &B, offset: usize, length: usize, packet: &mut Packet) -> Option<usize> {
-    let udp: Udp = bytes.load(offset)?;
-    packet.source_port = u16::from_be(udp.source_port);
-    packet.destination_port = u16::from_be(udp.destination_port);
-    let own = u16::from_be(udp.length) as usize;
+    // RFC 768: ports, length, checksum.
+    let header = bytes.be64(offset)?;
+    packet.source_port = (header >> 48) as u16;
+    packet.destination_port = (header >> 32) as u16;
+    let own = (header >> 16) as u16 as usize;
     // A first fragment says the length of the whole datagram. Zero is a jumbogram, and what
     // segmentation offload of more than 64 KiB leaves here.
     let fits = own <= length || matches!(packet.fragment, Fragment::First);
@@ -76,8 +73,9 @@ fn udp<B: Bytes>(bytes: &B, offset: usize, length: usize, packet: &mut Packet) -
 
 #[inline(always)]
 fn icmp<B: Bytes>(bytes: &B, offset: usize, packet: &mut Packet) -> Option<usize> {
-    let icmp: Icmp = bytes.load(offset)?;
-    packet.icmp_type = icmp.kind;
-    packet.icmp_code = icmp.code;
+    // What all messages of RFC 792 and RFC 4443 share: type, code, checksum.
+    let header = bytes.be32(offset)?;
+    packet.icmp_type = (header >> 24) as u8;
+    packet.icmp_code = (header >> 16) as u8;
     Some(4)
 }

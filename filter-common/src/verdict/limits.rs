@@ -35,19 +35,37 @@ pub(super) fn limited<T: Tables>(
     if !has(tables, feature::LIMITS) && !tight {
         return None;
     }
+    let now = tables.now();
     let many = feature::LIMIT_BYTES | feature::LIMIT_CONNECTIONS | feature::LIMIT_SHARED;
-    let reason = if tight || has(tables, many) {
-        Reason::from_number(tables.many_limits(packet, slot, number, tables.now()) as u8)?
-    } else {
-        // A packet with one limit is checked by charging it.
+    if !tight && !has(tables, many) {
         let profile = tables.profile(rule.profile as u32).filter(|_| rule.profile != 0)?;
-        let limits = Limits::new(tables, packet, api, tables.now());
-        let place = limits.find(profile, Kind::Packets);
-        let reason = limits.charge_own(profile, place, Kind::Packets);
-        tables.trace(Step::Limit(Kind::Packets, false, reason.is_none()));
-        reason?
-    };
+        if let Some(admits) = one_known(tables, packet, api, profile, now) {
+            tables.trace(Step::Limit(Kind::Packets, false, admits));
+            return (!admits).then(|| Decision::monitored(Reason::LimitPackets, api.id, monitor));
+        }
+    }
+    let reason = Reason::from_number(tables.many_limits(packet, slot, number, now) as u8)?;
     Some(Decision::monitored(reason, api.id, monitor))
+}
+
+/// The usual case: one limit of packets, of a source that has its way already. Checked by charging
+/// it; `None` when it is another case after all, or other CPUs are at the same state.
+#[inline(always)]
+fn one_known<T: Tables>(
+    tables: &T,
+    packet: &Packet,
+    api: &Api,
+    profile: &Profile,
+    now: u64,
+) -> Option<bool> {
+    let hash = source_hash(tables, packet, api);
+    let cell = tables.limiter(limiter::cell_place(hash, tables.limiter_mask()))?;
+    let place = cell.find(limiter::fingerprint(hash, Kind::Packets))?;
+    match profile.packets.charge_once(cell.arrival(place), 1, now) {
+        Charge::Admitted => Some(true),
+        Charge::Refused => Some(false),
+        Charge::Contended => None,
+    }
 }
 
 /// What [`many_limits`] gives when all limits admit the packet: the number of no reason.

@@ -60,7 +60,7 @@ impl Counters {
                 if would && reason.verdict() == Verdict::Pass {
                     continue;
                 }
-                let count = sum(&self.counts, count_place(api, reason as u32, would))?;
+                let count = self.one(api, reason, would)?;
                 if count.packets != 0 {
                     let Count { packets, bytes } = count;
                     rows.push(Row { api, reason, would, packets, bytes });
@@ -68,6 +68,14 @@ impl Counters {
             }
         }
         Ok(rows)
+    }
+
+    /// What one reason did to one API; `would` for drops that were not carried out.
+    ///
+    /// # Errors
+    /// When the kernel does not give it.
+    pub fn one(&self, api: u32, reason: Reason, would: bool) -> Result<Count> {
+        sum(&self.counts, count_place(api, reason as u32, would))
     }
 
     /// Packets and bytes that an API sent.

@@ -23,7 +23,7 @@ use crate::script::{Change, Outcome, Script, Until, World};
 /// Stable ids there can be.
 pub(crate) const MAX_APIS: u32 = 32;
 
-/// CLOCK_BOOTTIME in ns, and CLOCK_MONOTONIC in grains at the same moment: they stand still.
+/// CLOCK_BOOTTIME in ns to begin with, and CLOCK_MONOTONIC in grains: they stand still.
 const BOOT_NS: u64 = 100_000_000_000_000;
 const NOW: u64 = 90_000_000_000_000 * 16;
 const SEED: u64 = 0x5eed;
@@ -49,6 +49,8 @@ pub(crate) struct Memory {
     pub(crate) ids: Ids,
     pub(crate) state: State,
     pub(crate) seed: u64,
+    /// CLOCK_BOOTTIME in ns: it stands still.
+    pub(crate) boot_ns: u64,
     missed: bool,
 }
 
@@ -57,13 +59,14 @@ impl Memory {
         let mut ids = Ids::new(MAX_APIS);
         let image = compile(&policy(script), &mut ids).expect("compiles");
         let state = State::new(MAX_APIS, script.sources / 8);
-        Self { image, ids, state, seed: SEED, missed: false }
+        Self { image, ids, state, seed: SEED, boot_ns: BOOT_NS, missed: false }
     }
 
     /// The decision on a frame, and the bytes it is counted with.
     pub(crate) fn decide(&mut self, frame: &[u8], interface: &str) -> (Decision, u64) {
         let mut view = View::new(&self.image, &self.state);
-        (view.seed, view.now, view.boot_ns, view.interface) = (self.seed, NOW, BOOT_NS, interface);
+        (view.seed, view.now, view.boot_ns, view.interface) =
+            (self.seed, NOW, self.boot_ns, interface);
         let mut packet = Packet::default();
         let decision = match packet::parse(&Slice::whole(frame), &mut packet) {
             Ok(()) => judge(&view, &packet),
@@ -146,7 +149,7 @@ impl World for Memory {
                 let mut packet = Packet::default();
                 packet::parse(&Slice::whole(&frame), &mut packet).expect("a good packet");
                 let mut view = View::new(&self.image, &self.state);
-                (view.seed, view.boot_ns) = (self.seed, BOOT_NS);
+                (view.seed, view.boot_ns) = (self.seed, self.boot_ns);
                 note_sent(&view, &packet);
             }
         }

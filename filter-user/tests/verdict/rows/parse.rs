@@ -64,6 +64,11 @@ fn link_layer() -> Vec<Step> {
     let mut steps = vec![
         row("ARP", &not_ip(0x0806), pass(Reason::NotIp, "")),
         row("LLDP", &not_ip(0x88cc), pass(Reason::NotIp, "")),
+        row(
+            "MPLS over several pages",
+            &not_ip(0x8847).carrying(&[7; 8900]),
+            pass(Reason::NotIp, ""),
+        ),
         row("MPLS", &not_ip(0x8847), pass(Reason::NotIp, "")),
         row("802.3 length", &not_ip(0x0040), pass(Reason::NotIp, "")),
         row("ARP in a VLAN", &not_ip(0x0806).tagged(&[0x8100]), pass(Reason::NotIp, "")),
