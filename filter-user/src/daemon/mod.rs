@@ -11,6 +11,7 @@ mod core;
 mod escalate;
 mod explain;
 mod gate;
+mod interfaces;
 mod keeper;
 mod orders;
 mod pipeline;
@@ -64,6 +65,7 @@ pub fn run(request: &RunRequest) -> Result<()> {
     let core = Arc::new(Core::new(config, instance, gate, events, stop)?);
     core.told_at_start(choice);
     let pipeline = pipeline::start(Arc::clone(&core), reader)?;
+    interfaces::watch(Arc::clone(&core))?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
