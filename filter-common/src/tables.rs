@@ -273,8 +273,10 @@ pub struct Override {
     pub limit_ceiling: Slot,
     /// See [`Rate::shift`].
     pub limit_shift: Slot,
+    /// [`OVERRIDE_AUTOMATIC`] for the limit, for people: the packet path ignores it.
+    pub limit_flags: Slot,
     /// Zero.
-    pub reserved: [Slot; 5],
+    pub reserved: [Slot; 4],
 }
 
 const _: () = assert!(size_of::<Override>() == 128);

@@ -377,7 +377,7 @@ impl Executor for Hand<'_> {
             }
             Action::Limit { api, rate, .. } => {
                 let rate = packet_rate(*rate).ok_or("the rate cannot be kept exactly")?;
-                ordered(gate.state.orders.set(*api, Order::Limit(rate), until))
+                gate.state.orders.set_automatic(*api, Order::Limit { rate, automatic: true }, until)
             }
             Action::Lockdown { api, group, .. } => {
                 let name = self.policy.group(*group).map(|group| group.name.as_str());
@@ -385,14 +385,10 @@ impl Executor for Hand<'_> {
                     .and_then(|name| gate.state.ids_ref().find_group(name))
                     .ok_or("the group of the lockdown is not in force")?;
                 let order = Order::Lockdown { group, automatic: true };
-                ordered(gate.state.orders.set(*api, order, until))
+                gate.state.orders.set_automatic(*api, order, until)
             }
         }
     }
-}
-
-fn ordered(done: bool) -> Result<(), String> {
-    if done { Ok(()) } else { Err("the kernel has no cell for this API".to_owned()) }
 }
 
 /// Records that were to come and those that were lost, second by second.
