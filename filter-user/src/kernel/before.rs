@@ -9,9 +9,9 @@ use super::device::Device;
 /// multi-buffer support needs.
 const PAGE_MTU: u32 = 3_498;
 
-/// Drivers that take programs for packets of several buffers.
-const MULTI_BUFFER: [&str; 9] =
-    ["bnxt_en", "i40e", "ice", "fsl_enetc", "mlx5_core", "mvneta", "tun", "veth", "virtio_net"];
+/// Drivers that take programs for packets of several buffers, the last of them since Linux 6.4.
+const MULTI_BUFFER: [&str; 8] =
+    ["bnxt_en", "i40e", "ice", "fsl_enetc", "mlx5_core", "mvneta", "veth", "virtio_net"];
 /// Drivers that stop the device and begin anew when the first program comes or the last one goes.
 const RESETS: [&str; 12] = [
     "bnxt_en", "i40e", "ice", "igb", "igc", "ixgbe", "ixgbevf", "nfp", "qede", "st_gmac", "tsnep",
