@@ -65,12 +65,15 @@ impl Executor for Kernel {
     }
 }
 
+/// A name, how sources are told apart, who is banned, at which API, and what follows.
+type Row<'a> = (&'a str, SourceLengths, &'a [&'a str], Option<u32>, &'a [&'a str]);
+
 #[test]
 fn which_networks_are_due() {
     let usual = SourceLengths::default();
     let coarse = SourceLengths { v4: 28, v6: 56 };
     let three = ["198.51.100.1", "198.51.100.2", "198.51.100.250"];
-    let rows: &[(&str, SourceLengths, &[&str], Option<u32>, &[&str])] = &[
+    let rows: &[Row<'_>] = &[
         ("too few", usual, &three[..2], None, &[]),
         ("enough", usual, &three, None, &["198.51.100.0/24 at 1: 3, 590 s"]),
         ("at the API", usual, &three, Some(ORDERS), &["198.51.100.0/24 at 1: 3, 590 s"]),
