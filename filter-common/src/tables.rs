@@ -277,8 +277,10 @@ pub struct Override {
     pub limit_ceiling: Slot,
     /// See [`Rate::shift`].
     pub limit_shift: Slot,
+    /// [`OVERRIDE_AUTOMATIC`] for the limit, for people: the packet path ignores it.
+    pub limit_flags: Slot,
     /// Zero.
-    pub reserved: [Slot; 5],
+    pub reserved: [Slot; 4],
 }
 
 const _: () = assert!(size_of::<Override>() == 128);
@@ -297,6 +299,8 @@ pub struct BanKey {
 
 /// The ban was made by a detector: it is a would-drop at an API in monitor mode.
 pub const BAN_AUTOMATIC: u64 = 1 << 0;
+/// The upper half of a ban's flags: out of the bans of how many sources it was made; 0: it was not.
+pub const BAN_SOURCES_SHIFT: u32 = 32;
 
 /// State: a ban.
 #[repr(C)]
@@ -308,7 +312,7 @@ pub struct Ban {
     pub hits: Slot,
     /// When it began: CLOCK_BOOTTIME in ns.
     pub since: Slot,
-    /// [`BAN_AUTOMATIC`].
+    /// [`BAN_AUTOMATIC`], and a number from [`BAN_SOURCES_SHIFT`] on that the packet path ignores.
     pub flags: Slot,
 }
 
