@@ -49,6 +49,9 @@ struct OrderArgs {
     /// Why, for those who read it later
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
+    /// Do it even when it would lock you out
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -127,6 +130,7 @@ fn order(args: &OrderArgs, order: Order) -> Verdict {
         order,
         ttl_seconds: args.ttl.map(|ttl| ttl.as_secs_f64()),
         reason: args.reason.clone(),
+        force: args.force,
     };
     let orders = args.common.target.client()?.order_set(&request)?;
     args.common.output.printer().print(&orders, |style| describe(&orders, style))?;

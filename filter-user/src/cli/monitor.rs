@@ -43,6 +43,9 @@ struct ModeArgs {
     /// Why, for those who read it later
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
+    /// Do it even when it would lock you out
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -67,6 +70,7 @@ pub(super) fn monitor(args: &MonitorArgs) -> Verdict {
         order: Order::Mode { mode },
         ttl_seconds: args.ttl.map(|ttl| ttl.as_secs_f64()),
         reason: args.reason.clone(),
+        force: args.force,
     };
     let orders = args.common.target.client()?.order_set(&request)?;
     args.common.output.printer().print(&orders, |style| describe(&orders, style))?;

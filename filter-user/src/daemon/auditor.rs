@@ -40,6 +40,11 @@ pub(super) fn about<const N: usize>(fields: [(&str, Value); N]) -> Map<String, V
     given.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// The argument that a guard was overruled, if it was.
+pub(super) fn forced(force: bool) -> Value {
+    if force { Value::Bool(true) } else { Value::Null }
+}
+
 impl Core {
     /// Writes a line of the audit log. When that fails, an event says so.
     pub(super) fn audit(&self, change: &Change) {

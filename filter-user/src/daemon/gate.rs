@@ -18,10 +18,12 @@ use crate::kernel::generation::{Generation, Logger};
 use crate::kernel::held;
 use crate::kernel::ring::{Positions, Reader, Received};
 use crate::kernel::state::State;
+use crate::lockout::Connection;
 use crate::policy::{self, Policy};
 use crate::store::{New, State as Fate, Who};
 
 use super::keeper::Keeper;
+use super::lockout;
 use super::settings;
 use super::start::{Candidate, Start};
 use super::waiting::Waiting;
@@ -53,6 +55,10 @@ pub(super) struct Terms {
     pub(super) confirm: Option<Duration>,
     /// The generation of the history that it brings back.
     pub(super) restores: Option<u64>,
+    /// No guard was asked.
+    pub(super) force: bool,
+    /// The connection that must not be cut.
+    pub(super) guards: Option<Connection>,
 }
 
 /// What an apply did.
@@ -105,6 +111,7 @@ impl Gate {
         config: &Config,
         choice: &mut Start,
         keeper: Keeper,
+        guards: Option<Connection>,
     ) -> Result<(Self, Source)> {
         let start = Instant::now();
         kernel::host::check(&config.pins)?;
@@ -127,6 +134,13 @@ impl Gate {
             None => (Policy::observe(), None),
         };
         let (image, ids) = compile(&policy, state.ids())?;
+        if let Some(connection) = &guards {
+            let carriers = lockout::carriers(connection, &targets);
+            let case = (&policy, &image, &ids);
+            // What was put in force once was decided about then.
+            let again = choice.stored.is_some();
+            lockout::refuse(&state, case, connection, &carriers, again)?;
+        }
         state.keep_ids(ids, &image)?;
         let mut generation = Generation::load(&mut state, &image)?;
         for target in &targets {
@@ -198,8 +212,9 @@ impl Gate {
                 let _noted = gate.keeper.with(|store| store.set_kernel(number, kernel));
             }
             (None, Some((_, text, files))) => {
+                let who = crate::control::ssh::own();
                 let terms =
-                    Terms { who: crate::control::ssh::own(), confirm: None, restores: None };
+                    Terms { who, confirm: None, restores: None, force: false, guards: None };
                 gate.remember(&text, &files, &terms, None);
             }
             (None, None) => {}
@@ -212,6 +227,10 @@ impl Gate {
         let start = Instant::now();
         let Candidate { policy, path, text, files } = candidate;
         let (image, ids) = compile(&policy, self.state.ids())?;
+        if let Some(connection) = &terms.guards {
+            let carriers = lockout::carriers(connection, &self.targets);
+            lockout::refuse(&self.state, (&policy, &image, &ids), connection, &carriers, false)?;
+        }
         self.state.keep_ids(ids, &image)?;
         let mut generation = Generation::load(&mut self.state, &image)?;
         // Said first: a restart in between must not take an enforcing program for an observing one.

@@ -11,6 +11,7 @@ mod core;
 mod explain;
 mod gate;
 mod keeper;
+mod lockout;
 mod orders;
 mod pipeline;
 mod profile;
@@ -33,6 +34,7 @@ use crate::cli::RunRequest;
 use crate::control::metrics_http::MetricsSocket;
 use crate::control::notify::Notifier;
 use crate::control::server::ControlSocket;
+use crate::control::ssh;
 use crate::export::events;
 
 use self::core::Core;
@@ -46,7 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// # Errors
 /// When it cannot start, with what to do; nothing has been changed then.
 pub fn run(request: &RunRequest) -> Result<()> {
-    let RunRequest { config, instance } = request.clone();
+    let RunRequest { config, instance, force } = request.clone();
     let control = ControlSocket::bind(&config.socket)?;
     let metrics = MetricsSocket::bind(config.metrics)?;
     if let Err(error) = std::fs::create_dir_all(&config.state_dir) {
@@ -58,10 +60,12 @@ pub fn run(request: &RunRequest) -> Result<()> {
     let log = events::Config { path: Some(config.events_path()), ..events::Config::default() };
     let events = Arc::new(events::EventLog::start(log).context("cannot start the event log")?);
 
-    let (gate, reader) = Gate::open(&config, &mut choice, keeper)?;
+    // A service manager has no SSH connection, and what it starts enforces.
+    let guards = (!force).then(|| ssh::connection(std::process::id())).flatten();
+    let (gate, reader) = Gate::open(&config, &mut choice, keeper, guards)?;
     let (stop, stopped) = watch::channel(false);
     let core = Arc::new(Core::new(config, instance, gate, events, stop)?);
-    core.told_at_start(choice);
+    core.told_at_start(choice, force);
     let pipeline = pipeline::start(Arc::clone(&core), reader)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -132,7 +132,7 @@ impl Daemon for InMemory {
             return Err(ApiError::not_found("nothing was in force before"));
         };
         let path = format!("/history/{number}.toml").into();
-        self.apply(&ApplyRequest { path, confirm_seconds: None }, caller)
+        self.apply(&ApplyRequest { path, confirm_seconds: None, force: false }, caller)
     }
 
     fn history(&self) -> Answer<Vec<HistoryEntry>> {

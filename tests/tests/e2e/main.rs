@@ -4,6 +4,7 @@
 mod apply;
 mod bans;
 mod gate;
+mod guard;
 mod leaving;
 mod limits;
 mod measure;

@@ -64,6 +64,9 @@ pub struct RollbackRequest {
     /// Number in the history; `None`: what was in force before.
     #[serde(default)]
     pub number: Option<u64>,
+    /// Do it even when it would lock the caller out.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// A policy to compare with what is in force.
