@@ -43,6 +43,8 @@ pub struct Config {
     pub sensor: Sensor,
     /// Sizes of the tables in the kernel.
     pub limits: Limits,
+    /// What is believed of feeds.
+    pub feeds: Feeds,
     /// Where events are written, when not in `events.jsonl` of the state directory. See
     /// [`Config::events_path`].
     pub events: Option<PathBuf>,
@@ -72,6 +74,13 @@ pub struct Limits {
     pub max_apis: u32,
     /// Bans there can be at once.
     pub max_bans: u32,
+}
+
+/// What is believed of feeds that change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feeds {
+    /// Share of its prefixes that a feed may lose at once, 0 to 1.
+    pub max_shrink: f64,
 }
 
 /// Where the parts of a daemon are, by the name of its instance.
@@ -211,6 +220,7 @@ impl Config {
             on_exit: OnExit::Keep,
             sensor: Sensor { sample: 1.0, snap: 4096, ring: 16 << 20, flows: 100_000 },
             limits: Limits { sources: 262_144, max_apis: 256, max_bans: 65_536 },
+            feeds: Feeds { max_shrink: 0.5 },
             events: None,
             log_kernel: false,
         }

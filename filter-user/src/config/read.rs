@@ -8,7 +8,7 @@ use crate::text::{Item, Problem, Report, Table, quantity, read};
 
 use super::Config;
 
-const ROOT: [&str; 13] = [
+const ROOT: [&str; 14] = [
     "interfaces",
     "xdp_mode",
     "egress",
@@ -20,6 +20,7 @@ const ROOT: [&str; 13] = [
     "on_exit",
     "sensor",
     "limits",
+    "feeds",
     "events",
     "log",
 ];
@@ -42,6 +43,12 @@ pub(super) fn config(report: &mut Report<'_>, directory: &Path, mut config: Conf
             integer(report, &table, "sources", SOURCES, &mut limits.sources);
             integer(report, &table, "max_apis", MAX_APIS, &mut limits.max_apis);
             integer(report, &table, "max_bans", MAX_BANS, &mut limits.max_bans);
+        }
+        if let Some(item) = section(report, root, "feeds", &["max_shrink"])
+            .and_then(|table| table.get("max_shrink"))
+        {
+            let feeds = &mut config.feeds;
+            feeds.max_shrink = item.number(report, 0.0..=1.0).unwrap_or(feeds.max_shrink);
         }
         if let Some(item) =
             section(report, root, "events", &["path"]).and_then(|table| table.get("path"))

@@ -1,6 +1,7 @@
 //! Changing what is in force, and going back.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use super::auditor::{about, forced};
 use super::core::{Core, policy_field, unix_ns};
 use super::gate::{Gate, Terms};
 use super::start::Candidate;
+use super::{feeds, in_force};
 
 /// The longest time a policy may wait to be confirmed.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
@@ -45,15 +47,20 @@ impl Core {
         let Apply { path, confirm, force, guards } = *order;
         let by = caller.map_or_else(own, who);
         let mut loaded = read(path, caller)?;
-        let warnings = match loaded.policy {
+        let mut warnings = match loaded.policy {
             Some(_) => std::mem::take(&mut loaded.diagnostics),
             None => Vec::new(),
         };
-        let terms = Terms { who: by, confirm, restores: None, force, guards };
+        let reader = caller.filter(|caller| caller.uid != 0).cloned().map(Arc::new);
+        let terms = Terms { confirm, force, guards, reader, ..Terms::of(by) };
         let what = if caller.is_some() { "apply" } else { "reload" };
         let put = Candidate::of(loaded, path).and_then(|candidate| {
             let mut gate = self.gate();
             refuse_while_waiting(&gate)?;
+            let Candidate { policy, path, files, .. } = &candidate;
+            let after = in_force::feeds(policy, files, Some(path), 0);
+            let max_shrink = self.config.feeds.max_shrink;
+            warnings.extend(feeds::compare(&gate.now.feeds, &after, max_shrink, force)?);
             self.put(&mut gate, candidate, &terms, what)
         });
         match put {
@@ -85,7 +92,7 @@ impl Core {
     }
 
     /// Puts a policy in force, and tells of it.
-    fn put(
+    pub(super) fn put(
         &self,
         gate: &mut Gate,
         candidate: Candidate,
@@ -120,6 +127,7 @@ impl Core {
                 ("restores", terms.restores.into()),
                 ("confirm_seconds", terms.confirm.map(|wait| wait.as_secs_f64()).into()),
                 ("force", forced(terms.force)),
+                ("feeds", (!terms.feeds.is_empty()).then(|| terms.feeds.clone()).into()),
             ]),
             before: change.previous_hash.clone(),
             after: Some(now.hash.clone()),
@@ -273,9 +281,13 @@ impl Core {
         let contents = gate.keeper.with(|store| store.contents(record.number));
         let contents = contents.ok_or_else(|| no_store(&gate))?;
         let restores = Some(record.restores.unwrap_or(record.number));
-        let terms = Terms { who, confirm: None, restores, force, guards };
+        let reader = (caller.uid != 0).then(|| Arc::new(caller.clone()));
+        let terms = Terms { restores, force, guards, reader, ..Terms::of(who) };
         let put = Candidate::stored(&record, &contents)
             .and_then(|candidate| self.put(&mut gate, candidate, &terms, "rollback"));
+        if put.is_ok() {
+            gate.note_behind();
+        }
         drop(gate);
         put.inspect_err(|error| {
             self.tell_rejected(&record.path, error);

@@ -18,7 +18,8 @@ use crate::export::metrics::Metrics;
 
 use super::auditor::{Auditor, about, forced};
 use super::change::Apply;
-use super::gate::{Gate, InForce};
+use super::gate::Gate;
+use super::in_force::InForce;
 use super::pipeline::Report;
 use super::profile::Profile;
 use super::start::Start;

@@ -13,7 +13,8 @@ use crate::kernel::state::State;
 use crate::lockout::{Case, Connection};
 use crate::policy::Policy;
 
-use super::gate::{Gate, InForce};
+use super::gate::Gate;
+use super::in_force::InForce;
 use super::trouble;
 
 /// The names of the interfaces that carry a connection.

@@ -9,7 +9,9 @@ mod auditor;
 mod change;
 mod core;
 mod explain;
+mod feeds;
 mod gate;
+mod in_force;
 mod keeper;
 mod lockout;
 mod orders;
@@ -67,6 +69,7 @@ pub fn run(request: &RunRequest) -> Result<()> {
     let core = Arc::new(Core::new(config, instance, gate, events, stop)?);
     core.told_at_start(choice, force);
     let pipeline = pipeline::start(Arc::clone(&core), reader)?;
+    let feeds = feeds::start(Arc::clone(&core))?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -77,8 +80,10 @@ pub fn run(request: &RunRequest) -> Result<()> {
     let served = runtime.block_on(serve(&core, control, metrics, stopped));
     core.begin_stop();
     runtime.shutdown_timeout(PATIENCE);
-    if pipeline.join().is_err() {
-        tracing::error!("the pipeline ended by a panic");
+    for (what, thread) in [("pipeline", pipeline), ("watch over the feeds", feeds)] {
+        if thread.join().is_err() {
+            tracing::error!("the {what} ended by a panic");
+        }
     }
     core.finish();
     served

@@ -148,6 +148,7 @@ impl Daemon for InMemory {
             state: FateOfGeneration::Confirmed,
             previous: None,
             restores: None,
+            why: None,
             in_force: true,
         });
         Ok(policy.collect())

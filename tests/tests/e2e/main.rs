@@ -3,6 +3,7 @@
 
 mod apply;
 mod bans;
+mod feeds;
 mod gate;
 mod guard;
 mod leaving;
