@@ -45,6 +45,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is believed of feeds.
     pub feeds: Feeds,
+    /// Bytes of a file of the audit log; one that would become larger is put aside.
+    pub audit_bytes: u64,
     /// Where events are written, when not in `events.jsonl` of the state directory. See
     /// [`Config::events_path`].
     pub events: Option<PathBuf>,
@@ -221,6 +223,7 @@ impl Config {
             sensor: Sensor { sample: 1.0, snap: 4096, ring: 16 << 20, flows: 100_000 },
             limits: Limits { sources: 262_144, max_apis: 256, max_bans: 65_536 },
             feeds: Feeds { max_shrink: 0.5 },
+            audit_bytes: crate::export::audit::MAX_BYTES,
             events: None,
             log_kernel: false,
         }

@@ -23,8 +23,8 @@ pub(super) struct Auditor {
 }
 
 impl Auditor {
-    pub(super) fn new(directory: &Path) -> Self {
-        Self { log: AuditLog::new(directory), failures: 0, problem: None }
+    pub(super) fn new(directory: &Path, max_bytes: u64) -> Self {
+        Self { log: AuditLog::new(directory, max_bytes), failures: 0, problem: None }
     }
 
     /// What is wrong, as a sentence for the status.

@@ -80,7 +80,7 @@ impl Core {
         debug_assert!(told.is_ok(), "the receiver is right here");
         let gate = Arc::new(Mutex::new(gate));
         let report = Arc::new(Mutex::new(Report::default()));
-        let auditor = Arc::new(Mutex::new(Auditor::new(&config.state_dir)));
+        let auditor = Arc::new(Mutex::new(Auditor::new(&config.state_dir, config.audit_bytes)));
         let (of_gate, of_report, of_events) =
             (Arc::clone(&gate), Arc::clone(&report), Arc::clone(&events));
         let of_auditor = Arc::clone(&auditor);

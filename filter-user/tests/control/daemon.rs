@@ -160,7 +160,13 @@ impl Daemon for InMemory {
     }
 
     fn audit_verify(&self) -> Answer<AuditVerified> {
-        Ok(AuditVerified { intact: false, lines: 3, line: Some(2), problem: "changed".into() })
+        Ok(AuditVerified {
+            intact: false,
+            lines: 3,
+            line: Some(2),
+            file: "audit.jsonl".into(),
+            problem: "changed".into(),
+        })
     }
 
     fn bans(&self) -> Answer<Vec<Ban>> {
