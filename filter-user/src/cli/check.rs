@@ -10,7 +10,7 @@ use super::Common;
 use super::human::plural;
 use super::outcome::{Failure, Outcome, Verdict};
 use super::style::{Style, Tone, clean};
-use crate::control::api::ApiError;
+use crate::control::api::{ApiError, InterfaceStatus};
 use crate::control::ssh;
 use crate::image::Ids;
 use crate::image::view::State;
@@ -116,15 +116,18 @@ impl Checked {
 }
 
 impl CheckArgs {
-    /// The interfaces that the policy is to be in force on. Without a daemon, and without a name,
-    /// nobody knows.
-    fn interfaces(&self) -> Vec<String> {
+    /// The interfaces that the policy is to be in force on, with their indices. Without a daemon of
+    /// this network namespace, and without a name, nobody knows.
+    fn interfaces(&self) -> anyhow::Result<Vec<(String, u32)>> {
         if !self.interfaces.is_empty() {
-            return self.interfaces.clone();
+            let named = self.interfaces.iter();
+            return named.map(|name| Ok((name.clone(), interface_index(name)?))).collect();
         }
         let status = self.common.target.client().and_then(|client| client.status());
         let faces = status.map(|status| status.interfaces).unwrap_or_default();
-        faces.into_iter().map(|face| face.name).collect()
+        let is_here = |face: &InterfaceStatus| interface_index(&face.name).ok() == Some(face.index);
+        let here = faces.into_iter().filter(is_here);
+        Ok(here.map(|face| (face.name, face.index)).collect())
     }
 
     /// Whether the policy would lock out whoever asks, as far as can be said without the daemon's
@@ -133,13 +136,11 @@ impl CheckArgs {
         let Some(connection) = ssh::connection(std::process::id()).filter(|_| !self.force) else {
             return Ok(None);
         };
-        let mut indices = Vec::new();
-        let names = self.interfaces();
-        for name in &names {
-            indices.push(interface_index(name)?);
-        }
+        let interfaces = self.interfaces()?;
+        let indices: Vec<u32> = interfaces.iter().map(|(_, index)| *index).collect();
         let found = carriers(&connection, &indices);
-        let carrying: Vec<String> = (names.into_iter().zip(indices))
+        let carrying: Vec<String> = interfaces
+            .into_iter()
             .filter(|(_, index)| found.contains(index))
             .map(|(name, _)| name)
             .collect();

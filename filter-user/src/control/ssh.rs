@@ -54,12 +54,15 @@ fn told(pid: u32) -> Option<String> {
 /// The SSH connection that a process works over, when it ends in this process's network namespace:
 /// what ends in another one is not for the interfaces of this one to cut. `None` on a console, under
 /// a service manager, or when it cannot be known.
+///
+/// For guarding the caller only: without an sshd among the ancestors, as in `tmux`, it is what their
+/// environment says, when there is such a connection. Who lies there refuses themselves something.
 pub fn connection(pid: u32) -> Option<Connection> {
     connection_in(Path::new(PROC), pid)
 }
 
 fn connection_in(proc: &Path, pid: u32) -> Option<Connection> {
-    let found = session(proc, pid)?;
+    let Some(found) = session(proc, pid) else { return claimed(proc, pid) };
     let namespace = |process: &str| {
         let link = proc.join(process).join("ns/net");
         fs::metadata(link).ok().map(|link| (link.dev(), link.ino()))
@@ -70,6 +73,19 @@ fn connection_in(proc: &Path, pid: u32) -> Option<Connection> {
         _ => false,
     };
     (!elsewhere).then_some(found.connection)
+}
+
+/// The connection that the environment of a process or of its ancestors names, if it is there.
+fn claimed(proc: &Path, pid: u32) -> Option<Connection> {
+    let mut pid = pid;
+    for _ in 0..DEPTH {
+        if let Some(told) = environment(proc, pid) {
+            let here = established(&proc.join("self"));
+            return here.iter().any(|(_, there)| *there == told).then_some(told);
+        }
+        pid = stat(proc, pid)?.1;
+    }
+    None
 }
 
 /// The SSH session that a process works in. `proc` is where procfs is.
@@ -110,11 +126,7 @@ fn stat(proc: &Path, pid: u32) -> Option<(String, u32)> {
 /// The TCP connections that a process holds, in the order it opened them.
 fn connections(proc: &Path, pid: u32) -> Vec<Connection> {
     let process = proc.join(pid.to_string());
-    let established: Vec<_> = ["net/tcp", "net/tcp6"]
-        .into_iter()
-        .filter_map(|table| fs::read_to_string(process.join(table)).ok())
-        .flat_map(|text| text.lines().skip(1).filter_map(row).collect::<Vec<_>>())
-        .collect();
+    let established = established(&process);
     let Ok(entries) = fs::read_dir(process.join("fd")) else { return Vec::new() };
     let mut held: Vec<_> = entries
         .flatten()
@@ -128,6 +140,15 @@ fn connections(proc: &Path, pid: u32) -> Vec<Connection> {
         .collect();
     held.sort_by_key(|(number, _)| *number);
     held.into_iter().map(|(_, connection)| connection).collect()
+}
+
+/// The connections of a process' network namespace, with the inodes of their sockets.
+fn established(process: &Path) -> Vec<(String, Connection)> {
+    ["net/tcp", "net/tcp6"]
+        .into_iter()
+        .filter_map(|table| fs::read_to_string(process.join(table)).ok())
+        .flat_map(|text| text.lines().skip(1).filter_map(row).collect::<Vec<_>>())
+        .collect()
 }
 
 /// The inode and the ends of a connection that is established, from a line of `/proc/PID/net/tcp`

@@ -82,6 +82,14 @@ pub(super) fn take(core: &Core) -> Result<Status> {
     status.warnings.extend(core.events.problem());
     status.warnings.extend(core.notes.get().cloned().unwrap_or_default());
     status.warnings.extend(gate.keeper.problem());
+    for feed in gate.now.feeds.iter().filter(|feed| !feed.problem.is_empty()) {
+        status.warnings.push(format!(
+            "{}: {}; the {} prefixes in force stay",
+            feed.path.display(),
+            feed.problem,
+            feed.entries
+        ));
+    }
     status.warnings.extend(lock(&core.auditor).problem());
     if gate.now.policy.apis.is_empty() && gate.now.path.is_some() {
         status.warnings.push("the policy in force has no APIs".to_owned());

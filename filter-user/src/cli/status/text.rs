@@ -70,11 +70,6 @@ fn attention(page: &mut String, status: &Status, style: Style) {
         let path = clean(&policy.path.display().to_string());
         found.push(format!("{path} differs from what is in force: `weir apply {path}`"));
     }
-    for feed in status.feeds.iter().filter(|feed| !feed.problem.is_empty()) {
-        let (path, problem) = (clean(&feed.path.display().to_string()), clean(&feed.problem));
-        let entries = count(feed.entries);
-        found.push(format!("{path}: {problem}; the {entries} prefixes in force stay"));
-    }
     let full = |entries: u64, capacity: u64| entries as f64 >= FULL * capacity as f64;
     for map in status.maps.iter().filter(|map| map.capacity > 0) {
         if full(map.entries, map.capacity) {

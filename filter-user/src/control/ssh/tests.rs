@@ -143,3 +143,30 @@ fn a_connection_of_another_network_namespace_is_not_ours() {
         assert_eq!(connection_in(proc, 13).is_some(), found, "{theirs:?} {ours:?}");
     }
 }
+
+#[test]
+fn without_an_sshd_the_environment_counts_when_it_is_true() {
+    let told = ("127.0.0.1:22", "127.0.0.2:50000");
+    // what the environment of an ancestor says, found
+    let rows = [
+        (Some("127.0.0.2 50000 127.0.0.1 22"), Some(told)),
+        (Some("127.0.0.2 50001 127.0.0.1 22"), None),
+        (Some("nonsense"), None),
+        (None, None),
+    ];
+    for (environ, found) in rows {
+        let proc = tempfile::tempdir().expect("a directory");
+        let proc = proc.path();
+        tree(proc, "tmux: server");
+        process(proc, 14, "elsewhere", 1);
+        socket(proc, 14, "net/tcp", 4, V4, "01");
+        fs::rename(proc.join("14"), proc.join("self")).expect("renames");
+        if let Some(environ) = environ {
+            let text = format!("A=1\0SSH_CONNECTION={environ}\0");
+            fs::write(proc.join("11/environ"), text).expect("writes");
+        }
+        let expected = found.map(|(local, peer)| ends(local, peer));
+        assert_eq!(connection_in(proc, 13), expected, "{environ:?}");
+        assert_eq!(session(proc, 13), None, "nothing to be put on record");
+    }
+}
