@@ -19,10 +19,12 @@ use super::trouble;
 
 /// The names of the interfaces that carry a connection.
 pub(super) fn carriers(connection: &Connection, targets: &[Target]) -> Vec<String> {
-    let indices: Vec<u32> = targets.iter().map(|target| target.index).collect();
+    let there: Vec<(u32, &str)> =
+        targets.iter().filter_map(|target| Some((target.index()?, &*target.name))).collect();
+    let indices: Vec<u32> = there.iter().map(|(index, _)| *index).collect();
     let carriers = carrier::carriers(connection, &indices);
-    let carrying = targets.iter().filter(|target| carriers.contains(&target.index));
-    carrying.map(|target| target.name.clone()).collect()
+    let carrying = there.iter().filter(|(index, _)| carriers.contains(index));
+    carrying.map(|(_, name)| (*name).to_owned()).collect()
 }
 
 /// Refuses a policy that would cut a connection or, unless it is put in force `again`, trusts nobody

@@ -12,6 +12,7 @@ mod explain;
 mod feeds;
 mod gate;
 mod in_force;
+mod interfaces;
 mod keeper;
 mod lockout;
 mod orders;
@@ -70,6 +71,7 @@ pub fn run(request: &RunRequest) -> Result<()> {
     core.told_at_start(choice, force);
     let pipeline = pipeline::start(Arc::clone(&core), reader)?;
     let feeds = feeds::start(Arc::clone(&core))?;
+    interfaces::watch(Arc::clone(&core))?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -45,6 +45,8 @@ kinds! {
     FeedChanged "feed_changed" Notice "A feed changed, and with it what is in force.";
     FeedRejected "feed_rejected" Warning "A feed changed to something that is not to be believed; its last good content stays.";
     FeedRestored "feed_restored" Notice "A feed that was rejected is good again.";
+    InterfaceOpen "interface_open" Critical "An interface that is to be gated is not; why, the message says.";
+    InterfaceGated "interface_gated" Notice "An interface that was not gated is gated again.";
     StateReset "state_reset" Warning "State in the kernel was begun anew; what, the message says.";
     SourceLimited "source_limited" Info "A source went over a limit.";
     SourceRefused "source_refused" Info "A source was refused.";
