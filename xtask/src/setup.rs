@@ -62,7 +62,7 @@ enum Remedy {
 }
 
 /// The programs of the laboratory: name, Debian package, whether the demo needs it too.
-const PROGRAMS: [(&str, &[&str], bool); 11] = [
+const PROGRAMS: [(&str, &[&str], bool); 14] = [
     ("ip", &["iproute2"], true),
     ("nsenter", &["util-linux"], true),
     ("mount", &["mount"], true),
@@ -74,6 +74,9 @@ const PROGRAMS: [(&str, &[&str], bool); 11] = [
     ("tcpdump", &["tcpdump"], false),
     ("prometheus", &["prometheus"], false),
     ("promtool", &["prometheus"], false),
+    ("sshd", &["openssh-server"], false),
+    ("ssh", &["openssh-client"], false),
+    ("ssh-keygen", &["openssh-client"], false),
 ];
 
 /// Runs the verb.

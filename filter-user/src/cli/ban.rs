@@ -56,6 +56,9 @@ struct AddArgs {
     /// Why, for those who read it later
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
+    /// Ban even your own address
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -100,6 +103,7 @@ pub(super) fn ban(args: &BanArgs) -> Verdict {
                 ttl_seconds: args.ttl.map(|ttl| ttl.as_secs_f64()),
                 api: args.api.clone(),
                 reason: args.reason.clone(),
+                force: args.force,
             };
             let ban = args.common.target.client()?.ban_add(&request)?;
             args.common.output.printer().print(&ban, |_| one("banned", &ban))?;

@@ -20,6 +20,9 @@ pub(super) struct OrderArgs {
     /// Why, for those who read it later
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
+    /// Do it even when it would lock you out
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     pub(super) common: Common,
 }
@@ -32,6 +35,7 @@ impl OrderArgs {
             order,
             ttl_seconds: self.ttl.map(|ttl| ttl.as_secs_f64()),
             reason: self.reason.clone(),
+            force: self.force,
         };
         let orders = self.common.target.client()?.order_set(&request)?;
         self.common.output.printer().print(&orders, |style| describe(&orders, style))?;

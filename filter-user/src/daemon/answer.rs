@@ -15,7 +15,8 @@ use crate::policy::Cidr;
 use crate::respond::escalation_reason;
 use crate::store::Store;
 
-use super::auditor::{Auditor, about};
+use super::auditor::{Auditor, about, forced};
+use super::change::{Apply, guarded};
 use super::core::{Core, lock, unix_ns};
 use super::gate::{Gate, unix_now};
 use super::{orders, trouble};
@@ -140,7 +141,9 @@ impl Daemon for Core {
     fn apply(&self, request: &ApplyRequest, caller: &Caller) -> Answer<Applied> {
         tracing::info!(path = %request.path.display(), uid = caller.uid, pid = caller.pid, "apply");
         let confirm = super::change::wait(request.confirm_seconds)?;
-        self.apply_file(&request.path, confirm, Some(caller))
+        let ApplyRequest { path, force, .. } = request;
+        let guards = guarded(caller, *force);
+        self.apply_file(&Apply { path, confirm, force: *force, guards }, Some(caller))
     }
 
     fn diff(&self, request: &DiffRequest, caller: &Caller) -> Answer<Differences> {
@@ -180,6 +183,7 @@ impl Daemon for Core {
         let (network, prefix) = parse(&request.prefix)?;
         let until = orders::end(orders::ttl(request.ttl_seconds)?);
         let who = who(caller);
+        let guards = guarded(caller, request.force);
         let mut gate = self.gate();
         let api = request.api.as_deref().map(|name| gate.api_id(name)).transpose()?;
         if let Some((cidr, at)) = gate.now.policy.trusted_by(network)
@@ -190,6 +194,9 @@ impl Daemon for Core {
                 request.prefix
             ))
             .hint("take it out of [trusted] first"));
+        }
+        if let Some(connection) = &guards {
+            gate.guard_ban((network, prefix, api), connection)?;
         }
         let entry =
             gate.state.bans.add(network, prefix, api, until, false).map_err(trouble::kernel)?;
@@ -202,6 +209,7 @@ impl Daemon for Core {
             ("api", request.api.clone().into()),
             ("ttl_seconds", request.ttl_seconds.into()),
             ("reason", request.reason.clone().into()),
+            ("force", forced(request.force)),
         ];
         self.audit_act("ban_add", who, fields);
         Ok(told(&gate, &entry))
@@ -251,12 +259,14 @@ impl Daemon for Core {
     fn order_set(&self, request: &OrderSet, caller: &Caller) -> Answer<ApiOrders> {
         tracing::info!(api = request.api, order = ?request.order, uid = caller.uid, "order");
         let who = who(caller);
-        let orders = self.gate().order_set(request)?;
+        let guards = guarded(caller, request.force);
+        let orders = self.gate().order_set(request, guards.as_ref())?;
         let fields = [
             ("api", request.api.clone().into()),
             ("order", serde_json::to_value(&request.order).unwrap_or_default()),
             ("ttl_seconds", request.ttl_seconds.into()),
             ("reason", request.reason.clone().into()),
+            ("force", forced(request.force)),
         ];
         self.audit_act("order_set", who, fields);
         Ok(orders)

@@ -7,6 +7,7 @@ use crate::control::api::{
 };
 use crate::kernel::clock;
 use crate::kernel::orders::{self as cells, InForce};
+use crate::lockout::Connection;
 use crate::policy;
 use crate::text::quantity::{Measure, rate};
 
@@ -103,8 +104,12 @@ impl Gate {
         }
     }
 
-    /// Puts an order in force.
-    pub(super) fn order_set(&mut self, request: &OrderSet) -> Answer<ApiOrders> {
+    /// Puts an order in force, unless it would cut a connection that must not be.
+    pub(super) fn order_set(
+        &mut self,
+        request: &OrderSet,
+        guards: Option<&Connection>,
+    ) -> Answer<ApiOrders> {
         let id = self.api_id(&request.api)?;
         let ttl = ttl(request.ttl_seconds)?;
         let order = match &request.order {
@@ -113,11 +118,15 @@ impl Gate {
                 cells::Order::Lockdown { group: self.group_id(group.as_deref())?, automatic: false }
             }
             Order::Mode { mode } => {
+                let order = cells::Order::Monitor(*mode == Mode::Monitor);
                 if ttl.is_none() && *mode == self.policy_mode(&request.api) {
+                    if let Some(connection) = guards {
+                        self.guard_order(id, order, connection)?;
+                    }
                     self.state.orders.lift(id, cells::Kind::Monitor);
                     return Ok(self.orders_of(&request.api, id));
                 }
-                cells::Order::Monitor(*mode == Mode::Monitor)
+                order
             }
             Order::Limit { packets } => {
                 let parsed = rate(packets, Measure::Packets).map_err(trouble::invalid)?;
@@ -128,6 +137,9 @@ impl Gate {
                 cells::Order::Limit { rate: gcra, automatic: false }
             }
         };
+        if let Some(connection) = guards {
+            self.guard_order(id, order, connection)?;
+        }
         if !self.state.orders.set(id, order, end(ttl)) {
             return Err(ApiError::internal(format!("the kernel has no cell for {}", request.api)));
         }

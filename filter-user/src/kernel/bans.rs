@@ -244,6 +244,36 @@ impl Bans {
         state.ban_control = self.make_control();
     }
 
+    /// The same with a ban that is not in force.
+    ///
+    /// # Errors
+    /// When there is no such network.
+    pub fn suppose(
+        &self,
+        state: &mut crate::image::view::State,
+        network: IpAddr,
+        prefix: u8,
+        api: Option<u32>,
+    ) -> Result<()> {
+        let key = key(network, prefix, api)?;
+        self.copy_to(state);
+        let ban = filter_common::tables::Ban {
+            until: Slot::new(FOREVER),
+            hits: Slot::new(0),
+            since: Slot::new(0),
+            flags: Slot::new(0),
+        };
+        state.bans.insert(key, ban);
+        if is_exact(&key) {
+            let (word, bit) = ban_place(self.seed, key.addr);
+            if let Some(bits) = state.ban_bits.get_mut(word as usize) {
+                *bits |= 1 << bit;
+            }
+        }
+        state.ban_control = control_of(state.bans.keys());
+        Ok(())
+    }
+
     /// The entry as the kernel has it, which counts hits.
     fn read(&self, key: &BanKey) -> Words {
         let held = self.known.get(key).copied().unwrap_or_default();
@@ -271,7 +301,7 @@ impl Bans {
 
     /// Refuses a ninth length beside single addresses and IPv6 /64s.
     fn check_lengths(&self, key: &BanKey) -> Result<()> {
-        let mut lengths = self.wide_lengths(key.addr.is_v4());
+        let mut lengths = wide_lengths(self.known.keys(), key.addr.is_v4());
         if is_exact(key) || lengths.contains(&(key.len as u8)) || lengths.len() < WIDE_BANS {
             return Ok(());
         }
@@ -285,30 +315,8 @@ impl Bans {
         .hint("use one of these lengths, or a group in an API's `deny`"))
     }
 
-    fn wide_lengths(&self, v4: bool) -> Vec<u8> {
-        let mut lengths: Vec<u8> = self
-            .known
-            .keys()
-            .filter(|key| !is_exact(key) && key.addr.is_v4() == v4)
-            .map(|key| key.len as u8)
-            .collect();
-        // The narrowest first: it is the most specific.
-        lengths.sort_unstable_by(|a, b| b.cmp(a));
-        lengths.dedup();
-        lengths
-    }
-
     fn make_control(&self) -> BanControl {
-        let mut control = BanControl {
-            exact: self.known.keys().filter(|key| is_exact(key)).count() as u64,
-            ..BanControl::default()
-        };
-        for (list, v4) in [(&mut control.v4, true), (&mut control.v6, false)] {
-            for (to, from) in list.iter_mut().zip(self.wide_lengths(v4)) {
-                *to = from;
-            }
-        }
-        control
+        control_of(self.known.keys())
     }
 
     fn write_control(&mut self) -> Result<()> {
@@ -322,6 +330,26 @@ impl Bans {
 /// A single address or an IPv6 /64: those that have a bit.
 fn is_exact(key: &BanKey) -> bool {
     key.len == 128 || (key.len == 64 && !key.addr.is_v4())
+}
+
+/// The lengths of networks that have no bit, the narrowest first: it is the most specific.
+fn wide_lengths<'a>(keys: impl Iterator<Item = &'a BanKey>, v4: bool) -> Vec<u8> {
+    let wide = keys.filter(|key| !is_exact(key) && key.addr.is_v4() == v4);
+    let mut lengths: Vec<u8> = wide.map(|key| key.len as u8).collect();
+    lengths.sort_unstable_by(|a, b| b.cmp(a));
+    lengths.dedup();
+    lengths
+}
+
+fn control_of<'a>(keys: impl Iterator<Item = &'a BanKey> + Clone) -> BanControl {
+    let exact = keys.clone().filter(|key| is_exact(key)).count() as u64;
+    let mut control = BanControl { exact, ..BanControl::default() };
+    for (list, v4) in [(&mut control.v4, true), (&mut control.v6, false)] {
+        for (to, from) in list.iter_mut().zip(wide_lengths(keys.clone(), v4)) {
+            *to = from;
+        }
+    }
+    control
 }
 
 fn set_bit(bits: &Mapped<Slot>, word: u32, bit: u32, on: bool) {

@@ -73,31 +73,16 @@ impl Orders {
     /// Puts an order in force for an API by stable id; whether there is such a cell. The arguments
     /// go first and the time last, so that the packet path never sees half an order.
     pub fn set(&self, api: u32, order: Order, until: Option<u64>) -> bool {
-        let Some(cell) = self.cells.cells().get(api as usize) else { return false };
-        let until = until.unwrap_or(FOREVER);
-        match order {
-            Order::Shutdown => cell.shutdown_until.store(until),
-            Order::Lockdown { group, automatic } => {
-                cell.lockdown_group.store(u64::from(group));
-                cell.lockdown_flags.store(if automatic { OVERRIDE_AUTOMATIC } else { 0 });
-                cell.lockdown_until.store(until);
-            }
-            Order::Limit { rate, automatic } => {
-                // Not in force while its numbers change one by one.
-                cell.limit_until.store(0);
-                cell.limit_mul.store(rate.mul);
-                cell.limit_tau.store(rate.tau);
-                cell.limit_ceiling.store(rate.ceiling);
-                cell.limit_shift.store(u64::from(rate.shift));
-                cell.limit_flags.store(if automatic { OVERRIDE_AUTOMATIC } else { 0 });
-                cell.limit_until.store(until);
-            }
-            Order::Monitor(on) => {
-                cell.mode.store(u64::from(on));
-                cell.mode_until.store(until);
-            }
+        let cell = self.cells.cells().get(api as usize);
+        cell.map(|cell| write(cell, order, until)).is_some()
+    }
+
+    /// The state with all orders and one that is not in force: for a verdict in userspace.
+    pub fn suppose(&self, state: &mut crate::image::view::State, api: u32, order: Order) {
+        self.copy_to(state);
+        if let Some(cell) = state.overrides.get(api as usize) {
+            write(cell, order, None);
         }
-        true
     }
 
     /// Ends an order; whether one was in force.
@@ -146,6 +131,32 @@ impl Orders {
             for (to, from) in words(to).into_iter().zip(words(from)) {
                 to.store(from.load());
             }
+        }
+    }
+}
+
+fn write(cell: &Override, order: Order, until: Option<u64>) {
+    let until = until.unwrap_or(FOREVER);
+    match order {
+        Order::Shutdown => cell.shutdown_until.store(until),
+        Order::Lockdown { group, automatic } => {
+            cell.lockdown_group.store(u64::from(group));
+            cell.lockdown_flags.store(if automatic { OVERRIDE_AUTOMATIC } else { 0 });
+            cell.lockdown_until.store(until);
+        }
+        Order::Limit { rate, automatic } => {
+            // Not in force while its numbers change one by one.
+            cell.limit_until.store(0);
+            cell.limit_mul.store(rate.mul);
+            cell.limit_tau.store(rate.tau);
+            cell.limit_ceiling.store(rate.ceiling);
+            cell.limit_shift.store(u64::from(rate.shift));
+            cell.limit_flags.store(if automatic { OVERRIDE_AUTOMATIC } else { 0 });
+            cell.limit_until.store(until);
+        }
+        Order::Monitor(on) => {
+            cell.mode.store(u64::from(on));
+            cell.mode_until.store(until);
         }
     }
 }

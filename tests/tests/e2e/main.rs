@@ -4,7 +4,9 @@
 mod apply;
 mod bans;
 mod escalation;
+mod feeds;
 mod gate;
+mod guard;
 mod leaving;
 mod limits;
 mod measure;

@@ -42,6 +42,9 @@ pub struct BanAdd {
     /// Why, for those who read it later.
     #[serde(default)]
     pub reason: String,
+    /// Do it even when it would lock the caller out.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// A ban to end.
