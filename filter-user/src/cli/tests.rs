@@ -71,6 +71,9 @@ fn arguments() {
         "explain 192.0.2.1 192.0.2.2 --proto TCP --dport 80 --sport 5 --interface eth0",
         "explain ::1 ::2 --proto icmp",
         "explain ::1 ::2 --proto 132",
+        "explain ::1 ::2 --dport 80 --flags syn,ACK",
+        "explain --packet 00:11 --interface eth0 --length 1514",
+        "explain --packet -",
         "ban add 192.0.2.1 --ttl 30s",
         "ban add 192.0.2.0/24 --forever --api orders --reason x",
         "ban del 192.0.2.1",
@@ -106,6 +109,10 @@ fn arguments() {
         "explain 192.0.2.1 192.0.2.2 --dport 65536",
         "explain host 192.0.2.2 --dport 1",
         "explain ::1 ::2 --dport 1 --length 5",
+        "explain ::1 --dport 1",
+        "explain ::1 ::2 --packet 00",
+        "explain ::1 ::2 --dport 1 --flags syn --established",
+        "explain ::1 ::2 --dport 1 --flags sin",
         "ban add 192.0.2.1",
         "ban add 192.0.2.1 --ttl 30",
         "ban add 192.0.2.1 --ttl 0s",
@@ -179,58 +186,59 @@ PREFIX             API         ENDS         PACKETS  BY        REASON
 
 #[test]
 fn explanations() {
-    let asked = ExplainRequest {
-        src: "198.51.100.7".parse().expect("an address"),
-        dst: "203.0.113.5".parse().expect("an address"),
-        proto: "tcp".into(),
-        sport: None,
-        dport: Some(8080),
-        interface: None,
-        length: None,
-        established: false,
-    };
     let step = |stage: &str, finding: &str, line: Option<u32>| Step {
         stage: stage.into(),
         finding: finding.into(),
         origin: line.map(|line| Origin { file: "edge.toml".into(), line }),
+        limit: None,
     };
     let mut explanation = Explanation {
         verdict: "drop".into(),
         reason: "denied".into(),
         reason_text: "The source is in a group the API denies.".into(),
+        packet: "tcp 198.51.100.7:40000 → 203.0.113.5:8080 SYN, 64 bytes".into(),
         api: Some("orders".into()),
         generation: 3,
+        interface: "eth0".into(),
+        program: 77,
         steps: vec![
-            step("class", "the source is in the group listed", Some(17)),
-            step("api", "tcp/8080 is orders", Some(31)),
-            step("rule", "orders denies the group listed", Some(34)),
+            step("source", "in group listed by 198.51.100.0/24", Some(17)),
+            step("api", "orders", Some(31)),
+            step("rule", "deny group listed", Some(34)),
         ],
+        ..Explanation::default()
     };
     assert_eq!(
-        explain::text(&asked, &explanation, TERMINAL),
+        explain::text(&explanation, TERMINAL),
         "\
-DROP  tcp 198.51.100.7 → 203.0.113.5:8080, API `orders`
+DROP  tcp 198.51.100.7:40000 → 203.0.113.5:8080 SYN, 64 bytes, API `orders`
 denied: The source is in a group the API denies.
+on eth0, program 77, generation 3
 
-STAGE  FINDING                            POLICY
-class  the source is in the group listed  edge.toml:17
-api    tcp/8080 is orders                 edge.toml:31
-rule   orders denies the group listed     edge.toml:34
+STAGE   FINDING                             POLICY
+source  in group listed by 198.51.100.0/24  edge.toml:17
+api     orders                              edge.toml:31
+rule    deny group listed                   edge.toml:34
 "
     );
     explanation.steps.clear();
     explanation.verdict = "would_drop".into();
     explanation.api = None;
-    let six = ExplainRequest {
-        src: "2001:db8::7".parse().expect("an address"),
-        dst: "2001:db8::5".parse().expect("an address"),
-        sport: Some(9),
-        ..asked
-    };
+    explanation.layers =
+        vec![Layer { name: "vlan".into(), offset: 14, text: "7, priority 0, type 0x0800".into() }];
+    explanation.notes = vec!["eth0 runs nothing".into()];
     assert_eq!(
-        explain::text(&six, &explanation, TERMINAL),
-        "WOULD DROP  tcp [2001:db8::7]:9 → [2001:db8::5]:8080, no API\n\
-         denied: The source is in a group the API denies.\n\n"
+        explain::text(&explanation, TERMINAL),
+        "\
+WOULD DROP  tcp 198.51.100.7:40000 → 203.0.113.5:8080 SYN, 64 bytes, no API
+denied: The source is in a group the API denies.
+on eth0, program 77, generation 3
+! eth0 runs nothing
+
+AT  LAYER  HEADER
+14  vlan   7, priority 0, type 0x0800
+
+"
     );
 }
 

@@ -25,7 +25,10 @@ pub use change::{Confirmed, DiffRequest, Differences, HistoryEntry, RollbackRequ
 pub use diagnostic::{Diagnostic, Severity};
 pub use error::{ApiError, Code, ErrorBody};
 pub use event::{EventQuery, Feed, Line};
-pub use explain::{ExplainRequest, Explanation, Origin, Step};
+pub use explain::{
+    ExplainRequest, Explanation, Layer, LimitState, MAX_FRAME, Origin, Step, parse_flags,
+    show_flags,
+};
 pub use orders::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet};
 pub use policy::{Applied, ApplyRequest, Detached};
 pub use status::{

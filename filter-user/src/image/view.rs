@@ -9,7 +9,7 @@ use filter_common::tables::{
     Api, BAN_WORDS, Ban, BanControl, BanKey, ClassGroups, Listen, Override, Profile, Rule,
     SEEN_CELLS, SHARED_PER_API, Shared,
 };
-use filter_common::verdict::{Step, Tables};
+use filter_common::verdict::Tables;
 use filter_common::{limiter, seen};
 
 use super::Image;
@@ -68,8 +68,6 @@ pub struct View<'a> {
     pub boot_ns: u64,
     /// Name of the interface the packet came in by.
     pub interface: &'a str,
-    /// Told of each stage's finding.
-    pub listener: Option<&'a dyn Fn(Step<'_>)>,
     /// Bits of `filter_common::tables::feature` beside the image's.
     pub features: u32,
     /// Whether a table was read beyond its end, which no compiled image allows.
@@ -86,7 +84,6 @@ impl<'a> View<'a> {
             now: 0,
             boot_ns: 0,
             interface: "",
-            listener: None,
             features: 0,
             missed: Cell::new(false),
         }
@@ -202,12 +199,6 @@ impl Tables for View<'_> {
     fn bump(&self, stat: Stat) {
         if let Some(counter) = self.state.stats.borrow_mut().get_mut(stat as usize) {
             *counter += 1;
-        }
-    }
-
-    fn trace(&self, step: Step<'_>) {
-        if let Some(listener) = self.listener {
-            listener(step);
         }
     }
 }

@@ -182,23 +182,6 @@ impl Bans {
         entries
     }
 
-    /// The state of all bans for a verdict in userspace: entries, bits and control.
-    pub fn copy_to(&self, state: &mut crate::image::view::State) {
-        for (key, words) in &self.known {
-            let ban = filter_common::tables::Ban {
-                until: Slot::new(words[0]),
-                hits: Slot::new(0),
-                since: Slot::new(words[2]),
-                flags: Slot::new(words[3]),
-            };
-            state.bans.insert(*key, ban);
-        }
-        for (to, from) in state.ban_bits.iter_mut().zip(self.bits.cells()) {
-            *to = from.load();
-        }
-        state.ban_control = self.make_control();
-    }
-
     /// The entry as the kernel has it, which counts hits.
     fn read(&self, key: &BanKey) -> Words {
         let held = self.known.get(key).copied().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! One generation: the programs with one policy's tables, loaded and ready to be attached.
 
+use aya::maps::Map;
 use aya::programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use filter_common::tables::{Config, feature};
@@ -88,6 +89,12 @@ impl Generation {
         Ok(Self { ebpf, number: config.generation, config })
     }
 
+    /// A map of this generation, its own or shared.
+    pub(super) fn map(&self, name: &str) -> Result<&Map> {
+        let found = self.ebpf.map(name);
+        found.ok_or_else(|| Error::new(format!("the object has no map {name}")))
+    }
+
     /// The program for XDP.
     pub(super) fn ingress(&mut self) -> Result<&mut Xdp> {
         program(&mut self.ebpf, "weir_ingress")
@@ -131,11 +138,7 @@ impl Generation {
         if cells.is_empty() {
             return Ok(0);
         }
-        let map = self
-            .ebpf
-            .map(name)
-            .ok_or_else(|| Error::new(format!("the object has no map {name}")))?;
-        let held = Mapped::<T>::new(name, map)?;
+        let held = Mapped::<T>::new(name, self.map(name)?)?;
         Ok(held.cells().iter().zip(cells).filter(|(held, wanted)| held == wanted).count())
     }
 

@@ -11,6 +11,7 @@ pub mod error;
 pub mod generation;
 pub mod held;
 pub mod host;
+pub mod live;
 pub mod mapped;
 pub mod netlink;
 pub mod orders;

@@ -108,15 +108,6 @@ impl Orders {
             })
             .collect()
     }
-
-    /// Copies all cells for a verdict in userspace.
-    pub fn copy_to(&self, state: &mut crate::image::view::State) {
-        for (to, from) in state.overrides.iter_mut().zip(self.cells.cells()) {
-            for (to, from) in words(to).into_iter().zip(words(from)) {
-                to.store(from.load());
-            }
-        }
-    }
 }
 
 fn in_force(until: u64) -> bool {
@@ -148,20 +139,4 @@ fn read(cell: &Override, kind: Kind) -> Order {
         }),
         Kind::Monitor => Order::Monitor(cell.mode.load() != 0),
     }
-}
-
-fn words(cell: &Override) -> [&Slot; 11] {
-    [
-        &cell.shutdown_until,
-        &cell.lockdown_group,
-        &cell.lockdown_flags,
-        &cell.lockdown_until,
-        &cell.mode,
-        &cell.mode_until,
-        &cell.limit_mul,
-        &cell.limit_tau,
-        &cell.limit_ceiling,
-        &cell.limit_shift,
-        &cell.limit_until,
-    ]
 }

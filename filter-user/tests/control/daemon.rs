@@ -193,16 +193,16 @@ impl Daemon for InMemory {
 
     fn explain(&self, request: &ExplainRequest) -> Answer<Explanation> {
         assert_ne!(request.proto, "panic", "a request that trips over a bug");
-        let banned = |ban: &Ban| ban.prefix == request.src.to_string();
+        let source = request.src.map(|source| source.to_string());
+        let banned = |ban: &Ban| Some(&ban.prefix) == source.as_ref();
         let banned = self.state.lock().expect("no panic").bans.iter().any(banned);
         let (verdict, reason) = if banned { ("drop", "banned") } else { ("pass", "allowed") };
         Ok(Explanation {
             verdict: verdict.into(),
             reason: reason.into(),
-            reason_text: String::new(),
             api: Some("orders".into()),
             generation: 1,
-            steps: Vec::new(),
+            ..Explanation::default()
         })
     }
 
