@@ -6,10 +6,12 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Output;
-use super::human::plural;
+use super::human::{bytes, plural};
 use super::outcome::{Failure, Outcome, Verdict};
 use super::style::{Style, Tone};
-use crate::policy::{Loaded, load};
+use crate::control::api::ApiError;
+use crate::image::{Ids, Image};
+use crate::policy::{Loaded, compile, load};
 use crate::text::{Diagnostic, render};
 
 #[derive(Args, Clone, Debug)]
@@ -40,28 +42,39 @@ pub(super) struct Checked {
     pub(super) groups: usize,
     /// Prefixes in its groups and among its trusted sources.
     pub(super) prefixes: usize,
+    /// Rules: one for each API and each way in which groups overlap.
+    pub(super) rules: usize,
+    /// Bytes its tables take in the kernel.
+    pub(super) table_bytes: usize,
     /// Every problem.
     pub(super) diagnostics: Vec<Diagnostic>,
 }
 
-impl From<Loaded> for Checked {
-    fn from(loaded: Loaded) -> Self {
+impl Checked {
+    /// What is to be said of a policy.
+    ///
+    /// # Errors
+    /// When it is valid and still cannot be put into tables.
+    fn of(loaded: Loaded) -> Result<Self, ApiError> {
         let policy = loaded.policy.as_ref();
+        let image = policy.map(|policy| compile(policy, &mut Ids::new(u32::MAX))).transpose();
+        let image =
+            image.map_err(|problem| ApiError::refused(problem.message).hint(problem.hint))?;
         let groups = policy.map_or(&[][..], |policy| &policy.groups);
         let trusted = policy.map_or(0, |policy| policy.trusted.prefixes.len());
-        Self {
+        Ok(Self {
             valid: policy.is_some(),
             name: policy.map(|policy| policy.name.clone()),
             hash: policy.map(crate::policy::Policy::hash),
             apis: policy.map_or(0, |policy| policy.apis.len()),
             groups: groups.len(),
             prefixes: groups.iter().map(|group| group.prefixes.len()).sum::<usize>() + trusted,
+            rules: image.as_ref().map_or(0, |image| image.rules.len()),
+            table_bytes: image.as_ref().map_or(0, Image::table_bytes),
             diagnostics: loaded.diagnostics,
-        }
+        })
     }
-}
 
-impl Checked {
     fn text(&self, file: &str, style: Style) -> String {
         let mut text = render(&self.diagnostics);
         if self.valid {
@@ -72,10 +85,12 @@ impl Checked {
             let prefixes = format!("{} prefix{es}", super::human::count(prefixes.0));
             let name = self.name.as_deref().unwrap_or_default();
             text.push_str(&format!(
-                "{file}: {}: policy `{name}`, {}, {}, {prefixes}\n",
+                "{file}: {}: policy `{name}`, {}, {}, {prefixes}, {}; its tables take {}\n",
                 style.paint(Tone::Good, "valid"),
                 plural(apis.0, apis.1),
                 plural(groups.0, groups.1),
+                plural(self.rules as u64, "rule"),
+                bytes(self.table_bytes as u64),
             ));
         }
         text
@@ -83,7 +98,7 @@ impl Checked {
 }
 
 pub(super) fn check(args: &CheckArgs) -> Verdict {
-    let checked = Checked::from(load(&args.file));
+    let checked = Checked::of(load(&args.file))?;
     // A file that cannot be read is not an invalid policy.
     if let [only] = checked.diagnostics.as_slice()
         && !args.file.is_file()

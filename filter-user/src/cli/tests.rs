@@ -297,12 +297,48 @@ fn applied_and_detached() {
         interfaces: vec!["eth0".into(), "eth1".into()],
         not_gated: Vec::new(),
         seconds: 0.0421,
+        difference: None,
+        size: None,
         warnings: Vec::new(),
     };
     let text = "applied `edge` as generation 3: 2 APIs on eth0, eth1 in 42 ms\n  hash ab12\n";
     assert_eq!(apply::text(&applied, TERMINAL), text);
     applied.previous_hash = Some("ab12".into());
     assert!(apply::text(&applied, TERMINAL).starts_with("applied again `edge`"));
+    let change = |before, after| Change { before, after };
+    let costs = [("ipv4", "allowed", 49), ("ipv6", "not_allowed", 46)];
+    let packets = costs.map(|(family, reason, ns)| CostOf {
+        family: family.into(),
+        reason: reason.into(),
+        ns,
+    });
+    applied.size = Some(Size {
+        apis: change(1, 2),
+        prefixes_v4: change(1_000, 1_000),
+        prefixes_v6: change(3, 0),
+        rules: change(4, 6),
+        memory: Some(Footprint {
+            tables: 42_000_000,
+            programs: 100_000,
+            state: 1_000_000,
+            limiter: 4_000_000,
+            ring: 8_000_000,
+            total: 55_100_000,
+            peak: 97_200_000,
+        }),
+        cost: Some(PacketCost { empty_ns: 27, packets: packets.into() }),
+    });
+    let text = apply::text(&applied, TERMINAL);
+    let (_, size) = text.split_once("hash ab12\n").expect("more lines");
+    assert_eq!(
+        size,
+        "  policy   2 APIs (before 1), 1000 IPv4 prefixes, 0 IPv6 prefixes (before 3), 6 rules (before 4)
+  memory   55.1 MB in the kernel: tables 42.0 MB (42.0 kB a prefix), programs 100 kB, state 1.00 MB, \
+limiter 4.00 MB, ring 8.00 MB; 97.2 MB while both are loaded
+  cost     22 ns IPv4 allowed, 19 ns IPv6 not_allowed a packet, above the 27 ns of an empty program \
+(tried here, not sampled, in the caches)
+"
+    );
     applied.confirm_seconds = Some(60);
     let waits = "unconfirmed: rolls back in 60 s unless you `weir confirm`\n";
     assert!(apply::text(&applied, TERMINAL).ends_with(waits));

@@ -14,6 +14,7 @@ mod event;
 mod explain;
 mod orders;
 mod policy;
+mod size;
 mod status;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,7 @@ pub use explain::{
 };
 pub use orders::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet};
 pub use policy::{Applied, ApplyRequest, Detached};
+pub use size::{Change, CostOf, Footprint, PacketCost, Size};
 pub use status::{
     ApiStatus, DaemonStatus, FindingsStatus, InterfaceStatus, MapStatus, NamedCount, PacketCounts,
     PolicyStatus, ReasonCount, SampleStatus, Status,

@@ -27,6 +27,7 @@ use crate::sensor::transaction::Transaction;
 use crate::sensor::{Output, Sensor, SensorConfig};
 
 use super::core::{Core, Message, lock, unix_ns};
+use super::enforcement::Enforcement;
 use super::gate::Source;
 use super::orders;
 use super::profile::{Profile, packet_rate};
@@ -103,6 +104,7 @@ struct Pipeline {
     sensor: Sensor,
     analysis: Analysis,
     losses: Losses,
+    enforcement: Enforcement,
 }
 
 /// What is made of transactions and notices.
@@ -138,6 +140,7 @@ impl Pipeline {
             sensor: Sensor::new(config),
             analysis,
             losses: Losses::default(),
+            enforcement: Enforcement::new(epoch),
         }
     }
 
@@ -195,6 +198,7 @@ impl Pipeline {
     /// What is due every second.
     fn look_after(&mut self, now: u64) {
         self.core.sweep_bans();
+        self.core.look_after_enforcement(&mut self.enforcement);
         self.read_losses();
         self.analysis.tell_refusals(now);
         self.report();
@@ -234,6 +238,9 @@ impl Pipeline {
         let mut open = BTreeMap::new();
         for finding in self.analysis.engine.open() {
             *open.entry(finding.severity.name()).or_default() += 1;
+        }
+        if let Some(severity) = self.enforcement.open() {
+            *open.entry(severity.name()).or_default() += 1;
         }
         let report = Report {
             completeness: self.losses.completeness(),

@@ -14,6 +14,7 @@ use filter_common::tables::{
     BAN_AUTOMATIC, BanControl, BanKey, FOREVER, UNCLAIMED, WIDE_BANS, ban_place,
 };
 
+use super::agreement::Entries;
 use super::clock;
 use super::error::{Error, Result};
 use super::mapped::Mapped;
@@ -50,6 +51,11 @@ pub struct Bans {
     capacity: u32,
     known: Counted<BanKey, Words>,
     shared: Counted<(u32, u32), u32>,
+    failures: u64,
+    /// Bans that the last whole comparison found otherwise in the kernel.
+    differing: usize,
+    /// Bans that were compared in this one, and of them those found otherwise.
+    compared: (usize, usize),
 }
 
 impl Bans {
@@ -66,7 +72,20 @@ impl Bans {
             let (key, words) = entry.map_err(|e| Error::new("cannot read the bans").because(e))?;
             known.insert(key, words);
         }
-        let mut bans = Self { table, bits, control, seed, capacity, known, shared: Counted::new() };
+        let shared = Counted::new();
+        let (failures, differing, compared) = (0, 0, (0, 0));
+        let mut bans = Self {
+            table,
+            bits,
+            control,
+            seed,
+            capacity,
+            known,
+            shared,
+            failures,
+            differing,
+            compared,
+        };
         for key in bans.known.keys().filter(|key| is_exact(key)) {
             *bans.shared.entry(ban_place(seed, key.addr)).or_default() += 1;
         }
@@ -93,6 +112,19 @@ impl Bans {
     /// # Errors
     /// When the table is full, or too many lengths are in use, or the kernel refuses.
     pub fn add(
+        &mut self,
+        network: IpAddr,
+        prefix: u8,
+        api: Option<u32>,
+        until: Option<u64>,
+        automatic: bool,
+    ) -> Result<Entry> {
+        let added = self.insert(network, prefix, api, until, automatic);
+        self.failures += u64::from(added.is_err());
+        added
+    }
+
+    fn insert(
         &mut self,
         network: IpAddr,
         prefix: u8,
@@ -180,6 +212,42 @@ impl Bans {
             .collect();
         entries.sort_by_key(|entry| (entry.network, entry.prefix, entry.api));
         entries
+    }
+
+    /// Bans that could not be placed since this process began.
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// Compares some of the bans with what the packet path reads, going on where the last call ended.
+    pub fn compare(&mut self, most: usize) {
+        let (start, mut found) = self.compared;
+        let whole = self.control.get(&0, 0).is_ok_and(|control| control == self.make_control());
+        let kept = |(key, words): &(&BanKey, &Words)| {
+            let held = self.table.get(key, 0);
+            let same = held
+                .is_ok_and(|held| [0, 2, 3].iter().all(|&word| held.get(word) == words.get(word)));
+            whole && same && (!is_exact(key) || self.has_bit(key))
+        };
+        let part = self.known.iter().skip(start).take(most);
+        found += part.filter(|ban| !kept(ban)).count();
+        self.compared = (start + most, found);
+        self.differing = self.differing.max(found).min(self.known.len());
+        if start + most >= self.known.len() {
+            self.differing = found;
+            self.compared = (0, 0);
+        }
+    }
+
+    /// Bans that were placed, and how many of them the packet path finds.
+    pub fn entries(&self) -> Entries {
+        let desired = self.known.len() as u64;
+        Entries { kind: "bans", desired, enforced: desired.saturating_sub(self.differing as u64) }
+    }
+
+    fn has_bit(&self, key: &BanKey) -> bool {
+        let (word, bit) = ban_place(self.seed, key.addr);
+        self.bits.cells().get(word as usize).is_some_and(|slot| slot.load() >> bit & 1 != 0)
     }
 
     /// The entry as the kernel has it, which counts hits.

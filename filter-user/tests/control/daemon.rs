@@ -104,6 +104,8 @@ impl Daemon for InMemory {
             interfaces: vec!["eth0".into()],
             not_gated: Vec::new(),
             seconds: 0.25,
+            difference: None,
+            size: None,
             warnings: Vec::new(),
         })
     }
@@ -111,7 +113,8 @@ impl Daemon for InMemory {
     fn diff(&self, request: &DiffRequest, _: &Caller) -> Answer<Differences> {
         let added = vec![request.path.display().to_string()];
         let difference = Difference { added, ..Difference::default() };
-        Ok(Differences { in_force: None, hash: "ab".into(), same: false, difference })
+        let size = Size::default();
+        Ok(Differences { in_force: None, hash: "ab".into(), same: false, difference, size })
     }
 
     fn confirm(&self, caller: &Caller) -> Answer<Confirmed> {

@@ -3,6 +3,7 @@
 
 mod apply;
 mod bans;
+mod enforcement;
 mod explain;
 mod gate;
 mod leaving;
@@ -13,4 +14,5 @@ mod orders;
 mod refusals;
 mod replay;
 mod site;
+mod size;
 mod survival;

@@ -15,7 +15,7 @@ use filter_common::verdict::{Asked, Decision, Step as Stage, Tables as _, Whose}
 use crate::control::api::{LimitState, Origin, Step};
 use crate::kernel::live::Live;
 use crate::policy::compile::explain_rule;
-use crate::policy::{Api, LimitSpec};
+use crate::policy::{Allow, Api, LimitSpec};
 use crate::sensor::transaction::ip;
 use crate::text::Location;
 
@@ -167,7 +167,12 @@ impl<'a> Teller<'a> {
         if rule.flags & RULE_PROXY != 0 {
             finding += ", a proxy: no limit of its own";
         }
-        heard.tell("rule", finding, Some(entry.map_or(&api.at, |entry| &entry.at)));
+        let at = match (entry, &api.allow) {
+            (Some(entry), _) => &entry.at,
+            (None, Allow::Any(at)) => at,
+            (None, Allow::Groups(groups)) => groups.first().map_or(&api.at, |group| &group.at),
+        };
+        heard.tell("rule", finding, Some(at));
     }
 
     fn limit(&self, heard: &mut Heard, asked: &Asked<'_>, now: u64) {
@@ -302,15 +307,12 @@ impl<'a> Teller<'a> {
 
     /// What the look-up of a source's limit found, beside the limits themselves.
     fn room(&self, heard: &mut Heard, decision: &Decision, live: &Live<'_>) {
-        let bumped = live.bumped();
-        if bumped.contains(&Stat::LimiterFull) {
+        if live.bumped().contains(&Stat::LimiterFull) {
             let finding = match decision.reason {
                 Reason::LimitOverflow => "the limiter has no room for the source",
                 _ => "the limiter has no room for the source: its own limit is not kept",
             };
             heard.tell("limit", finding.to_owned(), None);
-        } else if bumped.contains(&Stat::LimiterEvicted) || bumped.contains(&Stat::LimiterClaimed) {
-            heard.tell("limit", "the source has spent nothing lately".to_owned(), None);
         } else if !heard.told("limit") {
             heard.tell("limit", "none".to_owned(), None);
         }

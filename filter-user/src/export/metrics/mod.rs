@@ -224,6 +224,11 @@ fn read(snapshot: &KernelSnapshot) -> Vec<MetricFamily> {
             s.maps.iter().filter_map(|map| Some(([&*map.map], map.entries? as f64))),
         ),
         rows(&def::MAP_CAPACITY, s.maps.iter().map(|map| ([&*map.map], map.capacity as f64))),
+        rows(
+            &def::MAP_INSERT_FAILURES,
+            s.insert_failures.iter().map(|(map, count)| ([*map], *count as f64)),
+        ),
+        rows(&def::MAP_EVICTIONS, s.evictions.iter().map(|(map, count)| ([*map], *count as f64))),
         rows(&def::FEED_SUCCESS, s.feeds.iter().map(|(feed, time)| ([&**feed], *time))),
         rows(&def::SAMPLES, s.samples.iter().map(|(outcome, count)| ([*outcome], *count as f64))),
         rows(&def::RING_PENDING, [([], s.ring_pending_bytes as f64)]),
