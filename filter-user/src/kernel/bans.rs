@@ -7,7 +7,7 @@
 use std::collections::HashMap as Counted;
 use std::net::IpAddr;
 
-use aya::maps::{Array, HashMap, MapData};
+use aya::maps::{Array, HashMap, MapData, MapError};
 use filter_common::addr::Addr;
 use filter_common::slot::Slot;
 use filter_common::tables::{
@@ -269,7 +269,11 @@ impl Bans {
         }
         self.known.remove(key);
         match self.table.remove(key) {
-            Ok(()) | Err(aya::maps::MapError::KeyNotFound) => Ok(()),
+            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+            // Somebody else took it out of the kernel's table.
+            Err(MapError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::ENOENT) => {
+                Ok(())
+            }
             Err(e) => Err(Error::new(format!("cannot unban {}", ip(key.addr))).because(e)),
         }
     }

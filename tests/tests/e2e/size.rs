@@ -11,7 +11,7 @@ const MOST: u64 = 64 << 20;
 #[test]
 fn memory_and_cost_are_told_and_nothing_is_counted() -> Result<()> {
     let lab = site::lab()?;
-    let base = site::orders(&lab, r#"limit = { packets = "5/min", burst = "1s" }"#)?;
+    let base = site::orders(&lab, r#"limit = { packets = "6/min", burst = "10s" }"#)?;
     let weir = site::weir(&lab, &base)?;
     let before = Reading::at_rest(&weir)?;
     let prefixes: Vec<_> =
