@@ -68,7 +68,10 @@ impl Walk<'_> {
         match kind {
             ETHERTYPE_IPV4 => self.ipv4(),
             ETHERTYPE_IPV6 => self.ipv6(),
-            _ => Some(self.payload()),
+            _ => {
+                self.payload();
+                Some(())
+            }
         }
     }
 
@@ -95,7 +98,11 @@ impl Walk<'_> {
         }
         self.tell("ipv4", text);
         self.at += length;
-        if place == 0 { self.transport(head[9]) } else { Some(self.payload()) }
+        if place == 0 {
+            return self.transport(head[9]);
+        }
+        self.payload();
+        Some(())
     }
 
     /// What a length field says, and how that fits what is here.
@@ -141,7 +148,8 @@ impl Walk<'_> {
             self.tell("extension", text);
             self.at += length;
             if place >> 3 != 0 {
-                return Some(self.payload());
+                self.payload();
+                return Some(());
             }
             next = head[0];
         }
@@ -181,7 +189,8 @@ impl Walk<'_> {
             }
             _ => {}
         }
-        Some(self.payload())
+        self.payload();
+        Some(())
     }
 
     fn payload(&mut self) {

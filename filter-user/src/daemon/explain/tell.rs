@@ -289,7 +289,7 @@ impl<'a> Teller<'a> {
                 heard.tell("unclaimed", "passes".to_owned(), None);
             }
             Reason::Reply => {
-                heard.tell("unclaimed", "answers what this host sent".to_owned(), None)
+                heard.tell("unclaimed", "answers what this host sent".to_owned(), None);
             }
             Reason::UnclaimedRefused => heard.tell("unclaimed", "refused".to_owned(), None),
             _ if self.packet.fragment == Fragment::First && reached("fragment") => {
