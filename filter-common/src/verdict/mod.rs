@@ -10,10 +10,12 @@ mod unclaimed;
 
 use crate::addr::Addr;
 use crate::classify::ClassTables;
+use crate::gcra::Rate;
 use crate::limiter::{self, Kind};
 use crate::packet::{Fragment, Packet};
 use crate::reason::{Reason, Verdict};
 use crate::seen;
+use crate::slot::Slot;
 use crate::stat::Stat;
 use crate::tables::{
     Api, Ban, BanControl, BanKey, ClassGroups, FOREVER, Listen, Override, Profile, RULE_MONITOR,
@@ -72,6 +74,9 @@ pub trait Tables: ClassTables + Sized {
     fn boot_ns(&self) -> u64;
     /// Counts something about weir itself.
     fn bump(&self, stat: Stat);
+    /// Whether [`Self::trace`] does anything: then limits are asked one by one, which decides the same
+    /// and tells more.
+    const TELLS: bool = false;
     /// Told of each stage's finding; `weir explain` listens, the kernel does not.
     #[inline(always)]
     fn trace(&self, _step: Step<'_>) {}
@@ -119,8 +124,38 @@ pub enum Step<'a> {
     Override(Reason),
     /// The rule for the API and the class.
     Rule(&'a Rule),
-    /// A limit that was asked: its kind, whether it is the API's total, and whether it admits.
-    Limit(Kind, bool, bool),
+    /// A limit that was asked.
+    Limit(Asked<'a>),
+}
+
+/// A limit that was asked and not charged yet.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// What it counts.
+    pub kind: Kind,
+    /// Whose state it is.
+    pub whose: Whose,
+    /// The rate.
+    pub rate: &'a Rate,
+    /// The arrival time.
+    pub state: &'a Slot,
+    /// Whether it admits the packet.
+    pub admits: bool,
+}
+
+/// Whose state a limit looks at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whose {
+    /// The source's own.
+    Source,
+    /// That of the sources for which the limiter has no room.
+    Overflow,
+    /// That of the source's group.
+    Group,
+    /// That of the API as a whole.
+    Api,
+    /// The source's own, under a tighter limit that is ordered.
+    Order,
 }
 
 /// In [`Decision::summary`]: the reason says drop.

@@ -59,7 +59,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
         },
         maps: gate
             .state
-            .map_uses()
+            .map_uses(gate.positions.pending())
             .into_iter()
             .filter_map(|map| {
                 Some(MapStatus { entries: map.entries?, map: map.name, capacity: map.capacity })

@@ -9,6 +9,7 @@ mod api;
 mod cidr;
 pub mod compile;
 pub mod diff;
+pub mod examples;
 mod feed;
 mod files;
 mod model;

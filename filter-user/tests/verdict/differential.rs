@@ -218,9 +218,8 @@ fn the_kernel_agrees_with_memory() {
     for step in changes() {
         let Step::Change(change) = step else { continue };
         kernel.change(&change);
+        memory.change(&change);
     }
-    kernel.state.bans.copy_to(&mut memory.state);
-    kernel.state.orders.copy_to(&mut memory.state);
     for world in [&mut kernel as &mut dyn World, &mut memory] {
         world.change(&Change::Sent(question));
     }
@@ -230,6 +229,10 @@ fn the_kernel_agrees_with_memory() {
     for number in 0..packets {
         let bytes = packet(&mut random);
         let (decision, counted) = memory.decide(&bytes, LOOPBACK);
+        // What is said of a packet takes dozens of calls: not of every one.
+        if number % 8 == 0 {
+            assert_eq!(kernel.foretell(&bytes, LOOPBACK), decision, "packet {number}");
+        }
         let action = kernel.generation.try_ingress(&bytes, 1).expect("runs").action;
         let cell = expected.entry((decision.api, decision.reason, decision.would)).or_default();
         cell.packets += 1;

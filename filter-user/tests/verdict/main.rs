@@ -5,6 +5,7 @@
 //!
 //! How packets get to the programs, and what the sensor makes of the records, is left to others.
 
+mod agreement;
 mod differential;
 mod frame;
 mod kernel;

@@ -3,7 +3,9 @@
 
 mod apply;
 mod bans;
+mod enforcement;
 mod escalation;
+mod explain;
 mod feeds;
 mod gate;
 mod guard;
@@ -15,4 +17,5 @@ mod orders;
 mod refusals;
 mod replay;
 mod site;
+mod size;
 mod survival;
