@@ -3,6 +3,7 @@
 
 mod apply;
 mod bans;
+mod escalation;
 mod feeds;
 mod gate;
 mod guard;
