@@ -338,7 +338,7 @@ impl Bans {
                 *bits |= 1 << bit;
             }
         }
-        state.ban_control = control_of(state.bans.keys());
+        state.ban_control = control_of(&state.bans.keys());
         Ok(())
     }
 
@@ -388,7 +388,7 @@ impl Bans {
     }
 
     fn make_control(&self) -> BanControl {
-        control_of(self.known.keys())
+        control_of(&self.known.keys())
     }
 
     fn write_control(&mut self) -> Result<()> {
@@ -413,7 +413,7 @@ fn wide_lengths<'a>(keys: impl Iterator<Item = &'a BanKey>, v4: bool) -> Vec<u8>
     lengths
 }
 
-fn control_of<'a>(keys: impl Iterator<Item = &'a BanKey> + Clone) -> BanControl {
+fn control_of<'a>(keys: &(impl Iterator<Item = &'a BanKey> + Clone)) -> BanControl {
     let exact = keys.clone().filter(|key| is_exact(key)).count() as u64;
     let mut control = BanControl { exact, ..BanControl::default() };
     for (list, v4) in [(&mut control.v4, true), (&mut control.v6, false)] {
