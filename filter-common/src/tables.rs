@@ -67,6 +67,10 @@ pub struct Config {
     pub trusted_classes: u32,
     /// Payload bytes a sample may carry.
     pub snap: u32,
+    /// Classes of sources there are: the rule of an API and a class is at slot × classes + class.
+    pub classes: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Interfaces that trust is narrowed to; unused ones are 0.
     pub trusted_interfaces: [u32; 8],
 }
@@ -117,10 +121,10 @@ pub struct Api {
     pub id: u32,
     /// `API_…` bits.
     pub flags: u32,
-    /// Index of the rule for class 0; the others follow.
-    pub rules: u32,
     /// Profile of the limit on the API as a whole; 0: none.
     pub total: u32,
+    /// Zero.
+    pub unused: u32,
     /// Mask on the last half of an IPv4 source: how a source is told from another.
     pub v4_mask: u64,
     /// Mask on the first half of an IPv6 source.
