@@ -81,7 +81,12 @@ pub fn weir_empty_drop(_ctx: XdpContext) -> u32 {
 pub struct Work {
     packet: Packet,
     decision: Decision,
+    /// The packet's IPv4 options, while they are walked.
+    options: [u8; OPTIONS_ROOM],
 }
+
+/// Room for IPv4 options: 40 bytes, rounded up to a mask.
+const OPTIONS_ROOM: usize = 64;
 
 /// This CPU's work. Never absent: the map has one cell.
 #[inline(always)]
@@ -119,10 +124,12 @@ fn ingress(ctx: &XdpContext) -> Verdict {
     clear(&mut work.packet);
     let parsed = packet::parse(&frame, &mut work.packet);
     work = look_again(work);
-    work.decision = match parsed {
-        Ok(()) => verdict::judge(&gate, &work.packet),
-        Err(reason) => verdict::judge_unparsed(&gate, reason),
-    };
+    match parsed {
+        Ok(()) => work.decision = verdict::judge(&gate, &work.packet),
+        Err(reason) => {
+            let _in_work = apart::weir_judge_unparsed(reason as u32);
+        }
+    }
     work = look_again(work);
     let (packet, decision) = (&work.packet, &work.decision);
     gate.count(decision, packet.wire_len);

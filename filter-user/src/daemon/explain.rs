@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 
 use filter_common::limiter::Kind;
+use filter_common::oddity::{Oddity, Treatment};
 use filter_common::packet::{Packet, protocol, tcp_flags};
 use filter_common::tables::{RULE_DENIED, RULE_PASS, Rule};
 use filter_common::verdict::{self, Step as Stage};
@@ -12,6 +13,7 @@ use crate::control::api::{Answer, ApiError, ExplainRequest, Explanation, Origin,
 use crate::image::view::{State, View};
 use crate::kernel::clock;
 use crate::policy::compile::explain_rule;
+use crate::policy::treatment_name;
 use crate::sensor::transaction::{addr, ip};
 use crate::text::Location;
 use crate::text::quantity::Measure;
@@ -29,6 +31,7 @@ pub(super) fn explain(gate: &Gate, request: &ExplainRequest) -> Answer<Explanati
     let mut state = State::new(gate.state.settings.max_apis.max(2), 1);
     gate.state.bans.copy_to(&mut state);
     gate.state.orders.copy_to(&mut state);
+    gate.state.own.copy_to(&mut state);
     let told = Teller { gate, request, steps: RefCell::new(Vec::new()) };
     let listener = |stage: Stage<'_>| told.stage(&stage);
     let mut view = View::new(&gate.now.image, &state);
@@ -128,6 +131,14 @@ impl Teller<'_> {
     fn stage(&self, stage: &Stage<'_>) {
         match *stage {
             Stage::Class(_) => {}
+            Stage::Odd(reason, watched) => {
+                let Some(kind) = Oddity::of(reason) else { return };
+                let treatment = if watched { Treatment::Monitor } else { Treatment::Drop };
+                let at = self.gate.now.policy.packets.at(kind);
+                let whose = if at.is_none() { ", the default" } else { "" };
+                let finding = format!("{} = \"{}\"{whose}", kind.key(), treatment_name(treatment));
+                self.tell("packets", finding, at);
+            }
             Stage::Trusted => {
                 let by = self.gate.now.policy.trusted_by(self.request.src);
                 let cidr = by.as_ref().map_or_else(String::new, |(cidr, _)| format!(" by {cidr}"));

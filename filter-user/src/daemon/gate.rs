@@ -128,6 +128,7 @@ impl Gate {
         };
         let (image, ids) = compile(&policy, state.ids())?;
         state.keep_ids(ids, &image)?;
+        super::addresses::learn(&mut state);
         let mut generation = Generation::load(&mut state, &image)?;
         for target in &targets {
             state.gate_interface(target.index)?;

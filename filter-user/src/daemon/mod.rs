@@ -4,6 +4,7 @@
 //! policy. Then state is opened, the policy put in force, and three things run until the end: the
 //! pipeline (ring to findings, its own thread), the sockets (tokio), and the signals.
 
+mod addresses;
 mod answer;
 mod auditor;
 mod change;
@@ -62,6 +63,7 @@ pub fn run(request: &RunRequest) -> Result<()> {
     let (stop, stopped) = watch::channel(false);
     let core = Arc::new(Core::new(config, instance, gate, events, stop)?);
     core.told_at_start(choice);
+    let addresses = addresses::start(Arc::clone(&core))?;
     let pipeline = pipeline::start(Arc::clone(&core), reader)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -73,8 +75,10 @@ pub fn run(request: &RunRequest) -> Result<()> {
     let served = runtime.block_on(serve(&core, control, metrics, stopped));
     core.begin_stop();
     runtime.shutdown_timeout(PATIENCE);
-    if pipeline.join().is_err() {
-        tracing::error!("the pipeline ended by a panic");
+    for (name, thread) in [("pipeline", pipeline), ("follower of addresses", addresses)] {
+        if thread.join().is_err() {
+            tracing::error!("the {name} ended by a panic");
+        }
     }
     core.finish();
     served

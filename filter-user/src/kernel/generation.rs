@@ -205,6 +205,8 @@ fn constants(state: &mut State, image: &Image) -> Result<Config> {
         limiter_mask: state.limiter_cells() - 1,
         trusted_classes: image.trusted_classes,
         snap: state.settings.snap,
+        drops: image.drops,
+        watches: image.watches,
         trusted_interfaces,
     })
 }

@@ -3,6 +3,7 @@
 //! With the ring reader this is the only place that knows aya. It carries out; what to enforce is
 //! `policy`'s and whether to is `respond`'s and the daemon's.
 
+pub mod addresses;
 pub mod attach;
 pub mod bans;
 pub mod clock;
@@ -14,6 +15,7 @@ pub mod host;
 pub mod mapped;
 pub mod netlink;
 pub mod orders;
+pub mod own;
 pub mod ring;
 pub mod state;
 pub mod trial;

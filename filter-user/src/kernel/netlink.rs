@@ -1,5 +1,5 @@
 //! Asks the kernel about an interface by rtnetlink (rtnetlink(7)): above all whether an XDP program
-//! is attached, and which. Only the one question that no library of ours answers.
+//! is attached, and which; and what asking takes. Only what no library of ours answers.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -56,8 +56,8 @@ pub fn xdp_programs(index: u32) -> Result<Vec<Attached>> {
     Ok(parse(&reply))
 }
 
-/// One RTM_GETLINK for the interface, and the attributes of the answer.
-fn request(index: u32) -> io::Result<Vec<u8>> {
+/// A socket that speaks to the kernel and hears what it tells these groups.
+pub(super) fn open(groups: u32) -> io::Result<OwnedFd> {
     // SAFETY: creates a descriptor that nothing else owns.
     let socket = unsafe {
         libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE)
@@ -67,7 +67,22 @@ fn request(index: u32) -> io::Result<Vec<u8>> {
     }
     // SAFETY: just made, owned by nobody else.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: an all-zero sockaddr_nl is valid.
+    let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+    address.nl_family = libc::AF_NETLINK as u16;
+    address.nl_groups = groups;
+    let length = size_of_val(&address) as libc::socklen_t;
+    // SAFETY: the address is valid for its length.
+    let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
+    if bound < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(socket)
+}
 
+/// One RTM_GETLINK for the interface, and the attributes of the answer.
+fn request(index: u32) -> io::Result<Vec<u8>> {
+    let socket = open(0)?;
     // nlmsghdr { len, type, flags, seq, pid } and ifinfomsg { family, pad, type, index, flags, change }
     let mut message = Vec::with_capacity(32);
     message.extend(32u32.to_ne_bytes());
@@ -98,12 +113,13 @@ fn request(index: u32) -> io::Result<Vec<u8>> {
     Ok(reply.split_off(reply.len().min(32)))
 }
 
-fn field(bytes: &[u8], at: usize) -> Option<[u8; 4]> {
+/// Four bytes at a place.
+pub(super) fn field(bytes: &[u8], at: usize) -> Option<[u8; 4]> {
     bytes.get(at..at + 4)?.try_into().ok()
 }
 
 /// The attributes in a run of `rtattr`s.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let head = field(bytes, 0)?;
         let length = usize::from(u16::from_ne_bytes([head[0], head[1]]));

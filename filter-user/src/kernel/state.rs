@@ -22,6 +22,7 @@ use super::counters::Counters;
 use super::error::{Error, Result};
 use super::mapped::Mapped;
 use super::orders::Orders;
+use super::own::Own;
 use super::{OBJECT, host};
 use crate::image::{Ids, Image};
 
@@ -47,11 +48,13 @@ pub struct Settings {
 }
 
 /// Every map that is pinned, with the bytes of its values and whether `settings` size it.
-const PINNED: [(&str, u32); 17] = [
+const PINNED: [(&str, u32); 19] = [
     ("OVERRIDES", size_of::<tables::Override>() as u32),
     ("BAN_CONTROL", size_of::<tables::BanControl>() as u32),
     ("BAN_BITS", 8),
     ("BANS", size_of::<tables::Ban>() as u32),
+    ("OWN_BITS", 8),
+    ("OWN", 4),
     ("LIMITER", size_of::<limiter::Cell>() as u32),
     ("SHARED", size_of::<Shared>() as u32),
     ("SEEN", size_of::<filter_common::seen::Cell>() as u32),
@@ -95,6 +98,8 @@ pub struct State {
     ring: Option<MapData>,
     tick: Tick,
     ids: Ids,
+    /// This host's own addresses.
+    pub own: Own,
     /// Bans.
     pub bans: Bans,
     /// Orders about APIs.
@@ -161,6 +166,7 @@ impl State {
             ring,
             tick,
             ids,
+            own: Own::open(typed(&mut ebpf, "OWN")?, mapped(&ebpf, "OWN_BITS")?),
             bans: Bans::open(
                 typed(&mut ebpf, "BANS")?,
                 mapped(&ebpf, "BAN_BITS")?,

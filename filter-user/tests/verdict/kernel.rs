@@ -186,6 +186,10 @@ impl World for Kernel {
                 let trial = self.generation.try_egress(&frame().bytes());
                 trial.unwrap_or_else(|e| panic!("{e}"));
             }
+            Change::Own(addresses) => {
+                let addresses = addresses.iter().map(|text| network(text).0).collect();
+                assert_eq!(self.state.own.set(&addresses).unwrap_or_else(|e| panic!("{e}")), 0);
+            }
         }
     }
 

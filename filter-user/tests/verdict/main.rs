@@ -32,4 +32,4 @@ macro_rules! topics {
     };
 }
 
-topics! { parse lengths extensions fragments trusted bans orders rules unclaimed limits overflow observe }
+topics! { parse lengths extensions fragments trusted bans orders rules unclaimed limits overflow observe oddities }

@@ -120,6 +120,8 @@ pub(crate) enum Change {
     },
     /// A packet leaves the host.
     Sent(fn() -> Frame),
+    /// The host's own addresses are these from now on.
+    Own(&'static [&'static str]),
 }
 
 /// An operator's ban of the whole host for good.
@@ -160,6 +162,10 @@ pub(crate) fn lift(api: &'static str, kind: Kind) -> Step {
 
 pub(crate) fn sent(frame: fn() -> Frame) -> Step {
     Step::Change(Change::Sent(frame))
+}
+
+pub(crate) fn own(addresses: &'static [&'static str]) -> Step {
+    Step::Change(Change::Own(addresses))
 }
 
 /// What a world did to a packet.
