@@ -10,6 +10,7 @@ mod frame;
 mod kernel;
 mod loading;
 mod memory;
+mod naive;
 mod rows;
 mod sampling;
 mod script;
