@@ -6,6 +6,7 @@ mod bans;
 mod gate;
 mod leaving;
 mod limits;
+mod martians;
 mod measure;
 mod modes;
 mod orders;
