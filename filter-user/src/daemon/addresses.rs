@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::kernel::addresses::{self, Watcher};
+use crate::kernel::addresses;
+use crate::kernel::netlink::Changes;
 use crate::kernel::state::State;
 
 use super::core::Core;
@@ -32,18 +33,18 @@ pub(super) fn learn(state: &mut State) {
 
 /// Starts the thread.
 pub(super) fn start(core: Arc<Core>) -> Result<JoinHandle<()>> {
-    let watcher = Watcher::open()?;
+    let changes = Changes::of_addresses()?;
     // Whatever changed before there was a listener.
     learn(&mut core.gate().state);
     std::thread::Builder::new()
         .name("weir-addresses".to_owned())
-        .spawn(move || follow(&core, &watcher))
+        .spawn(move || follow(&core, &changes))
         .context("cannot start the thread that follows the host's addresses")
 }
 
-fn follow(core: &Core, watcher: &Watcher) {
+fn follow(core: &Core, changes: &Changes) {
     while !core.stopping() {
-        match watcher.wait(PAUSE) {
+        match changes.wait(PAUSE) {
             Ok(false) => {}
             Ok(true) => learn(&mut core.gate().state),
             Err(error) => {

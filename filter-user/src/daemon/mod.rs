@@ -11,6 +11,7 @@ mod change;
 mod core;
 mod explain;
 mod gate;
+mod interfaces;
 mod keeper;
 mod orders;
 mod pipeline;
@@ -65,6 +66,7 @@ pub fn run(request: &RunRequest) -> Result<()> {
     core.told_at_start(choice);
     let addresses = addresses::start(Arc::clone(&core))?;
     let pipeline = pipeline::start(Arc::clone(&core), reader)?;
+    interfaces::watch(Arc::clone(&core))?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -1,11 +1,10 @@
-//! The addresses of this host, in the network namespace at hand, by rtnetlink (rtnetlink(7)): which
-//! there are, and when that changes.
+//! The addresses of this host, in the network namespace at hand, by rtnetlink (rtnetlink(7)). When they
+//! change, [`super::netlink::Changes`] tells.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::time::Duration;
 
 use super::error::{Error, Result};
 use super::netlink::{attributes, field, open};
@@ -17,8 +16,6 @@ const ADDRESS_HEADER: usize = 8;
 const INTERRUPTED: u16 = 0x10;
 /// Times that an interrupted dump is begun anew.
 const ATTEMPTS: u32 = 5;
-/// RTMGRP_IPV4_IFADDR and RTMGRP_IPV6_IFADDR (linux/rtnetlink.h).
-const GROUPS: u32 = 0x10 | 0x100;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 
@@ -57,18 +54,17 @@ fn dump() -> io::Result<(BTreeSet<IpAddr>, bool)> {
     }
     let (mut found, mut complete) = (BTreeSet::new(), true);
     loop {
-        match parse(&receive(&socket, 0)?, &mut found, &mut complete)? {
+        match parse(&receive(&socket)?, &mut found, &mut complete)? {
             End::More => {}
             End::Done => return Ok((found, complete)),
         }
     }
 }
 
-fn receive(socket: &OwnedFd, flags: i32) -> io::Result<Vec<u8>> {
+fn receive(socket: &OwnedFd) -> io::Result<Vec<u8>> {
     let mut reply = vec![0u8; 64 * 1024];
     // SAFETY: the buffer is valid for its length.
-    let got =
-        unsafe { libc::recv(socket.as_raw_fd(), reply.as_mut_ptr().cast(), reply.len(), flags) };
+    let got = unsafe { libc::recv(socket.as_raw_fd(), reply.as_mut_ptr().cast(), reply.len(), 0) };
     if got < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -120,55 +116,6 @@ fn address(body: &[u8]) -> Option<IpAddr> {
         }
     };
     of(IFA_LOCAL).or_else(|| of(IFA_ADDRESS))
-}
-
-/// Hears of changes.
-#[derive(Debug)]
-pub struct Watcher(OwnedFd);
-
-impl Watcher {
-    /// Begins to listen: what changes from here on is heard.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn open() -> Result<Self> {
-        let failed = |e| Error::new("cannot listen for changes of the host's addresses").because(e);
-        open(GROUPS).map(Self).map_err(failed)
-    }
-
-    /// Waits for a change, at most so long; whether there was one.
-    ///
-    /// # Errors
-    /// When the kernel says no more.
-    pub fn wait(&self, at_most: Duration) -> Result<bool> {
-        let failed = |e: io::Error| Error::new("the news of the host's addresses end").because(e);
-        let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        let millis = i32::try_from(at_most.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: one valid pollfd.
-        match unsafe { libc::poll(&raw mut poll, 1, millis) } {
-            0 => return Ok(false),
-            n if n > 0 => {}
-            _ => {
-                let error = io::Error::last_os_error();
-                return if error.kind() == io::ErrorKind::Interrupted {
-                    Ok(false)
-                } else {
-                    Err(failed(error))
-                };
-            }
-        }
-        // What is asked for next is everything, so all news at once are one.
-        loop {
-            match receive(&self.0, libc::MSG_DONTWAIT) {
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-                // More than there was room for: something has changed.
-                Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => {}
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(failed(e)),
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -236,7 +183,5 @@ mod tests {
         let found = list().expect("the kernel tells");
         let is_up = std::net::UdpSocket::bind("127.0.0.1:0").is_ok();
         assert!(!is_up || found.contains(&IpAddr::from([127, 0, 0, 1])), "{found:?}");
-        let watcher = Watcher::open().expect("listens");
-        watcher.wait(Duration::ZERO).expect("waits");
     }
 }

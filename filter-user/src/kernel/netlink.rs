@@ -1,8 +1,10 @@
 //! Asks the kernel about an interface by rtnetlink (rtnetlink(7)): above all whether an XDP program
-//! is attached, and which; and what asking takes. Only what no library of ours answers.
+//! is attached, and which, and when interfaces or addresses come and go. Only what no library of ours
+//! answers.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::time::Duration;
 
 use super::error::{Error, Result};
 
@@ -78,6 +80,56 @@ pub(super) fn open(groups: u32) -> io::Result<OwnedFd> {
         return Err(io::Error::last_os_error());
     }
     Ok(socket)
+}
+
+/// Tells when something of this network namespace changes: comes, goes, or is set otherwise.
+#[derive(Debug)]
+pub struct Changes(OwnedFd);
+
+impl Changes {
+    /// Begins to listen for changes of interfaces.
+    ///
+    /// # Errors
+    /// When the kernel gives no socket.
+    pub fn of_links() -> Result<Self> {
+        let failed =
+            |e: io::Error| Error::new("cannot listen for changes of interfaces").because(e);
+        open(libc::RTMGRP_LINK as u32).map(Self).map_err(failed)
+    }
+
+    /// Begins to listen for changes of addresses.
+    ///
+    /// # Errors
+    /// When the kernel gives no socket.
+    pub fn of_addresses() -> Result<Self> {
+        let failed = |e: io::Error| Error::new("cannot listen for changes of addresses").because(e);
+        let groups = libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+        open(groups as u32).map(Self).map_err(failed)
+    }
+
+    /// Waits until something has changed, `timeout` at the most (rounded up to ms); whether it has.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait.
+    pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
+        let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let limit = i32::try_from(timeout.as_millis() + 1).unwrap_or(i32::MAX);
+        // SAFETY: one pollfd, valid for reading and writing.
+        let ready = unsafe { libc::poll(&raw mut poll, 1, limit) };
+        if ready < 0 {
+            let error = io::Error::last_os_error();
+            return if error.kind() == io::ErrorKind::Interrupted { Ok(false) } else { Err(error) };
+        }
+        // What has changed is asked anew, also after an overflow (ENOBUFS): the messages say only when.
+        let mut scrap = [0u8; 8192];
+        // SAFETY: the buffer is valid for its length.
+        while unsafe {
+            let to = scrap.as_mut_ptr().cast();
+            libc::recv(self.0.as_raw_fd(), to, scrap.len(), libc::MSG_DONTWAIT)
+        } > 0
+        {}
+        Ok(ready > 0)
+    }
 }
 
 /// One RTM_GETLINK for the interface, and the attributes of the answer.
