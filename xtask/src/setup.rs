@@ -36,6 +36,8 @@ pub(crate) enum Purpose {
     Build,
     /// Run the demo in network namespaces
     Demo,
+    /// Run the fuzz targets
+    Fuzz,
     /// Run all tests
     Test,
     /// Everything
@@ -61,8 +63,12 @@ enum Remedy {
     Component(&'static str),
 }
 
+/// The compiler of libFuzzer, which is in C++.
+const CXX: &str = "c++";
+
 /// The programs of the laboratory: name, Debian package, whether the demo needs it too.
-const PROGRAMS: [(&str, &[&str], bool); 14] = [
+const PROGRAMS: [(&str, &[&str], bool); 15] = [
+    (CXX, &["g++"], false),
     ("ip", &["iproute2"], true),
     ("nsenter", &["util-linux"], true),
     ("mount", &["mount"], true),
@@ -166,11 +172,14 @@ fn survey(purpose: Purpose) -> Vec<Need> {
         },
     ];
     let (demo, test) = match purpose {
-        Purpose::Build => (false, false),
+        Purpose::Build | Purpose::Fuzz => (false, false),
         Purpose::Demo => (true, false),
         Purpose::Test | Purpose::All => (true, true),
     };
-    needs.extend(PROGRAMS.iter().filter(|(.., in_demo)| test || demo && *in_demo).map(
+    let is_needed = |name: &str, in_demo: bool| {
+        test || (demo && in_demo) || (purpose == Purpose::Fuzz && name == CXX)
+    };
+    needs.extend(PROGRAMS.iter().filter(|(name, _, in_demo)| is_needed(name, *in_demo)).map(
         |(name, packages, _)| Need {
             name,
             found: shown(process::find(name)),
@@ -328,6 +337,8 @@ mod tests {
         let names = |purpose| survey(purpose).iter().map(|need| need.name).collect::<Vec<_>>();
         let (build, demo, test) =
             (names(Purpose::Build), names(Purpose::Demo), names(Purpose::Test));
+        let fuzz = names(Purpose::Fuzz);
+        assert!(fuzz.starts_with(&build) && fuzz[build.len()..] == [CXX] && test.contains(&CXX));
         assert!(demo.starts_with(&build) && test.starts_with(&build));
         assert!(demo.contains(&"nginx") && !build.contains(&"nginx"));
         assert!(test.contains(&"prometheus") && !demo.contains(&"prometheus"));

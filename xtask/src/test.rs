@@ -18,6 +18,9 @@ use crate::toolchain::Toolchain;
 /// No runner may take longer, in seconds: a test that hangs is a failed one.
 const LIMIT: u32 = 900;
 
+/// How long each fuzz target runs: enough for the seeds and some thousand mutations of them.
+const FUZZ_SECONDS: &str = "3";
+
 /// Runs everything; exit 1 when something failed.
 pub(crate) fn run() -> Result<ExitCode> {
     let privileges = process::privileges()?;
@@ -73,6 +76,10 @@ fn phases() -> Result<Vec<Phase>> {
         command
     };
 
+    let mut format_fuzz = cargo(&["fmt", "--check", "--manifest-path"]);
+    format_fuzz.arg(root.join("fuzz/Cargo.toml"));
+    let mut fuzz = Command::new(std::env::current_exe().context("cannot find this program")?);
+    fuzz.args(["fuzz", "--seconds", FUZZ_SECONDS]);
     let mut format_ebpf = cargo(&["fmt", "--check", "--manifest-path"]);
     format_ebpf.arg(&ebpf);
     let lint_ebpf =
@@ -84,6 +91,7 @@ fn phases() -> Result<Vec<Phase>> {
     Ok(vec![
         check("format, workspace", cargo(&["fmt", "--check", "--all"])),
         check("format, eBPF", format_ebpf),
+        check("format, fuzz targets", format_fuzz),
         check("lints, eBPF", lint_ebpf),
         check(
             "lints, workspace",
@@ -103,6 +111,7 @@ fn phases() -> Result<Vec<Phase>> {
         // The same packages as above: with others, features and so dependencies differ.
         check("weir", cargo(&["build", "--workspace", "--exclude", "weir-tests", "--locked"])),
         tests("end-to-end tests", end_to_end),
+        check("fuzz targets", fuzz),
     ])
 }
 

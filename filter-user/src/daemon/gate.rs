@@ -159,6 +159,7 @@ impl Gate {
         }
         check_trusted(&image.trusted_interfaces, &targets)?;
         state.keep_ids(ids, &image)?;
+        super::addresses::learn(&mut state);
         let mut generation = Generation::load(&mut state, &image)?;
         let indices: Vec<u32> = targets.iter().filter_map(Target::index).collect();
         state.gate_interfaces(&indices)?;

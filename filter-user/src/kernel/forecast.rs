@@ -141,7 +141,7 @@ fn foretell(generation: &Generation, frame: &[u8]) -> Result<Reason> {
     let mut packet = Packet::default();
     let decision = match packet::parse(&Slice::whole(frame), &mut packet) {
         Ok(()) => verdict::judge(&live, &packet),
-        Err(reason) => verdict::judge_unparsed(&live, reason),
+        Err(reason) => verdict::judge_unparsed(&live, &packet, reason),
     };
     live.whole()?;
     Ok(decision.reason)

@@ -205,6 +205,8 @@ fn constants(state: &mut State, image: &Image) -> Result<Config> {
         trusted_classes: image.trusted_classes,
         snap: state.settings.snap,
         classes: image.classes(),
+        drops: image.drops,
+        watches: image.watches,
         reserved: 0,
         trusted_interfaces,
     })

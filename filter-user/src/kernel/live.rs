@@ -8,6 +8,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 
 use aya::Pod;
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
+use filter_common::addr::Addr;
 use filter_common::classify::{ClassTables, Node};
 use filter_common::gcra::GRAINS_PER_NS;
 use filter_common::limiter::{self, Way};
@@ -23,6 +24,7 @@ use filter_common::verdict::{Step, Tables};
 use super::clock;
 use super::error::{Error, Result};
 use super::generation::Generation;
+use super::netlink::LOOPBACK;
 
 /// What was read once, by its key, so that it can be referred to and reads the same again.
 #[derive(Debug)]
@@ -73,6 +75,8 @@ pub struct Live<'g> {
     ban_control: Table<'g, BanControl, BanControl>,
     ban_bits: Array<&'g MapData, u64>,
     bans: HashMap<&'g MapData, BanKey, [u64; 4]>,
+    own_bits: Array<&'g MapData, u64>,
+    own: HashMap<&'g MapData, Addr, u32>,
     kept_bans: Kept<BanKey, Option<Ban>>,
     limiter: Table<'g, [u64; 16], limiter::Cell>,
     shared: Table<'g, [u64; 4], Shared>,
@@ -118,6 +122,8 @@ impl Generation {
             ban_control: self.table("BAN_CONTROL", |cell| cell)?,
             ban_bits: self.typed("BAN_BITS")?,
             bans: self.typed("BANS")?,
+            own_bits: self.typed("OWN_BITS")?,
+            own: self.typed("OWN")?,
             kept_bans: Kept::new(),
             limiter: self.table("LIMITER", ways)?,
             shared: self.table("SHARED", budget)?,
@@ -274,6 +280,26 @@ impl Tables for Live<'_> {
 
     fn classes(&self) -> u32 {
         self.config.classes
+    }
+
+    fn drops(&self) -> u32 {
+        self.config.drops
+    }
+
+    fn watches(&self) -> u32 {
+        self.config.watches
+    }
+
+    fn own_bits(&self, index: u32) -> u64 {
+        self.word(&self.own_bits, index)
+    }
+
+    fn is_own(&self, addr: &Addr) -> bool {
+        self.found(self.own.get(addr, 0)).is_some()
+    }
+
+    fn on_loopback(&self) -> bool {
+        self.interface == LOOPBACK
     }
 
     fn on_trusted_interface(&self) -> bool {

@@ -3,6 +3,7 @@
 //! With the ring reader this is the only place that knows aya. It carries out; what to enforce is
 //! `policy`'s and whether to is `respond`'s and the daemon's.
 
+pub mod addresses;
 pub mod agreement;
 pub mod attach;
 pub mod bans;
@@ -21,6 +22,7 @@ pub mod mapped;
 pub mod memory;
 pub mod netlink;
 pub mod orders;
+pub mod own;
 pub mod ring;
 pub mod state;
 pub mod trial;

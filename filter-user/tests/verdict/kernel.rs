@@ -113,7 +113,7 @@ impl Kernel {
         let mut packet = Packet::default();
         let decision = match packet::parse(&Slice::whole(frame), &mut packet) {
             Ok(()) => judge(&live, &packet),
-            Err(reason) => judge_unparsed(&live, reason),
+            Err(reason) => judge_unparsed(&live, &packet, reason),
         };
         live.whole().unwrap_or_else(|e| panic!("{e}"));
         decision
@@ -208,6 +208,10 @@ impl World for Kernel {
             Change::Sent(frame) => {
                 let trial = self.generation.try_egress(&frame().bytes());
                 trial.unwrap_or_else(|e| panic!("{e}"));
+            }
+            Change::Own(addresses) => {
+                let addresses = addresses.iter().map(|text| network(text).0).collect();
+                assert_eq!(self.state.own.set(&addresses).unwrap_or_else(|e| panic!("{e}")), 0);
             }
         }
     }

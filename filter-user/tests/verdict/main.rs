@@ -11,6 +11,7 @@ mod frame;
 mod kernel;
 mod loading;
 mod memory;
+mod naive;
 mod rows;
 mod sampling;
 mod script;
@@ -33,4 +34,4 @@ macro_rules! topics {
     };
 }
 
-topics! { parse lengths extensions fragments trusted bans orders rules unclaimed limits overflow observe }
+topics! { parse lengths extensions fragments trusted bans orders rules unclaimed limits overflow observe oddities }

@@ -79,7 +79,7 @@ impl Memory {
         let mut packet = Packet::default();
         let decision = match packet::parse(&Slice::whole(frame), &mut packet) {
             Ok(()) => judge(&view, &packet),
-            Err(reason) => judge_unparsed(&view, reason),
+            Err(reason) => judge_unparsed(&view, &packet, reason),
         };
         self.missed |= view.missed.get();
         (decision, u64::from(packet.wire_len))
@@ -152,6 +152,9 @@ impl World for Memory {
                 let mut view = View::new(&self.image, &self.state);
                 (view.seed, view.boot_ns) = (self.seed, self.boot_ns);
                 note_sent(&view, &packet);
+            }
+            Change::Own(addresses) => {
+                self.state.own = addresses.iter().map(|text| addr(network(text).0)).collect();
             }
         }
     }

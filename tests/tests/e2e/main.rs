@@ -11,6 +11,7 @@ mod gate;
 mod guard;
 mod leaving;
 mod limits;
+mod martians;
 mod measure;
 mod modes;
 mod orders;

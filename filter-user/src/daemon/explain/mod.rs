@@ -28,7 +28,7 @@ pub(super) fn explain(gate: &Gate, request: &ExplainRequest) -> Answer<Explanati
     let live = gate.generation.live(gated.index, now, &listener).map_err(trouble::kernel)?;
     let decision = match question.refused {
         None => verdict::judge(&live, &question.packet),
-        Some(reason) => verdict::judge_unparsed(&live, reason),
+        Some(reason) => verdict::judge_unparsed(&live, &question.packet, reason),
     };
     live.whole().map_err(trouble::kernel)?;
     let mut notes = question.notes.clone();

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use filter_common::oddity::{Oddity, Treatment};
 use filter_common::packet::{Fragment, Packet};
 use filter_common::reason::Reason;
 use filter_common::stat::Stat;
@@ -15,7 +16,7 @@ use filter_common::verdict::{Asked, Decision, Step as Stage, Tables as _, Whose}
 use crate::control::api::{LimitState, Origin, Step};
 use crate::kernel::live::Live;
 use crate::policy::compile::explain_rule;
-use crate::policy::{Allow, Api, LimitSpec};
+use crate::policy::{Allow, Api, LimitSpec, treatment_name};
 use crate::respond::escalation_reason;
 use crate::sensor::transaction::ip;
 use crate::text::Location;
@@ -25,12 +26,13 @@ use super::super::orders::remaining;
 use super::limit;
 
 /// The stages in the order of the packet path.
-const STAGES: [&str; 11] = [
+const STAGES: [&str; 12] = [
     "parse",
     "source",
     "api",
     "trusted",
     "ban",
+    "packets",
     "fragment",
     "unclaimed",
     "orders",
@@ -87,6 +89,14 @@ impl<'a> Teller<'a> {
         let mut heard = self.heard.borrow_mut();
         match *stage {
             Stage::Class(class) => heard.class = Some(class),
+            Stage::Odd(reason, watched) => {
+                let Some(kind) = Oddity::of(reason) else { return };
+                let treatment = if watched { Treatment::Monitor } else { Treatment::Drop };
+                let at = self.gate.now.policy.packets.at(kind);
+                let whose = if at.is_none() { ", the default" } else { "" };
+                let finding = format!("{} = \"{}\"{whose}", kind.key(), treatment_name(treatment));
+                heard.tell("packets", finding, at);
+            }
             Stage::Trusted => {
                 heard.trusted = true;
                 let by = self.gate.now.policy.trusted_by(ip(self.packet.source));
@@ -274,7 +284,10 @@ impl<'a> Teller<'a> {
     /// What the stages before the deciding one found that had nothing to say.
     fn passed(&self, heard: &mut Heard, decision: &Decision, live: &Live<'_>, class: u32) {
         let reached = |stage: &str| {
-            let decided = STAGES.iter().position(|known| *known == decider(decision.reason));
+            // What is only watched for is said of packets that have passed every stage.
+            let watched = decision.would && Oddity::of(decision.reason).is_some();
+            let decider = if watched { "verdict" } else { decider(decision.reason) };
+            let decided = STAGES.iter().position(|known| *known == decider);
             STAGES.iter().position(|known| *known == stage) <= decided
         };
         if !heard.trusted && reached("trusted") {
@@ -349,6 +362,17 @@ const fn decider(reason: Reason) -> &'static str {
         | Reason::BadTransport
         | Reason::ExtensionDepth
         | Reason::EvilFragment
-        | Reason::MappedSource => "parse",
+        | Reason::Unjudged
+        | Reason::MappedSource
+        | Reason::LoopbackSource
+        | Reason::MulticastSource
+        | Reason::OwnSource => "parse",
+        Reason::VlanTag
+        | Reason::Ipv4Options
+        | Reason::SourceRoute
+        | Reason::Ipv6Extensions
+        | Reason::FirstFragment
+        | Reason::LaterFragment
+        | Reason::TcpFlags => "packets",
     }
 }

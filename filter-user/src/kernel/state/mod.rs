@@ -25,6 +25,7 @@ use super::counters::Counters;
 use super::error::{Error, Result};
 use super::mapped::Mapped;
 use super::orders::Orders;
+use super::own::Own;
 use crate::image::Ids;
 use pinned::META;
 pub(super) use pinned::is_pinned;
@@ -79,6 +80,8 @@ pub struct State {
     ring: Option<MapData>,
     tick: Tick,
     ids: Ids,
+    /// This host's own addresses.
+    pub own: Own,
     /// Bans.
     pub bans: Bans,
     /// Orders about APIs.

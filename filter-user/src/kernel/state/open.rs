@@ -15,6 +15,7 @@ use crate::kernel::clock::{self, Tick};
 use crate::kernel::counters::Counters;
 use crate::kernel::error::{Error, Result};
 use crate::kernel::orders::Orders;
+use crate::kernel::own::Own;
 use crate::kernel::{OBJECT, host};
 
 impl State {
@@ -81,6 +82,7 @@ impl State {
             ring,
             tick,
             ids,
+            own: Own::open(typed(&mut ebpf, "OWN")?, mapped(&ebpf, "OWN_BITS")?),
             bans: Bans::open(
                 typed(&mut ebpf, "BANS")?,
                 mapped(&ebpf, "BAN_BITS")?,

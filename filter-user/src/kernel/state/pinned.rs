@@ -16,11 +16,13 @@ use crate::kernel::error::{Error, Result};
 use crate::kernel::mapped::{Cell, Mapped};
 
 /// Every map that is pinned, with the bytes of its values and whether `settings` size it.
-pub(super) const PINNED: [(&str, u32); 17] = [
+pub(super) const PINNED: [(&str, u32); 19] = [
     ("OVERRIDES", size_of::<tables::Override>() as u32),
     ("BAN_CONTROL", size_of::<tables::BanControl>() as u32),
     ("BAN_BITS", 8),
     ("BANS", size_of::<tables::Ban>() as u32),
+    ("OWN_BITS", 8),
+    ("OWN", 4),
     ("LIMITER", size_of::<limiter::Cell>() as u32),
     ("SHARED", size_of::<Shared>() as u32),
     ("SEEN", size_of::<filter_common::seen::Cell>() as u32),
