@@ -37,7 +37,7 @@ pub(super) fn limited<T: Tables>(
     }
     let now = tables.now();
     let many = feature::LIMIT_BYTES | feature::LIMIT_CONNECTIONS | feature::LIMIT_SHARED;
-    if !T::TELLS && !tight && !has(tables, many) {
+    if !tables.tells() && !tight && !has(tables, many) {
         let profile = tables.profile(rule.profile as u32).filter(|_| rule.profile != 0)?;
         if let Some(admits) = one_known(tables, packet, api, profile, now) {
             return (!admits).then(|| Decision::monitored(Reason::LimitPackets, api.id, monitor));

@@ -88,7 +88,10 @@ pub trait Tables: ClassTables + Sized {
     fn bump(&self, stat: Stat);
     /// Whether [`Self::trace`] does anything: then limits are asked one by one, which decides the same
     /// and tells more.
-    const TELLS: bool = false;
+    #[inline(always)]
+    fn tells(&self) -> bool {
+        false
+    }
     /// Told of each stage's finding; `weir explain` listens, the kernel does not.
     #[inline(always)]
     fn trace(&self, _step: Step<'_>) {}

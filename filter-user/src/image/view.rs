@@ -237,6 +237,10 @@ impl Tables for View<'_> {
         }
     }
 
+    fn tells(&self) -> bool {
+        self.listener.is_some()
+    }
+
     fn trace(&self, step: Step<'_>) {
         if let Some(listener) = self.listener {
             listener(step);

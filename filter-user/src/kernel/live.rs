@@ -371,7 +371,9 @@ impl Tables for Live<'_> {
         self.bumped.borrow_mut().push(stat);
     }
 
-    const TELLS: bool = true;
+    fn tells(&self) -> bool {
+        true
+    }
 
     fn trace(&self, step: Step<'_>) {
         (self.listener)(step);
