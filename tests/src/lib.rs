@@ -17,6 +17,7 @@ pub mod nginx;
 pub mod process;
 pub mod prometheus;
 pub mod reading;
+pub mod services;
 pub mod sweep;
 pub mod wait;
 pub mod weir;

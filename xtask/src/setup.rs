@@ -62,7 +62,7 @@ enum Remedy {
 }
 
 /// The programs of the laboratory: name, Debian package, whether the demo needs it too.
-const PROGRAMS: [(&str, &[&str], bool); 11] = [
+const PROGRAMS: [(&str, &[&str], bool); 15] = [
     ("ip", &["iproute2"], true),
     ("nsenter", &["util-linux"], true),
     ("mount", &["mount"], true),
@@ -72,6 +72,10 @@ const PROGRAMS: [(&str, &[&str], bool); 11] = [
     ("timeout", &["coreutils"], false),
     ("ethtool", &["ethtool"], false),
     ("tcpdump", &["tcpdump"], false),
+    ("dnsmasq", &["dnsmasq-base"], false),
+    ("busybox", &["busybox-static"], false),
+    ("dhclient", &["isc-dhcp-client"], false),
+    ("nft", &["nftables"], false),
     ("prometheus", &["prometheus"], false),
     ("promtool", &["prometheus"], false),
 ];

@@ -3,6 +3,7 @@
 
 mod apply;
 mod bans;
+mod client;
 mod gate;
 mod leaving;
 mod limits;
