@@ -13,6 +13,7 @@ pub mod interrupt;
 pub mod lab;
 pub mod metrics;
 pub mod netns;
+pub mod nft;
 pub mod nginx;
 pub mod process;
 pub mod prometheus;

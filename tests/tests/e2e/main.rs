@@ -5,6 +5,7 @@ mod apply;
 mod bans;
 mod client;
 mod gate;
+mod jumbo;
 mod leaving;
 mod limits;
 mod measure;
