@@ -8,6 +8,7 @@ mod build;
 mod debian;
 mod demo;
 mod deny;
+mod kernels;
 mod process;
 mod setup;
 mod tally;
@@ -33,6 +34,8 @@ enum Chore {
     Test,
     /// Measure what a packet costs; needs root
     Bench(bench::Options),
+    /// Try Debian's kernels 5.10, 6.1, 6.12 and 6.18, or others, in emulated machines
+    Kernels(kernels::Options),
     /// Check licences, advisories and sources of the dependencies, when cargo-deny is installed
     Deny,
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Chore::Demo(options) => demo::run(&options),
         Chore::Test => test::run(),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Kernels(options) => kernels::run(&options),
         Chore::Deny => deny::run(),
     };
     outcome.unwrap_or_else(|error| {

@@ -38,6 +38,8 @@ pub(crate) enum Purpose {
     Demo,
     /// Run all tests
     Test,
+    /// Try other kernels in emulated machines
+    Kernels,
     /// Everything
     All,
 }
@@ -78,6 +80,17 @@ const PROGRAMS: [(&str, &[&str], bool); 15] = [
     ("nft", &["nftables"], false),
     ("prometheus", &["prometheus"], false),
     ("promtool", &["prometheus"], false),
+];
+
+/// What boots other kernels: name, Debian package.
+const MACHINES: [(&str, &[&str]); 7] = [
+    ("qemu-system-x86_64", &["qemu-system-x86"]),
+    ("busybox", &["busybox-static"]),
+    ("dpkg-deb", &["dpkg"]),
+    ("strip", &["binutils"]),
+    ("xz", &["xz-utils"]),
+    ("ip", &["iproute2"]),
+    ("curl", &["curl"]),
 ];
 
 /// Runs the verb.
@@ -167,7 +180,7 @@ fn survey(purpose: Purpose) -> Vec<Need> {
         },
     ];
     let (demo, test) = match purpose {
-        Purpose::Build => (false, false),
+        Purpose::Build | Purpose::Kernels => (false, false),
         Purpose::Demo => (true, false),
         Purpose::Test | Purpose::All => (true, true),
     };
@@ -178,6 +191,13 @@ fn survey(purpose: Purpose) -> Vec<Need> {
             remedy: Remedy::Packages(packages),
         },
     ));
+    if matches!(purpose, Purpose::Kernels | Purpose::All) {
+        needs.extend(MACHINES.iter().map(|(name, packages)| Need {
+            name,
+            found: shown(process::find(name)),
+            remedy: Remedy::Packages(packages),
+        }));
+    }
     if test {
         let component = |name, subcommand: &str| Need {
             name,
