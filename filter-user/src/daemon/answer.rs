@@ -62,6 +62,7 @@ impl Core {
             }
             Err(error) => tracing::error!(%error, "expired bans stay in the table"),
         }
+        gate.keep_standing();
     }
 }
 

@@ -1,7 +1,5 @@
 //! What is in force: the kernel half with the policy it was made from. One lock guards it.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,6 +22,7 @@ use crate::store::{New, State as Fate, Who};
 use super::interfaces::{Open, check_trusted};
 use super::keeper::Keeper;
 use super::settings;
+use super::standing::{self, Reasons};
 use super::start::{Candidate, Start};
 use super::waiting::Waiting;
 
@@ -91,7 +90,9 @@ pub(super) struct Gate {
     /// Those that are not gated, and why.
     pub(super) open: Vec<Open>,
     /// Why a ban was made: kept here, the kernel has no room for it.
-    pub(super) reasons: HashMap<(IpAddr, u8, Option<u32>), String>,
+    pub(super) reasons: Reasons,
+    /// Changes of bans and of orders that the store has.
+    pub(super) kept: Option<(u64, u64)>,
     /// How full the ring is.
     pub(super) positions: Arc<Positions>,
     /// What its reader counts.
@@ -107,7 +108,7 @@ impl Gate {
     pub(super) fn open(
         config: &Config,
         choice: &mut Start,
-        keeper: Keeper,
+        mut keeper: Keeper,
     ) -> Result<(Self, Source)> {
         let start = Instant::now();
         kernel::host::check(&config.pins)?;
@@ -132,6 +133,8 @@ impl Gate {
         let (image, ids) = compile(&policy, state.ids())?;
         check_trusted(&image.trusted_interfaces, &targets)?;
         state.keep_ids(ids, &image)?;
+        let restored = standing::restore(&mut state, &mut keeper);
+        choice.notes.extend(restored.notes);
         let mut generation = Generation::load(&mut state, &image)?;
         let indices: Vec<u32> = targets.iter().filter_map(Target::index).collect();
         state.gate_interfaces(&indices)?;
@@ -187,7 +190,8 @@ impl Gate {
             targets,
             gated,
             open: Vec::new(),
-            reasons: HashMap::new(),
+            reasons: restored.reasons,
+            kept: None,
             positions: Arc::new(positions),
             received,
             logger: None,

@@ -17,6 +17,7 @@ mod pipeline;
 mod profile;
 mod settings;
 mod snapshot;
+mod standing;
 mod start;
 mod status;
 mod trouble;

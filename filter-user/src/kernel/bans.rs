@@ -50,6 +50,7 @@ pub struct Bans {
     capacity: u32,
     known: Counted<BanKey, Words>,
     shared: Counted<(u32, u32), u32>,
+    changes: u64,
 }
 
 impl Bans {
@@ -66,7 +67,16 @@ impl Bans {
             let (key, words) = entry.map_err(|e| Error::new("cannot read the bans").because(e))?;
             known.insert(key, words);
         }
-        let mut bans = Self { table, bits, control, seed, capacity, known, shared: Counted::new() };
+        let mut bans = Self {
+            table,
+            bits,
+            control,
+            seed,
+            capacity,
+            known,
+            shared: Counted::new(),
+            changes: 0,
+        };
         for key in bans.known.keys().filter(|key| is_exact(key)) {
             *bans.shared.entry(ban_place(seed, key.addr)).or_default() += 1;
         }
@@ -81,6 +91,11 @@ impl Bans {
     /// How many there are, expired ones that were not swept included.
     pub fn len(&self) -> usize {
         self.known.len()
+    }
+
+    /// How often a ban was made, changed or taken out since this was opened.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Whether there are none.
@@ -120,6 +135,7 @@ impl Bans {
             .insert(key, words, 0)
             .map_err(|e| Error::new(format!("cannot ban {network}/{prefix}")).because(e))?;
         self.known.insert(key, words);
+        self.changes += 1;
         if held.is_none() && is_exact(&key) {
             let place = ban_place(self.seed, key.addr);
             *self.shared.entry(place).or_default() += 1;
@@ -217,6 +233,7 @@ impl Bans {
             }
         }
         self.known.remove(key);
+        self.changes += 1;
         match self.table.remove(key) {
             Ok(()) | Err(aya::maps::MapError::KeyNotFound) => Ok(()),
             Err(e) => Err(Error::new(format!("cannot unban {}", ip(key.addr))).because(e)),

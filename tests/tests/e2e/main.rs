@@ -11,6 +11,7 @@ mod limits;
 mod measure;
 mod modes;
 mod orders;
+mod reboot;
 mod refusals;
 mod replay;
 mod site;

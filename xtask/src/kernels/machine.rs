@@ -16,7 +16,7 @@ const MODULES: [&str; 3] = ["veth", "sch_ingress", "cls_bpf"];
 /// What the guest runs.
 const GUEST: &str = include_str!("guest.sh");
 /// No kernel may take longer, in seconds: emulation is slow, and a guest that hangs has failed.
-const LIMIT: &str = "600";
+const LIMIT: &str = "1800";
 
 /// One result of the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
