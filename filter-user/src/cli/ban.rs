@@ -136,6 +136,15 @@ fn one(done: &str, ban: &Ban) -> String {
     format!("{done} {} {at}, {ends}, {hits} so far\n", clean(&ban.prefix))
 }
 
+/// Who made it.
+const fn by(ban: &Ban) -> &'static str {
+    match ban {
+        Ban { sources: Some(_), .. } => "escalation",
+        Ban { automatic: true, .. } => "detector",
+        _ => "operator",
+    }
+}
+
 pub(super) fn list(bans: &[Ban], style: Style) -> String {
     if bans.is_empty() {
         return "no bans\n".to_owned();
@@ -158,7 +167,7 @@ pub(super) fn list(bans: &[Ban], style: Style) -> String {
             quiet(&ban.api),
             remaining(ban.remaining_seconds, "never").into(),
             count(ban.hits).into(),
-            if ban.automatic { "detector" } else { "operator" }.into(),
+            by(ban).into(),
             (&ban.reason).into(),
         ]);
     }

@@ -21,6 +21,7 @@ mod history;
 mod human;
 mod log;
 mod monitor;
+mod order;
 mod outcome;
 pub mod replay;
 mod rollback;

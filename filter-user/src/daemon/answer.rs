@@ -9,9 +9,10 @@ use crate::control::api::{
 };
 use crate::control::ssh::who;
 use crate::export::audit::{Change, verify};
-use crate::export::events::{ActionField, Event, Kind, SourceField};
+use crate::export::events::{ActionField, ApiField, Event, Kind, SourceField};
 use crate::kernel::bans::Entry;
 use crate::policy::Cidr;
+use crate::respond::escalation_reason;
 use crate::store::Store;
 
 use super::auditor::{Auditor, about};
@@ -21,8 +22,16 @@ use super::{orders, trouble};
 
 impl Core {
     /// Tells of a ban that began or ended.
-    pub(super) fn tell_ban(&self, kind: Kind, entry: &Entry, reason: &str, by: &'static str) {
+    pub(super) fn tell_ban(
+        &self,
+        kind: Kind,
+        entry: &Entry,
+        api: Option<ApiField>,
+        reason: &str,
+        by: &'static str,
+    ) {
         let cidr = show(entry.network, entry.prefix);
+        let at = api.as_ref().map_or_else(String::new, |api| format!(" at {}", api.name));
         let (verb, outcome) = match kind {
             Kind::BanAdded => ("banned", "done"),
             Kind::BanRemoved => ("no longer banned", "done"),
@@ -32,6 +41,7 @@ impl Core {
             kind: "ban",
             outcome,
             ttl_seconds: orders::remaining(entry.until).map(|seconds| seconds as f64),
+            sources: Some(entry.sources).filter(|&sources| sources > 0),
             by: Some(by),
             reason: reason.to_owned(),
             ..ActionField::default()
@@ -39,9 +49,10 @@ impl Core {
         let whole = if entry.network.is_ipv4() { 32 } else { 128 };
         let prefix = (entry.prefix != whole).then_some(entry.prefix);
         self.tell(&Event {
+            api,
             source: Some(SourceField { ip: entry.network, prefix }),
             action: Some(action),
-            ..Event::new(kind, unix_ns(), format!("{cidr} is {verb}"))
+            ..Event::new(kind, unix_ns(), format!("{cidr} is {verb}{at}"))
         });
     }
 
@@ -51,11 +62,13 @@ impl Core {
         match gate.state.bans.sweep() {
             Ok(expired) => {
                 for entry in expired {
-                    let reason = gate.reasons.remove(&(entry.network, entry.prefix, entry.api));
+                    let reason = gate.ban_reason(&entry);
+                    gate.reasons.remove(&(entry.network, entry.prefix, entry.api));
                     self.tell_ban(
                         Kind::BanExpired,
                         &entry,
-                        &reason.unwrap_or_default(),
+                        gate.ban_api(&entry),
+                        &reason,
                         if entry.automatic { "detector" } else { "operator" },
                     );
                 }
@@ -81,20 +94,41 @@ fn parse(prefix: &str) -> Answer<(IpAddr, u8)> {
     })
 }
 
+impl Gate {
+    /// Why a ban was made. What the kernel keeps of it outlives the daemon.
+    pub(super) fn ban_reason(&self, entry: &Entry) -> String {
+        let held = self.reasons.get(&(entry.network, entry.prefix, entry.api));
+        match held {
+            Some(reason) => reason.clone(),
+            None if entry.sources > 0 => escalation_reason(entry.sources),
+            None => String::new(),
+        }
+    }
+
+    /// The only API a ban covers, as events show it.
+    pub(super) fn ban_api(&self, entry: &Entry) -> Option<ApiField> {
+        let name = self.api_name(entry.api?);
+        Some(match self.now.policy.api(&name) {
+            Some(api) => ApiField::of(api),
+            None => ApiField { name: name.into(), ..ApiField::default() },
+        })
+    }
+}
+
 fn unreadable(auditor: &Auditor, error: &std::io::Error) -> ApiError {
     ApiError::internal(format!("cannot read {}: {error}", auditor.log.path().display()))
 }
 
 fn told(gate: &Gate, entry: &Entry) -> Ban {
-    let held = gate.reasons.get(&(entry.network, entry.prefix, entry.api));
     let age = crate::kernel::clock::boot_ns().saturating_sub(entry.since) / 1_000_000_000;
     Ban {
         prefix: show(entry.network, entry.prefix),
         api: entry.api.map(|id| gate.api_name(id)),
         since: unix_now().saturating_sub(age),
         remaining_seconds: orders::remaining(entry.until),
-        reason: held.cloned().unwrap_or_default(),
+        reason: gate.ban_reason(entry),
         automatic: entry.automatic,
+        sources: Some(entry.sources).filter(|&sources| sources > 0),
         hits: entry.hits,
     }
 }
@@ -162,7 +196,8 @@ impl Daemon for Core {
             gate.state.bans.add(network, prefix, api, until, false).map_err(trouble::kernel)?;
         gate.reasons.insert((network, prefix, api), request.reason.clone());
         tracing::info!(prefix = request.prefix, uid = caller.uid, "ban added");
-        self.tell_ban(Kind::BanAdded, &entry, &request.reason, "operator");
+        let field = gate.ban_api(&entry);
+        self.tell_ban(Kind::BanAdded, &entry, field, &request.reason, "operator");
         let fields = [
             ("prefix", request.prefix.clone().into()),
             ("api", request.api.clone().into()),
@@ -188,7 +223,8 @@ impl Daemon for Core {
         let ban = told(&gate, &entry);
         gate.reasons.remove(&(network, prefix, api));
         tracing::info!(prefix = request.prefix, uid = caller.uid, "ban removed");
-        self.tell_ban(Kind::BanRemoved, &entry, &ban.reason, "operator");
+        let field = gate.ban_api(&entry);
+        self.tell_ban(Kind::BanRemoved, &entry, field, &ban.reason, "operator");
         let fields =
             [("prefix", request.prefix.clone().into()), ("api", request.api.clone().into())];
         self.audit_act("ban_remove", who, fields);

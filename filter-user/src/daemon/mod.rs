@@ -8,6 +8,7 @@ mod answer;
 mod auditor;
 mod change;
 mod core;
+mod escalate;
 mod explain;
 mod gate;
 mod interfaces;

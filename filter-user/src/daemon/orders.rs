@@ -41,7 +41,7 @@ pub(super) const fn kind_name(order: &cells::Order) -> &'static str {
     match order {
         cells::Order::Shutdown => "shutdown",
         cells::Order::Lockdown { .. } => "lockdown",
-        cells::Order::Limit(_) => "limit",
+        cells::Order::Limit { .. } => "limit",
         cells::Order::Monitor(_) => "mode",
     }
 }
@@ -84,21 +84,21 @@ impl Gate {
     }
 
     fn told(&self, held: &InForce) -> OrderInForce {
-        let (order, automatic) = match held.order {
-            cells::Order::Shutdown => (Order::Shutdown, false),
-            cells::Order::Lockdown { group, automatic } => {
+        let order = match held.order {
+            cells::Order::Shutdown => Order::Shutdown,
+            cells::Order::Lockdown { group, .. } => {
                 let name = self.state.ids_ref().group_name(group).map(str::to_owned);
-                (Order::Lockdown { group: name }, automatic)
+                Order::Lockdown { group: name }
             }
             cells::Order::Monitor(on) => {
-                (Order::Mode { mode: if on { Mode::Monitor } else { Mode::Enforce } }, false)
+                Order::Mode { mode: if on { Mode::Monitor } else { Mode::Enforce } }
             }
-            cells::Order::Limit(rate) => (Order::Limit { packets: show(&rate) }, false),
+            cells::Order::Limit { rate, .. } => Order::Limit { packets: show(&rate) },
         };
         OrderInForce {
             order,
             remaining_seconds: remaining(held.until),
-            automatic,
+            automatic: held.order.is_automatic(),
             reason: String::new(),
         }
     }
@@ -125,7 +125,7 @@ impl Gate {
                     ApiError::invalid(format!("{packets} cannot be kept exactly"))
                         .hint("choose a rate between 1/day and 1000000000/s")
                 })?;
-                cells::Order::Limit(gcra)
+                cells::Order::Limit { rate: gcra, automatic: false }
             }
         };
         if !self.state.orders.set(id, order, end(ttl)) {

@@ -69,7 +69,11 @@ pub(super) fn restore(state: &mut State, keeper: &mut Keeper) -> Restored {
             },
         };
         if !state.adopted {
-            match state.bans.add(network, ban.prefix, api, until, ban.automatic) {
+            let put = match api.filter(|_| ban.sources > 0) {
+                Some(api) => state.bans.escalate(network, ban.prefix, api, until, ban.sources),
+                None => state.bans.add(network, ban.prefix, api, until, ban.automatic),
+            };
+            match put {
                 Ok(_) => bans += 1,
                 Err(error) => {
                     let what = format!("{network}/{} is not banned any more: {error}", ban.prefix);
@@ -112,9 +116,9 @@ fn encode(state: &State, order: &Cell) -> Option<(&'static str, String, bool)> {
         Cell::Lockdown { group, automatic } => {
             ("lockdown", state.ids_ref().group_name(*group)?.to_owned(), *automatic)
         }
-        Cell::Limit(rate) => {
+        Cell::Limit { rate, automatic } => {
             let Rate { mul, tau, ceiling, shift, .. } = rate;
-            ("limit", format!("{mul} {tau} {ceiling} {shift}"), false)
+            ("limit", format!("{mul} {tau} {ceiling} {shift}"), *automatic)
         }
         Cell::Monitor(on) => ("mode", if *on { "monitor" } else { "enforce" }.to_owned(), false),
     })
@@ -132,7 +136,8 @@ fn decode(state: &State, order: &Order) -> Option<Cell> {
                 order.argument.split(' ').map(str::parse::<u64>).collect();
             let [mul, tau, ceiling, shift] = numbers.ok()?[..] else { return None };
             let shift = u32::try_from(shift).ok().filter(|&shift| shift < u64::BITS)?;
-            Cell::Limit(Rate { mul, tau, ceiling, shift, reserved: 0 })
+            let rate = Rate { mul, tau, ceiling, shift, reserved: 0 };
+            Cell::Limit { rate, automatic: order.automatic }
         }
         "mode" => Cell::Monitor(order.argument == "monitor"),
         _ => return None,
@@ -154,17 +159,14 @@ impl Gate {
 
     fn standing(&self) -> Standing {
         let ids = self.state.ids_ref();
-        let bans = self.state.bans.list().into_iter().map(|entry| Ban {
+        let bans = self.state.bans.in_force().map(|entry| Ban {
             network: entry.network.to_string(),
             prefix: entry.prefix,
             api: entry.api.and_then(|id| ids.api_name(id)).map(str::to_owned),
             until: entry.until.map(to_wall),
             automatic: entry.automatic,
-            reason: self
-                .reasons
-                .get(&(entry.network, entry.prefix, entry.api))
-                .cloned()
-                .unwrap_or_default(),
+            sources: entry.sources,
+            reason: self.ban_reason(&entry),
         });
         let orders = ids.apis().flat_map(|(id, name)| {
             self.state.orders.of(id).into_iter().filter_map(move |held| {

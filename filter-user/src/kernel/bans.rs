@@ -11,7 +11,7 @@ use aya::maps::{Array, HashMap, MapData};
 use filter_common::addr::Addr;
 use filter_common::slot::Slot;
 use filter_common::tables::{
-    BAN_AUTOMATIC, BanControl, BanKey, FOREVER, UNCLAIMED, WIDE_BANS, ban_place,
+    BAN_AUTOMATIC, BAN_SOURCES_SHIFT, BanControl, BanKey, FOREVER, UNCLAIMED, WIDE_BANS, ban_place,
 };
 
 use super::clock;
@@ -37,8 +37,10 @@ pub struct Entry {
     pub since: u64,
     /// Packets it dropped, or would have.
     pub hits: u64,
-    /// Made by a detector.
+    /// Made by a detector, or out of bans of sources.
     pub automatic: bool,
+    /// Out of the bans of how many of its sources it was made; 0: it was not.
+    pub sources: u32,
 }
 
 /// All bans of the host.
@@ -67,16 +69,8 @@ impl Bans {
             let (key, words) = entry.map_err(|e| Error::new("cannot read the bans").because(e))?;
             known.insert(key, words);
         }
-        let mut bans = Self {
-            table,
-            bits,
-            control,
-            seed,
-            capacity,
-            known,
-            shared: Counted::new(),
-            changes: 0,
-        };
+        let shared = Counted::new();
+        let mut bans = Self { table, bits, control, seed, capacity, known, shared, changes: 0 };
         for key in bans.known.keys().filter(|key| is_exact(key)) {
             *bans.shared.entry(ban_place(seed, key.addr)).or_default() += 1;
         }
@@ -91,11 +85,6 @@ impl Bans {
     /// How many there are, expired ones that were not swept included.
     pub fn len(&self) -> usize {
         self.known.len()
-    }
-
-    /// How often a ban was made, changed or taken out since this was opened.
-    pub fn changes(&self) -> u64 {
-        self.changes
     }
 
     /// Whether there are none.
@@ -115,6 +104,33 @@ impl Bans {
         until: Option<u64>,
         automatic: bool,
     ) -> Result<Entry> {
+        self.put(network, prefix, api, until, if automatic { BAN_AUTOMATIC } else { 0 })
+    }
+
+    /// Bans a network at an API because so many of its sources are banned; returns the entry.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn escalate(
+        &mut self,
+        network: IpAddr,
+        prefix: u8,
+        api: u32,
+        until: Option<u64>,
+        sources: u32,
+    ) -> Result<Entry> {
+        let flags = BAN_AUTOMATIC | u64::from(sources) << BAN_SOURCES_SHIFT;
+        self.put(network, prefix, Some(api), until, flags)
+    }
+
+    fn put(
+        &mut self,
+        network: IpAddr,
+        prefix: u8,
+        api: Option<u32>,
+        until: Option<u64>,
+        flags: u64,
+    ) -> Result<Entry> {
         let key = key(network, prefix, api)?;
         let held = self.known.get(&key).copied();
         if held.is_none() && self.known.len() as u32 >= self.capacity {
@@ -129,7 +145,7 @@ impl Bans {
             until.unwrap_or(FOREVER),
             held.map_or(0, |held| held[1]),
             held.map_or_else(clock::boot_ns, |held| held[2]),
-            if automatic { BAN_AUTOMATIC } else { 0 },
+            flags,
         ];
         self.table
             .insert(key, words, 0)
@@ -196,6 +212,19 @@ impl Bans {
             .collect();
         entries.sort_by_key(|entry| (entry.network, entry.prefix, entry.api));
         entries
+    }
+
+    /// The bans in force, in no order, with their hits as of when they were made: no look into the
+    /// kernel.
+    pub fn in_force(&self) -> impl Iterator<Item = Entry> {
+        let now = clock::boot_ns();
+        let held = self.known.iter().filter(move |(_, words)| words[0] > now);
+        held.map(|(key, words)| entry(key, words))
+    }
+
+    /// A number that is another one when a ban was made, changed or taken out.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The state of all bans for a verdict in userspace: entries, bits and control.
@@ -324,5 +353,6 @@ fn entry(key: &BanKey, words: &Words) -> Entry {
         hits: words[1],
         since: words[2],
         automatic: words[3] & BAN_AUTOMATIC != 0,
+        sources: (words[3] >> BAN_SOURCES_SHIFT) as u32,
     }
 }

@@ -23,9 +23,21 @@ pub enum Order {
         automatic: bool,
     },
     /// Each source is held to this packet rate on top of the policy's.
-    Limit(Rate),
+    Limit {
+        /// The rate.
+        rate: Rate,
+        /// Made by a detector.
+        automatic: bool,
+    },
     /// `true`: drops become would-drops; `false`: they do not, whatever the policy says.
     Monitor(bool),
+}
+
+impl Order {
+    /// Whether a detector made it.
+    pub const fn is_automatic(&self) -> bool {
+        matches!(self, Self::Lockdown { automatic: true, .. } | Self::Limit { automatic: true, .. })
+    }
 }
 
 /// Kinds of orders, of which one each can be in force for an API.
@@ -74,13 +86,14 @@ impl Orders {
                 cell.lockdown_flags.store(if automatic { OVERRIDE_AUTOMATIC } else { 0 });
                 cell.lockdown_until.store(until);
             }
-            Order::Limit(rate) => {
+            Order::Limit { rate, automatic } => {
                 // Not in force while its numbers change one by one.
                 cell.limit_until.store(0);
                 cell.limit_mul.store(rate.mul);
                 cell.limit_tau.store(rate.tau);
                 cell.limit_ceiling.store(rate.ceiling);
                 cell.limit_shift.store(u64::from(rate.shift));
+                cell.limit_flags.store(if automatic { OVERRIDE_AUTOMATIC } else { 0 });
                 cell.limit_until.store(until);
             }
             Order::Monitor(on) => {
@@ -119,6 +132,24 @@ impl Orders {
             .collect()
     }
 
+    /// Puts an order of a detector in force, unless one of an operator is: that one stays.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn set_automatic(&self, api: u32, order: Order, until: Option<u64>) -> Result<(), String> {
+        let same = |held: &InForce| {
+            std::mem::discriminant(&held.order) == std::mem::discriminant(&order)
+                && !held.order.is_automatic()
+        };
+        if self.of(api).iter().any(same) {
+            return Err("an operator has ordered one already, and it stays".to_owned());
+        }
+        if self.set(api, order, until) {
+            return Ok(());
+        }
+        Err("the kernel has no cell for this API".to_owned())
+    }
+
     /// Copies all cells for a verdict in userspace.
     pub fn copy_to(&self, state: &mut crate::image::view::State) {
         for (to, from) in state.overrides.iter_mut().zip(self.cells.cells()) {
@@ -149,18 +180,21 @@ fn read(cell: &Override, kind: Kind) -> Order {
             group: cell.lockdown_group.load() as u32,
             automatic: cell.lockdown_flags.load() & OVERRIDE_AUTOMATIC != 0,
         },
-        Kind::Limit => Order::Limit(Rate {
-            mul: cell.limit_mul.load(),
-            tau: cell.limit_tau.load(),
-            ceiling: cell.limit_ceiling.load(),
-            shift: cell.limit_shift.load() as u32,
-            reserved: 0,
-        }),
+        Kind::Limit => Order::Limit {
+            rate: Rate {
+                mul: cell.limit_mul.load(),
+                tau: cell.limit_tau.load(),
+                ceiling: cell.limit_ceiling.load(),
+                shift: cell.limit_shift.load() as u32,
+                reserved: 0,
+            },
+            automatic: cell.limit_flags.load() & OVERRIDE_AUTOMATIC != 0,
+        },
         Kind::Monitor => Order::Monitor(cell.mode.load() != 0),
     }
 }
 
-fn words(cell: &Override) -> [&Slot; 11] {
+fn words(cell: &Override) -> [&Slot; 12] {
     [
         &cell.shutdown_until,
         &cell.lockdown_group,
@@ -172,6 +206,7 @@ fn words(cell: &Override) -> [&Slot; 11] {
         &cell.limit_tau,
         &cell.limit_ceiling,
         &cell.limit_shift,
+        &cell.limit_flags,
         &cell.limit_until,
     ]
 }

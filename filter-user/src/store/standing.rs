@@ -16,6 +16,7 @@ pub(super) const TABLES: &str = "
         api       TEXT,
         until     INTEGER,
         automatic INTEGER NOT NULL,
+        sources   INTEGER NOT NULL,
         reason    TEXT NOT NULL
     );
     CREATE TABLE api_order (
@@ -40,6 +41,8 @@ pub struct Ban {
     pub until: Option<u64>,
     /// Made by a detector.
     pub automatic: bool,
+    /// Banned sources for which the network was banned; 0: it was banned itself.
+    pub sources: u32,
     /// Why it was made.
     pub reason: String,
 }
@@ -93,8 +96,8 @@ fn replace(connection: &mut Connection, standing: &Standing) -> rusqlite::Result
     let time = |until: Option<u64>| until.map(u64::cast_signed);
     {
         let mut insert = change.prepare(
-            "INSERT INTO ban (network, prefix, api, until, automatic, reason)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO ban (network, prefix, api, until, automatic, sources, reason)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?;
         for ban in &standing.bans {
             let until = time(ban.until);
@@ -104,6 +107,7 @@ fn replace(connection: &mut Connection, standing: &Standing) -> rusqlite::Result
                 ban.api,
                 until,
                 ban.automatic,
+                ban.sources,
                 ban.reason
             ])?;
         }
@@ -143,6 +147,7 @@ fn read(connection: &Connection) -> rusqlite::Result<Standing> {
                 api: row.get("api")?,
                 until: time(row, "until")?,
                 automatic: row.get("automatic")?,
+                sources: row.get("sources")?,
                 reason: row.get("reason")?,
             })
         })?
@@ -177,6 +182,7 @@ mod tests {
             api: api.map(str::to_owned),
             until,
             automatic: until.is_some(),
+            sources: api.map_or(0, |_| 20),
             reason: "guessing".to_owned(),
         };
         let order = Order {

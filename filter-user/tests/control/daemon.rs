@@ -178,6 +178,7 @@ impl Daemon for InMemory {
             remaining_seconds: request.ttl_seconds.map(|ttl| ttl as u64),
             reason: request.reason.clone(),
             automatic: false,
+            sources: None,
             hits: 0,
         };
         self.change(caller).bans.push(ban.clone());

@@ -4,6 +4,7 @@
 mod apply;
 mod bans;
 mod client;
+mod escalation;
 mod gate;
 mod jumbo;
 mod leaving;

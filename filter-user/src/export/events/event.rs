@@ -53,8 +53,8 @@ kinds! {
     FindingOpened "finding_opened" Warning "A detector found something.";
     FindingUpdated "finding_updated" Warning "A finding goes on, with newer numbers.";
     FindingClosed "finding_closed" Info "A finding is over.";
-    ActionTaken "action_taken" Warning "A finding was answered.";
-    ActionRefused "action_refused" Warning "A finding was not answered as the policy says; why, the action says.";
+    ActionTaken "action_taken" Warning "A finding was answered, or a network banned because its sources are.";
+    ActionRefused "action_refused" Warning "A finding was not answered, or a network not banned, as the policy says; why, the action says.";
     TelemetryGap "telemetry_gap" Warning "Samples were lost: numbers of that time are too low.";
 }
 
@@ -235,6 +235,9 @@ pub struct ActionField {
     /// The guard that refused it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<&'static str>,
+    /// Out of the bans of how many sources.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sources: Option<u32>,
     /// Who ordered it: `detector`, `operator`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<&'static str>,

@@ -98,7 +98,7 @@ metrics! {
     FINDINGS_OPEN Gauge "weir_findings_open" ["api", "severity"]
         "Findings that are open.";
     ACTIONS Counter "weir_actions_total" ["action", "outcome"]
-        "Automatic answers to findings: done, refused by a guard, or failed.";
+        "Automatic answers to findings, and bans of networks (escalate): done, refused by a guard, or failed.";
     EVENTS Counter "weir_events_total" ["event", "severity"]
         "Events told.";
     EVENT_LINES Counter "weir_event_lines_total" ["outcome"]
