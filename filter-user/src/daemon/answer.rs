@@ -279,6 +279,7 @@ impl Daemon for Core {
         let detached = crate::kernel::attach::detach(gate.pins()).map_err(trouble::kernel)?;
         gate.waiting = None;
         let _noted = gate.keeper.with(Store::set_detached);
+        gate.forget_standing();
         self.tell_store(&mut gate);
         self.audit(&Change {
             what: "detach",

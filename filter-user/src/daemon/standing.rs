@@ -157,6 +157,11 @@ impl Gate {
         let _noted = self.keeper.with(|store| store.keep_standing(&standing));
     }
 
+    /// After a detach: what the daemon still knows until it ends is not to be kept.
+    pub(super) fn forget_standing(&mut self) {
+        self.kept = Some((self.state.bans.changes(), self.state.orders.changes()));
+    }
+
     fn standing(&self) -> Standing {
         let ids = self.state.ids_ref();
         let bans = self.state.bans.in_force().map(|entry| Ban {
