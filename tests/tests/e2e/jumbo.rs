@@ -116,7 +116,7 @@ fn segments_are_counted_as_they_go_over_the_wire() -> Result<()> {
         })?;
         let times = n as u64 + 1;
         let large = reading.metrics.sum("http_server_response_body_size_bytes_sum", &of_orders);
-        assert!(large as u64 >= times * 4 << 20, "bodies seen whole: {large}");
+        assert!(large as u64 >= times * 4 * 1_048_576, "bodies seen whole: {large}");
         assert_eq!(reading.requests(&[("http_response_status_code", "200")]), times * 5);
         let sent = reading.metrics.sum("http_server_request_body_size_bytes_sum", &of_orders);
         assert_eq!(sent as u64, times * 307_200, "request bodies");
