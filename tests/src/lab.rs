@@ -173,6 +173,23 @@ impl Lab {
         Ok(path)
     }
 
+    /// Sets the MTU of every host's interface and of the switch.
+    pub fn set_mtu(&self, mtu: u32) -> Result<()> {
+        for host in &self.hosts {
+            host.netns.ip(&format!("link set {INTERFACE} mtu {mtu}"))?;
+            self.switch.ip(&format!("link set {} mtu {mtu}", host.name))?;
+        }
+        self.switch.ip(&format!("link set br0 mtu {mtu}")).map(drop)
+    }
+
+    /// Makes the switch cut what it forwards to a host into packets of the wire: hosts hand over
+    /// several at once (segmentation offload), of which nothing on the way could tell the number.
+    pub fn cut_segments(&self, host: &Host) -> Result<()> {
+        let arguments =
+            ["-K", &host.name, "tso", "off", "gso", "off", "tx-udp-segmentation", "off"];
+        self.switch.run("ethtool", &arguments, Duration::from_secs(20))?.success().map(drop)
+    }
+
     /// Leaves everything in place when dropped; [`sweep::remove_all`] with the prefix removes it.
     pub fn keep(&mut self) {
         self.keep = true;

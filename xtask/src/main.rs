@@ -9,6 +9,7 @@ mod debian;
 mod demo;
 mod deny;
 mod fuzz;
+mod kernels;
 mod process;
 mod setup;
 mod tally;
@@ -36,6 +37,8 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Measure what a packet costs; needs root
     Bench(bench::Options),
+    /// Try Debian's kernels 5.10, 6.1, 6.12 and 6.18, or others, in emulated machines
+    Kernels(kernels::Options),
     /// Check licences, advisories and sources of the dependencies, when cargo-deny is installed
     Deny,
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Chore::Test => test::run(),
         Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Kernels(options) => kernels::run(&options),
         Chore::Deny => deny::run(),
     };
     outcome.unwrap_or_else(|error| {

@@ -40,6 +40,8 @@ pub(crate) enum Purpose {
     Fuzz,
     /// Run all tests
     Test,
+    /// Try other kernels in emulated machines
+    Kernels,
     /// Everything
     All,
 }
@@ -67,7 +69,7 @@ enum Remedy {
 const CXX: &str = "c++";
 
 /// The programs of the laboratory: name, Debian package, whether the demo needs it too.
-const PROGRAMS: [(&str, &[&str], bool); 15] = [
+const PROGRAMS: [(&str, &[&str], bool); 19] = [
     (CXX, &["g++"], false),
     ("ip", &["iproute2"], true),
     ("nsenter", &["util-linux"], true),
@@ -78,11 +80,26 @@ const PROGRAMS: [(&str, &[&str], bool); 15] = [
     ("timeout", &["coreutils"], false),
     ("ethtool", &["ethtool"], false),
     ("tcpdump", &["tcpdump"], false),
+    ("dnsmasq", &["dnsmasq-base"], false),
+    ("busybox", &["busybox-static"], false),
+    ("dhclient", &["isc-dhcp-client"], false),
+    ("nft", &["nftables"], false),
     ("prometheus", &["prometheus"], false),
     ("promtool", &["prometheus"], false),
     ("sshd", &["openssh-server"], false),
     ("ssh", &["openssh-client"], false),
     ("ssh-keygen", &["openssh-client"], false),
+];
+
+/// What boots other kernels: name, Debian package.
+const MACHINES: [(&str, &[&str]); 7] = [
+    ("qemu-system-x86_64", &["qemu-system-x86"]),
+    ("busybox", &["busybox-static"]),
+    ("dpkg-deb", &["dpkg"]),
+    ("strip", &["binutils"]),
+    ("xz", &["xz-utils"]),
+    ("ip", &["iproute2"]),
+    ("curl", &["curl"]),
 ];
 
 /// Runs the verb.
@@ -172,7 +189,7 @@ fn survey(purpose: Purpose) -> Vec<Need> {
         },
     ];
     let (demo, test) = match purpose {
-        Purpose::Build | Purpose::Fuzz => (false, false),
+        Purpose::Build | Purpose::Fuzz | Purpose::Kernels => (false, false),
         Purpose::Demo => (true, false),
         Purpose::Test | Purpose::All => (true, true),
     };
@@ -186,6 +203,13 @@ fn survey(purpose: Purpose) -> Vec<Need> {
             remedy: Remedy::Packages(packages),
         },
     ));
+    if matches!(purpose, Purpose::Kernels | Purpose::All) {
+        needs.extend(MACHINES.iter().map(|(name, packages)| Need {
+            name,
+            found: shown(process::find(name)),
+            remedy: Remedy::Packages(packages),
+        }));
+    }
     if test {
         let component = |name, subcommand: &str| Need {
             name,

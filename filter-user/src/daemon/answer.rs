@@ -76,6 +76,7 @@ impl Core {
             }
             Err(error) => tracing::error!(%error, "expired bans stay in the table"),
         }
+        gate.keep_standing();
     }
 }
 
@@ -96,7 +97,7 @@ fn parse(prefix: &str) -> Answer<(IpAddr, u8)> {
 
 impl Gate {
     /// Why a ban was made. What the kernel keeps of it outlives the daemon.
-    fn ban_reason(&self, entry: &Entry) -> String {
+    pub(super) fn ban_reason(&self, entry: &Entry) -> String {
         let held = self.reasons.get(&(entry.network, entry.prefix, entry.api));
         match held {
             Some(reason) => reason.clone(),
@@ -288,6 +289,7 @@ impl Daemon for Core {
         let detached = crate::kernel::attach::detach(gate.pins()).map_err(trouble::kernel)?;
         gate.waiting = None;
         let _noted = gate.keeper.with(Store::set_detached);
+        gate.forget_standing();
         self.tell_store(&mut gate);
         self.audit(&Change {
             what: "detach",

@@ -250,7 +250,9 @@ impl Core {
     pub(super) fn finish(&self) {
         if !self.is_detached() {
             self.end_waiting();
-            self.gate().close();
+            let mut gate = self.gate();
+            gate.keep_standing();
+            gate.close();
         }
         self.audit_act("stop", own(), [("detached", self.is_detached().into())]);
         self.tell(&Event::new(Kind::DaemonStopped, unix_ns(), "weir ends"));

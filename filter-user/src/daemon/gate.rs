@@ -1,7 +1,6 @@
 //! What is in force: the kernel half with the policy it was made from. One lock guards it.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -30,6 +29,7 @@ use super::keeper::Keeper;
 use super::lockout;
 use super::settings;
 use super::size::Costs;
+use super::standing::{self, Reasons};
 use super::start::{Candidate, Start};
 use super::waiting::Waiting;
 
@@ -106,9 +106,11 @@ pub(super) struct Gate {
     /// Those that are not gated, and why.
     pub(super) open: Vec<Open>,
     /// Why a ban was made: kept here, the kernel has no room for it.
-    pub(super) reasons: HashMap<(IpAddr, u8, Option<u32>), String>,
+    pub(super) reasons: Reasons,
     /// Files of feeds, with the SHA-256 of what somebody went back behind.
     pub(super) behind: HashMap<PathBuf, [u8; 32]>,
+    /// Changes of bans and of orders that the store has.
+    pub(super) kept: Option<(u64, u64)>,
     /// How full the ring is.
     pub(super) positions: Arc<Positions>,
     /// What its reader counts.
@@ -126,7 +128,7 @@ impl Gate {
     pub(super) fn open(
         config: &Config,
         choice: &mut Start,
-        keeper: Keeper,
+        mut keeper: Keeper,
         guards: Option<Connection>,
     ) -> Result<(Self, Source)> {
         let start = Instant::now();
@@ -160,6 +162,8 @@ impl Gate {
         check_trusted(&image.trusted_interfaces, &targets)?;
         state.keep_ids(ids, &image)?;
         super::addresses::learn(&mut state);
+        let restored = standing::restore(&mut state, &mut keeper);
+        choice.notes.extend(restored.notes);
         let mut generation = Generation::load(&mut state, &image)?;
         let indices: Vec<u32> = targets.iter().filter_map(Target::index).collect();
         state.gate_interfaces(&indices)?;
@@ -220,8 +224,9 @@ impl Gate {
             targets,
             gated,
             open: Vec::new(),
-            reasons: HashMap::new(),
+            reasons: restored.reasons,
             behind: HashMap::new(),
+            kept: None,
             positions: Arc::new(positions),
             received,
             costs: Costs::new(),

@@ -24,6 +24,7 @@ mod profile;
 mod settings;
 mod size;
 mod snapshot;
+mod standing;
 mod start;
 mod status;
 mod trouble;

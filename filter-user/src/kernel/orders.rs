@@ -1,6 +1,8 @@
 //! Orders about an API that take effect at once and survive apply and restart: shut down, locked
 //! down to a group, a tighter limit, another mode.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use filter_common::gcra::Rate;
 use filter_common::slot::Slot;
 use filter_common::tables::{FOREVER, OVERRIDE_AUTOMATIC, Override};
@@ -63,18 +65,21 @@ pub struct InForce {
 /// The orders of all APIs.
 pub struct Orders {
     cells: Mapped<Override>,
+    changes: AtomicU64,
 }
 
 impl Orders {
     pub(super) fn open(cells: Mapped<Override>) -> Self {
-        Self { cells }
+        Self { cells, changes: AtomicU64::new(0) }
     }
 
     /// Puts an order in force for an API by stable id; whether there is such a cell. The arguments
     /// go first and the time last, so that the packet path never sees half an order.
     pub fn set(&self, api: u32, order: Order, until: Option<u64>) -> bool {
-        let cell = self.cells.cells().get(api as usize);
-        cell.map(|cell| write(cell, order, until)).is_some()
+        let Some(cell) = self.cells.cells().get(api as usize) else { return false };
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        write(cell, order, until);
+        true
     }
 
     /// The state with all orders and one that is not in force: for a verdict in userspace.
@@ -89,9 +94,15 @@ impl Orders {
     pub fn lift(&self, api: u32, kind: Kind) -> bool {
         let Some(cell) = self.cells.cells().get(api as usize) else { return false };
         let until = until_of(cell, kind);
+        self.changes.fetch_add(1, Ordering::Relaxed);
         let was = in_force(until.load());
         until.store(0);
         was
+    }
+
+    /// How often an order was put in force or lifted since this was opened.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// The orders in force for an API.

@@ -1,12 +1,14 @@
 //! What was in force and is: the generations, in a SQLite file of the state directory.
 //!
 //! A generation is kept with its text and its feeds, so that a restart and a rollback need no file
-//! but this one. A feed is kept once, however many generations name it. What is done when the store
+//! but this one. A feed is kept once, however many generations name it. Bans and orders are kept as
+//! they stand, for a host that boots anew. What is done when the store
 //! fails is the daemon's: the filter never waits for it.
 
 mod error;
 mod row;
 mod schema;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod who;
@@ -20,6 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use error::{Error, Result};
 pub use row::{Contents, New, Record, State};
+pub use standing::{Ban, Order, Standing};
 pub use who::Who;
 
 use crate::policy::NamedFile;
@@ -215,11 +218,13 @@ impl Store {
     }
 
     /// Notes that the filter was taken off on purpose: the next start begins anew, with its policy
-    /// file or without one. History stays.
+    /// file or without one, and without bans and orders. History stays.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn set_detached(&mut self) -> Result<()> {
+        standing::forget(&self.connection)
+            .map_err(|error| Error::new("write", &self.path, error))?;
         self.write("INSERT INTO fact (name) VALUES ('detached') ON CONFLICT DO NOTHING", [])
     }
 

@@ -174,6 +174,10 @@ fn frame(random: &mut Random) -> Frame {
     frame.hop_limit = random.pick(&[0, 64, 255]);
     frame.payload = vec![random.next() as u8; random.pick(&[0, 1, 4, 24, 300])];
     frame.padding = random.pick(&[0, 0, 0, 6, 40]);
+    if random.once_in(50) {
+        // More than the kernel has in one piece.
+        frame.padding = random.pick(&[1_460, 3_400, 3_500, 9_000]);
+    }
     if random.once_in(4) {
         let count = 1 + random.below(3);
         frame.tags = (0..count).map(|_| random.pick(&[0x8100, 0x88a8, 0x9100])).collect();
@@ -258,9 +262,6 @@ fn packet(random: &mut Random) -> Vec<u8> {
     }
     bytes
 }
-
-// Frames stay below what the kernel has in one piece: of a longer one whose IP length is a lie it
-// counts the first piece.
 
 /// What is banned and ordered meanwhile.
 fn changes() -> Vec<Step> {

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use weir_tests::curl;
 use weir_tests::frame::Transport;
 use weir_tests::generator::{self, Flood, Sent, Sources};
 use weir_tests::lab::Host;
+use weir_tests::nginx::Nginx;
 use weir_tests::reading::Reading;
 
 use crate::site::{self, PORT};
@@ -124,6 +126,33 @@ fn a_group_shares_one_limit_and_events_are_few() -> Result<()> {
     for event in limited {
         assert_eq!(event["api"]["name"], "orders");
         assert_eq!(event["traffic"]["reason"], "limit_packets");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_limit_of_connections_never_meets_our_own() -> Result<()> {
+    let lab = site::lab()?;
+    let [server, client] = [lab.host("server")?, lab.host("client")?];
+    let _remote = Nginx::start(client, lab.directory(), &[("remote", 9091)])?;
+    let limit = r#"limit = { connections = "6/h", burst = "10m" }"#;
+    // A port that a connection has left cannot be had again for a minute.
+    let ports: Vec<String> = (PORT..PORT + 8).map(|port| port.to_string()).collect();
+    let listen = ports.iter().map(|port| format!("\"tcp/{port}\"")).collect::<Vec<_>>().join(", ");
+    let policy = site::orders(&lab, limit)?.replace(&format!("\"tcp/{PORT}\""), &listen);
+    let weir = site::weir(&lab, &policy)?;
+    for (v6, ports) in [false, true].into_iter().zip(ports.chunks(4)) {
+        // The remote host has spent all it has, and answers to the very ports of the API.
+        flood(client, server, v6, Transport::Syn { port: PORT }, 200)?;
+        let spent = Reading::at_rest(&weir)?.kernel("orders", "limit_connections");
+        assert!(spent > 100, "{spent}");
+        let url = site::url(client.addresses()[usize::from(v6)], 9091, "/files/64k");
+        for port in ports {
+            let got = curl::many(server, &["--local-port", port, &url])?;
+            assert_eq!((got[0].status, got[0].size), (200, 65_536), "IPv6 {v6}, from {port}");
+        }
+        let after = Reading::at_rest(&weir)?.kernel("orders", "limit_connections");
+        assert_eq!(after, spent, "IPv6 {v6}: nothing of our own connections was refused");
     }
     Ok(())
 }

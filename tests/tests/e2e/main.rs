@@ -3,18 +3,21 @@
 
 mod apply;
 mod bans;
+mod client;
 mod enforcement;
 mod escalation;
 mod explain;
 mod feeds;
 mod gate;
 mod guard;
+mod jumbo;
 mod leaving;
 mod limits;
 mod martians;
 mod measure;
 mod modes;
 mod orders;
+mod reboot;
 mod refusals;
 mod replay;
 mod site;

@@ -15,6 +15,7 @@ pub(crate) fn scripts() -> Vec<Script> {
         script("cut, and saying so", OPEN, cut_and_saying_so()),
         script("lengths that lie", OPEN, lies()),
         script("padding", OPEN, padding()),
+        script("jumbo frames", OPEN, jumbo()),
     ]
 }
 
@@ -121,11 +122,29 @@ fn lies() -> Vec<Step> {
     steps
 }
 
+/// Datagrams around the length of a first piece, of MTU 9000, and as segmentation offload makes them.
+fn jumbo() -> Vec<Step> {
+    let mut steps = Vec::new();
+    for client in [CLIENT, CLIENT6] {
+        for length in [1400, 1500, 3400, 3460, 3480, 3500, 8940, 65_000] {
+            for frame in [tcp(client, 8080, ACK), udp(client, 8080)] {
+                let frame = frame.carrying(&vec![b'w'; length]);
+                steps.push(row(format!("{length} bytes"), &frame, WEB));
+                let frame = frame.with(|f| f.length = Some(u16::MAX));
+                let bad = dropped(Reason::BadIp, "");
+                steps.push(row(format!("{length} bytes, said to be more"), &frame, bad));
+            }
+        }
+    }
+    steps
+}
+
 /// What follows the datagram is not looked at, but it is counted: it was on the wire.
 fn padding() -> Vec<Step> {
     let mut steps = Vec::new();
     for client in [CLIENT, CLIENT6] {
-        for padding in [1, 6, 46, 1000] {
+        // Of more than the kernel has in one piece the rest is asked for.
+        for padding in [1, 6, 46, 1000, 1500, 3300, 3500, 9000, 30_000] {
             for frame in [syn(client, 8080), udp(client, 8080)] {
                 let frame = frame.with(|f| f.padding = padding);
                 steps.push(row(format!("{padding} bytes behind"), &frame, WEB));
