@@ -17,6 +17,8 @@ pub mod nginx;
 pub mod process;
 pub mod prometheus;
 pub mod reading;
+pub mod stream;
+pub mod swaps;
 pub mod sweep;
 pub mod wait;
 pub mod weir;
