@@ -159,8 +159,8 @@ limit = {{ packets = "1000000/s", bytes = "10GB/s", connections = "1000/s" }}
     );
     let mut feed = String::new();
     for number in 0..FEED {
-        let _infallible = write!(feed, "198.{}.{}.0/25\n", 18 + number / 256, number % 256);
-        let _infallible = write!(feed, "2001:db8:{:x}::/48\n", 0x1000 + number);
+        let _infallible = writeln!(feed, "198.{}.{}.0/25", 18 + number / 256, number % 256);
+        let _infallible = writeln!(feed, "2001:db8:{:x}::/48", 0x1000 + number);
     }
     let save = |name: &str, text: &str| {
         let path = lab.directory().join(name);

@@ -15,7 +15,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// How a file of ours is told from the administrator's.
 const MARK: &str = "# written by weir's cargo xtask setup";
 /// Packages whose service would start with the machine.
-const SERVICES: [&str; 2] = ["nginx", "prometheus"];
+const SERVICES: [&str; 3] = ["nftables", "nginx", "prometheus"];
 
 /// Is this Debian or something built on it?
 pub(crate) fn is_here() -> bool {

@@ -38,6 +38,8 @@ pub(crate) enum Purpose {
     Demo,
     /// Run all tests
     Test,
+    /// Measure, beside the peers
+    Bench,
     /// Everything
     All,
 }
@@ -61,19 +63,28 @@ enum Remedy {
     Component(&'static str),
 }
 
-/// The programs of the laboratory: name, Debian package, whether the demo needs it too.
-const PROGRAMS: [(&str, &[&str], bool); 11] = [
-    ("ip", &["iproute2"], true),
-    ("nsenter", &["util-linux"], true),
-    ("mount", &["mount"], true),
-    ("curl", &["curl"], true),
-    ("wrk", &["wrk"], true),
-    ("nginx", &["nginx"], true),
-    ("timeout", &["coreutils"], false),
-    ("ethtool", &["ethtool"], false),
-    ("tcpdump", &["tcpdump"], false),
-    ("prometheus", &["prometheus"], false),
-    ("promtool", &["prometheus"], false),
+/// For what the programs of the laboratory are needed, `all` aside.
+const LAB: &[Purpose] = &[Purpose::Demo, Purpose::Test, Purpose::Bench];
+const TESTS: &[Purpose] = &[Purpose::Test];
+const PEERS: &[Purpose] = &[Purpose::Bench];
+
+/// The programs of the laboratory: name, Debian package, what needs it.
+const PROGRAMS: [(&str, &[&str], &[Purpose]); 15] = [
+    ("ip", &["iproute2"], LAB),
+    ("nsenter", &["util-linux"], LAB),
+    ("mount", &["mount"], LAB),
+    ("curl", &["curl"], LAB),
+    ("wrk", &["wrk"], LAB),
+    ("nginx", &["nginx"], LAB),
+    ("timeout", &["coreutils"], TESTS),
+    ("ethtool", &["ethtool"], &[Purpose::Test, Purpose::Bench]),
+    ("tcpdump", &["tcpdump"], TESTS),
+    ("prometheus", &["prometheus"], TESTS),
+    ("promtool", &["prometheus"], TESTS),
+    ("xdp-filter", &["xdp-tools"], PEERS),
+    ("nft", &["nftables"], PEERS),
+    ("ipset", &["ipset"], PEERS),
+    ("iptables", &["iptables"], PEERS),
 ];
 
 /// Runs the verb.
@@ -162,19 +173,13 @@ fn survey(purpose: Purpose) -> Vec<Need> {
             remedy: Remedy::BpfLinker,
         },
     ];
-    let (demo, test) = match purpose {
-        Purpose::Build => (false, false),
-        Purpose::Demo => (true, false),
-        Purpose::Test | Purpose::All => (true, true),
-    };
-    needs.extend(PROGRAMS.iter().filter(|(.., in_demo)| test || demo && *in_demo).map(
-        |(name, packages, _)| Need {
-            name,
-            found: shown(process::find(name)),
-            remedy: Remedy::Packages(packages),
-        },
-    ));
-    if test {
+    let wanted = |by: &[Purpose]| purpose == Purpose::All || by.contains(&purpose);
+    needs.extend(PROGRAMS.iter().filter(|(.., by)| wanted(by)).map(|(name, packages, _)| Need {
+        name,
+        found: shown(process::find(name)),
+        remedy: Remedy::Packages(packages),
+    }));
+    if wanted(TESTS) {
         let component = |name, subcommand: &str| Need {
             name,
             found: process::answer(process::cargo().args([subcommand, "--version"])),
@@ -327,6 +332,9 @@ mod tests {
             (names(Purpose::Build), names(Purpose::Demo), names(Purpose::Test));
         assert!(demo.starts_with(&build) && test.starts_with(&build));
         assert!(demo.contains(&"nginx") && !build.contains(&"nginx"));
+        let (bench, all) = (names(Purpose::Bench), names(Purpose::All));
+        assert!(bench.contains(&"nft") && !test.contains(&"nft"));
+        assert!(bench.iter().chain(&test).all(|name| all.contains(name)));
         assert!(test.contains(&"prometheus") && !demo.contains(&"prometheus"));
         assert!(demo.iter().all(|name| test.contains(name)));
     }
