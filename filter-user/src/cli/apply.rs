@@ -70,6 +70,11 @@ pub(super) fn text(applied: &Applied, style: Style) -> String {
         applied.seconds * 1_000.0,
         clean(&applied.hash),
     ));
+    for name in &applied.not_gated {
+        let mark = style.paint(Tone::Warn, "!");
+        let name = clean(name);
+        text.push_str(&format!("{mark} {name} is not there: it gets this policy when it comes\n"));
+    }
     if let Some(seconds) = applied.confirm_seconds {
         let unconfirmed = style.paint(Tone::Warn, "unconfirmed");
         text.push_str(&format!(

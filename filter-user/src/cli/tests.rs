@@ -287,6 +287,7 @@ fn applied_and_detached() {
         confirm_seconds: None,
         apis: 2,
         interfaces: vec!["eth0".into(), "eth1".into()],
+        not_gated: Vec::new(),
         seconds: 0.0421,
         warnings: Vec::new(),
     };

@@ -121,6 +121,7 @@ impl Core {
             apis: now.policy.apis.len(),
             interfaces: gate.gated.iter().map(|gated| gated.name.clone()).collect(),
             seconds: change.seconds,
+            not_gated: gate.not_gated(),
             warnings: Vec::new(),
         })
     }
@@ -246,6 +247,7 @@ impl Core {
                 confirm_seconds: None,
                 apis: now.policy.apis.len(),
                 interfaces: gate.gated.iter().map(|gated| gated.name.clone()).collect(),
+                not_gated: gate.not_gated(),
                 seconds: start.elapsed().as_secs_f64(),
                 warnings: Vec::new(),
             });

@@ -21,6 +21,7 @@ use crate::kernel::state::State;
 use crate::policy::{self, Policy};
 use crate::store::{New, State as Fate, Who};
 
+use super::interfaces::{Open, check_trusted};
 use super::keeper::Keeper;
 use super::settings;
 use super::start::{Candidate, Start};
@@ -87,6 +88,8 @@ pub(super) struct Gate {
     pub(super) targets: Vec<Target>,
     /// The interfaces, as they are.
     pub(super) gated: Vec<Gated>,
+    /// Those that are not gated, and why.
+    pub(super) open: Vec<Open>,
     /// Why a ban was made: kept here, the kernel has no room for it.
     pub(super) reasons: HashMap<(IpAddr, u8, Option<u32>), String>,
     /// How full the ring is.
@@ -127,11 +130,11 @@ impl Gate {
             None => (Policy::observe(), None),
         };
         let (image, ids) = compile(&policy, state.ids())?;
+        check_trusted(&image.trusted_interfaces, &targets)?;
         state.keep_ids(ids, &image)?;
         let mut generation = Generation::load(&mut state, &image)?;
-        for target in &targets {
-            state.gate_interface(target.index)?;
-        }
+        let indices: Vec<u32> = targets.iter().filter_map(Target::index).collect();
+        state.gate_interfaces(&indices)?;
         // From here on no watcher of an earlier daemon acts: what it would put back is older.
         let held = held::take_all(&config.pins)?;
         let gated = match attach::swap(&config.pins, &targets, &mut generation, None) {
@@ -183,6 +186,7 @@ impl Gate {
             now,
             targets,
             gated,
+            open: Vec::new(),
             reasons: HashMap::new(),
             positions: Arc::new(positions),
             received,
@@ -207,11 +211,12 @@ impl Gate {
         Ok((gate, source))
     }
 
-    /// Puts a policy in force on every interface, or on none.
+    /// Puts a policy in force on every interface that is there, or on none.
     pub(super) fn apply(&mut self, candidate: Candidate, terms: &Terms) -> Result<Change> {
         let start = Instant::now();
         let Candidate { policy, path, text, files } = candidate;
         let (image, ids) = compile(&policy, self.state.ids())?;
+        check_trusted(&image.trusted_interfaces, &self.targets)?;
         self.state.keep_ids(ids, &image)?;
         let mut generation = Generation::load(&mut self.state, &image)?;
         // Said first: a restart in between must not take an enforcing program for an observing one.
@@ -222,6 +227,7 @@ impl Gate {
             None => None,
         };
         self.state.note_enforces(enforces || before)?;
+        self.note_interfaces()?;
         let gated =
             attach::swap(&self.pins, &self.targets, &mut generation, Some(&mut self.generation));
         let gated = match gated {

@@ -10,6 +10,7 @@ mod change;
 mod core;
 mod explain;
 mod gate;
+mod interfaces;
 mod keeper;
 mod orders;
 mod pipeline;
@@ -63,6 +64,7 @@ pub fn run(request: &RunRequest) -> Result<()> {
     let core = Arc::new(Core::new(config, instance, gate, events, stop)?);
     core.told_at_start(choice);
     let pipeline = pipeline::start(Arc::clone(&core), reader)?;
+    interfaces::watch(Arc::clone(&core))?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

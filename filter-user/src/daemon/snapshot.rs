@@ -108,6 +108,9 @@ fn policy(gate: &Gate, snapshot: &mut KernelSnapshot) {
             snapshot.overrides.push((name.to_owned(), super::orders::kind_name(&order.order)));
         }
     }
+    let gated = gate.gated.iter().map(|gated| (gated.name.clone(), true));
+    let open = gate.open.iter().map(|open| (open.name.clone(), false));
+    snapshot.interfaces = gated.chain(open).collect();
     let bans = gate.state.bans.list();
     let automatic = bans.iter().filter(|ban| ban.automatic).count();
     snapshot.bans =

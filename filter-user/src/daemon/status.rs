@@ -18,6 +18,7 @@ use super::gate::{Gate, unix_now};
 
 /// The status now.
 pub(super) fn take(core: &Core) -> Result<Status> {
+    core.tend_interfaces();
     let gate = core.gate();
     let report = lock(&core.report).clone();
     let mut status = Status {
@@ -103,19 +104,23 @@ fn policy(gate: &Gate) -> PolicyStatus {
 }
 
 fn interfaces(gate: &Gate) -> Vec<InterfaceStatus> {
-    gate.gated
-        .iter()
-        .map(|gated| InterfaceStatus {
-            name: gated.name.clone(),
-            index: gated.index,
-            mode: gated.mode.name().to_owned(),
-            pinned: true,
-            egress: gated.egress.name().to_owned(),
-            ingress_program: gated.program,
-            egress_program: gated.egress_program,
-            generation: gate.now.generation,
-        })
-        .collect()
+    let open = gate.open.iter().map(|open| InterfaceStatus {
+        name: open.name.clone(),
+        problem: Some(open.why.clone()),
+        ..InterfaceStatus::default()
+    });
+    let gated = gate.gated.iter().map(|gated| InterfaceStatus {
+        name: gated.name.clone(),
+        index: gated.index,
+        mode: gated.mode.name().to_owned(),
+        pinned: true,
+        egress: gated.egress.name().to_owned(),
+        ingress_program: gated.program,
+        egress_program: gated.egress_program,
+        generation: gate.now.generation,
+        problem: None,
+    });
+    gated.chain(open).collect()
 }
 
 fn add(to: &mut PacketCounts, row: &Row) {

@@ -62,10 +62,8 @@ impl EgressHook {
 /// An interface that is to be gated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Its name.
+    /// Its name. What has the name may be removed and made anew, with another index.
     pub name: String,
-    /// Its index.
-    pub index: u32,
     /// Where XDP is to run.
     pub driver: Driver,
     /// How outgoing packets are seen.
@@ -97,7 +95,7 @@ impl Target {
     /// # Errors
     /// When it does not.
     pub fn new(name: &str, driver: Driver, egress: EgressHook) -> Result<Self> {
-        let index = host::interface_index(name)?;
+        host::interface_index(name)?;
         host::check_ethernet(name)?;
         // Loopback would show every packet twice, leaving and coming in.
         let egress = if host::is_loopback(name) { EgressHook::Off } else { egress };
@@ -106,7 +104,34 @@ impl Target {
             EgressHook::Auto => EgressHook::Clsact,
             chosen => chosen,
         };
-        Ok(Self { name: name.to_owned(), index, driver, egress })
+        Ok(Self { name: name.to_owned(), driver, egress })
+    }
+
+    /// The index of what has the name now; `None`: nothing has it.
+    pub fn index(&self) -> Option<u32> {
+        host::interface_index(&self.name).ok()
+    }
+}
+
+impl Gated {
+    /// Whether what has the name is the interface that was gated, and runs the program it was given.
+    pub fn holds(&self) -> bool {
+        self.is_named(&self.name) && self.runs()
+    }
+
+    /// The name that the interface has now, where it still runs its program but was renamed.
+    pub fn renamed(&self) -> Option<String> {
+        let now = host::interface_name(self.index)?;
+        (now != self.name && self.runs()).then_some(now)
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        host::interface_index(name).is_ok_and(|index| index == self.index)
+    }
+
+    fn runs(&self) -> bool {
+        let ours = |attached: &netlink::Attached| attached.program == self.program;
+        netlink::xdp_programs(self.index).is_ok_and(|programs| programs.iter().any(ours))
     }
 }
 
@@ -135,8 +160,8 @@ pub fn pinned_interfaces(pins: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Puts a generation in force on every interface, or on none: when one refuses, those before it get
-/// `old` back.
+/// Puts a generation in force on every interface that is there, or on none: when one refuses, those
+/// before it get `old` back. An interface that is not there has no packets to judge.
 ///
 /// # Errors
 /// The first refusal, and whatever could not be taken back.
@@ -151,6 +176,9 @@ pub fn swap(
         .map_err(|e| Error::path("create", directory.as_path(), e))?;
     let mut gated: Vec<Gated> = Vec::with_capacity(targets.len());
     for target in targets {
+        if target.index().is_none() {
+            continue;
+        }
         match put(pins, target, new) {
             Ok(done) => gated.push(done),
             Err(mut error) => {
@@ -174,7 +202,7 @@ fn take_back(
 ) -> Result<()> {
     match old {
         Some(old) => {
-            let Some(target) = targets.iter().find(|target| target.index == done.index) else {
+            let Some(target) = targets.iter().find(|target| target.name == done.name) else {
                 return Ok(());
             };
             put(pins, target, old).map(drop)
@@ -193,11 +221,16 @@ fn take_back(
 }
 
 /// Attaches a generation to one interface, or replaces what our link there runs.
-fn put(pins: &Path, target: &Target, generation: &mut Generation) -> Result<Gated> {
-    let pin = xdp_pin(pins, target.index);
+///
+/// # Errors
+/// When the interface is not there, or refuses.
+pub fn put(pins: &Path, target: &Target, generation: &mut Generation) -> Result<Gated> {
+    let index = host::interface_index(&target.name)?;
+    host::check_ethernet(&target.name)?;
+    let pin = xdp_pin(pins, index);
     let adopted = replace_xdp(&pin, target, generation.ingress()?)?;
     if !adopted {
-        attach_xdp(&pin, target, generation.ingress()?)?;
+        attach_xdp(&pin, target, index, generation.ingress()?)?;
     }
     let program = generation
         .ingress()?
@@ -206,7 +239,7 @@ fn put(pins: &Path, target: &Target, generation: &mut Generation) -> Result<Gate
             Error::new(format!("cannot inspect the program on {}", target.name)).because(e)
         })?
         .id();
-    let attached = netlink::xdp_programs(target.index)?;
+    let attached = netlink::xdp_programs(index)?;
     let Some(attached) = attached.iter().find(|attached| attached.program == program) else {
         return Err(Error::new(format!(
             "the pinned link {} is not on {}: it belongs to another network namespace",
@@ -215,14 +248,14 @@ fn put(pins: &Path, target: &Target, generation: &mut Generation) -> Result<Gate
         ))
         .hint("give this daemon pins of its own with `--instance NAME`"));
     };
-    watch_egress(pins, target, generation.egress()?)?;
+    watch_egress(pins, target, index, generation.egress()?)?;
     let egress_program = match target.egress {
         EgressHook::Off => None,
         _ => generation.egress()?.info().ok().map(|info| info.id()),
     };
     Ok(Gated {
         name: target.name.clone(),
-        index: target.index,
+        index,
         mode: attached.mode,
         egress: target.egress,
         adopted,
@@ -254,8 +287,8 @@ pub(super) fn replace_xdp(pin: &Path, target: &Target, program: &mut Xdp) -> Res
     }
 }
 
-fn attach_xdp(pin: &Path, target: &Target, program: &mut Xdp) -> Result<()> {
-    if let Some(other) = netlink::xdp_programs(target.index)?.first() {
+fn attach_xdp(pin: &Path, target: &Target, index: u32, program: &mut Xdp) -> Result<()> {
+    if let Some(other) = netlink::xdp_programs(index)?.first() {
         return Err(occupied(&target.name, other.program, other.mode));
     }
     let modes: &[XdpMode] = match target.driver {
@@ -265,7 +298,7 @@ fn attach_xdp(pin: &Path, target: &Target, program: &mut Xdp) -> Result<()> {
     };
     let mut refusal = None;
     for &mode in modes {
-        match program.attach_to_if_index(target.index, mode) {
+        match program.attach_to_if_index(index, mode) {
             Ok(id) => {
                 let link = program.take_link(id).map_err(|e| {
                     Error::new(format!("cannot keep the link on {}", target.name)).because(e)
@@ -330,9 +363,10 @@ pub fn program_name(id: u32) -> Option<String> {
 pub(super) fn watch_egress(
     pins: &Path,
     target: &Target,
+    index: u32,
     program: &mut SchedClassifier,
 ) -> Result<()> {
-    let pin = tcx_pin(pins, target.index);
+    let pin = tcx_pin(pins, index);
     let failed = |e: ProgramError| {
         Error::new(format!("cannot watch what leaves {}", target.name))
             .because(e)

@@ -88,6 +88,15 @@ impl Generation {
         Ok(Self { ebpf, number: config.generation, config })
     }
 
+    /// Whether trust is narrowed to the interfaces of these names as they are now: one that was made
+    /// anew has another index than the one the programs were loaded with.
+    pub fn knows(&self, trusted: &[String]) -> bool {
+        trusted
+            .iter()
+            .filter_map(|name| host::interface_index(name).ok())
+            .all(|index| self.config.trusted_interfaces.contains(&index))
+    }
+
     /// The program for XDP.
     pub(super) fn ingress(&mut self) -> Result<&mut Xdp> {
         program(&mut self.ebpf, "weir_ingress")
@@ -193,8 +202,8 @@ fn constants(state: &mut State, image: &Image) -> Result<Config> {
     }
     let mut trusted_interfaces = [0; 8];
     for (to, name) in trusted_interfaces.iter_mut().zip(&image.trusted_interfaces) {
-        *to = host::interface_index(name)
-            .map_err(|e| e.hint(format!("[trusted] interfaces names {name}")))?;
+        // No packet comes in by one that is not there; see `knows`.
+        *to = host::interface_index(name).unwrap_or(0);
     }
     Ok(Config {
         features,

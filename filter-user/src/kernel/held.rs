@@ -137,10 +137,11 @@ fn swap_back(pins: &Path, number: u32, targets: &[Target]) -> Result<()> {
     let mut egress =
         SchedClassifier::from_pin(&pin).map_err(|e| Error::path("open", pin.as_path(), e))?;
     for target in targets {
-        let link = attach::xdp_pin(pins, target.index);
+        let Some(index) = target.index() else { continue };
+        let link = attach::xdp_pin(pins, index);
         // A filter that was taken off meanwhile stays off.
         if attach::replace_xdp(&link, target, &mut ingress)? {
-            attach::watch_egress(pins, target, &mut egress)?;
+            attach::watch_egress(pins, target, index, &mut egress)?;
         }
     }
     Ok(())

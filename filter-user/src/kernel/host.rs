@@ -108,6 +108,19 @@ pub fn interface_index(name: &str) -> Result<u32> {
     }))
 }
 
+/// The name of an interface of this network namespace; `None`: there is none of this index.
+pub fn interface_name(index: u32) -> Option<String> {
+    let mut name = [0 as libc::c_char; libc::IFNAMSIZ];
+    // SAFETY: the buffer has the size that if_indextoname(3) asks for.
+    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
+    if found.is_null() {
+        return None;
+    }
+    // SAFETY: a found name is a C string in the buffer.
+    let name = unsafe { std::ffi::CStr::from_ptr(name.as_ptr()) };
+    Some(name.to_string_lossy().into_owned())
+}
+
 /// Names of the interfaces of this network namespace.
 pub fn interface_names() -> Vec<String> {
     // SAFETY: returns an array that is freed below.

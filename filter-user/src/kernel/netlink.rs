@@ -1,8 +1,9 @@
 //! Asks the kernel about an interface by rtnetlink (rtnetlink(7)): above all whether an XDP program
-//! is attached, and which. Only the one question that no library of ours answers.
+//! is attached, and which, and when interfaces come and go. Only what no library of ours answers.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::time::Duration;
 
 use super::error::{Error, Result};
 
@@ -56,8 +57,7 @@ pub fn xdp_programs(index: u32) -> Result<Vec<Attached>> {
     Ok(parse(&reply))
 }
 
-/// One RTM_GETLINK for the interface, and the attributes of the answer.
-fn request(index: u32) -> io::Result<Vec<u8>> {
+fn route_socket() -> io::Result<OwnedFd> {
     // SAFETY: creates a descriptor that nothing else owns.
     let socket = unsafe {
         libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE)
@@ -66,8 +66,60 @@ fn request(index: u32) -> io::Result<Vec<u8>> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: just made, owned by nobody else.
-    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    Ok(unsafe { OwnedFd::from_raw_fd(socket) })
+}
 
+/// Tells when an interface of this network namespace changes: comes, goes, or is set otherwise.
+#[derive(Debug)]
+pub struct LinkEvents(OwnedFd);
+
+impl LinkEvents {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When the kernel gives no socket.
+    pub fn open() -> Result<Self> {
+        let failed =
+            |e: io::Error| Error::new("cannot listen for changes of interfaces").because(e);
+        let socket = route_socket().map_err(failed)?;
+        // SAFETY: an all-zero sockaddr_nl is valid.
+        let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+        address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+        address.nl_groups = libc::RTMGRP_LINK as u32;
+        let length = size_of_val(&address) as libc::socklen_t;
+        // SAFETY: the address is valid for its length.
+        let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
+        if bound < 0 { Err(failed(io::Error::last_os_error())) } else { Ok(Self(socket)) }
+    }
+
+    /// Waits until something has changed, `timeout` at the most (rounded up to ms).
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait.
+    pub fn wait(&self, timeout: Duration) -> io::Result<()> {
+        let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let limit = i32::try_from(timeout.as_millis() + 1).unwrap_or(i32::MAX);
+        // SAFETY: one pollfd, valid for reading and writing.
+        let ready = unsafe { libc::poll(&raw mut poll, 1, limit) };
+        if ready < 0 {
+            let error = io::Error::last_os_error();
+            return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
+        }
+        // What has changed is asked anew, also after an overflow (ENOBUFS): the messages say only when.
+        let mut scrap = [0u8; 8192];
+        // SAFETY: the buffer is valid for its length.
+        while unsafe {
+            let to = scrap.as_mut_ptr().cast();
+            libc::recv(self.0.as_raw_fd(), to, scrap.len(), libc::MSG_DONTWAIT)
+        } > 0
+        {}
+        Ok(())
+    }
+}
+
+/// One RTM_GETLINK for the interface, and the attributes of the answer.
+fn request(index: u32) -> io::Result<Vec<u8>> {
+    let socket = route_socket()?;
     // nlmsghdr { len, type, flags, seq, pid } and ifinfomsg { family, pad, type, index, flags, change }
     let mut message = Vec::with_capacity(32);
     message.extend(32u32.to_ne_bytes());

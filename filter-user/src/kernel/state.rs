@@ -299,12 +299,21 @@ impl State {
         self.ring.take()
     }
 
-    /// Notes that packets are judged where they come in by this interface.
+    /// Notes that packets are judged where they come in by these interfaces, and by no other.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn gate_interface(&mut self, index: u32) -> Result<()> {
-        self.interfaces.insert(index, 1, 0).map_err(|e| failed("note a gated interface", e))
+    pub fn gate_interfaces(&mut self, indices: &[u32]) -> Result<()> {
+        for index in indices {
+            self.interfaces.insert(index, 1, 0).map_err(|e| failed("note a gated interface", e))?;
+        }
+        let gone: Vec<u32> =
+            self.interfaces.keys().flatten().filter(|known| !indices.contains(known)).collect();
+        for index in gone {
+            // Whoever else removed it did what was wanted.
+            let _gone = self.interfaces.remove(&index);
+        }
+        Ok(())
     }
 
     /// How full the maps are that can fill up.

@@ -102,6 +102,7 @@ impl Daemon for InMemory {
             confirm_seconds: request.confirm_seconds.map(|seconds| seconds as u64),
             apis: 1,
             interfaces: vec!["eth0".into()],
+            not_gated: Vec::new(),
             seconds: 0.25,
             warnings: Vec::new(),
         })

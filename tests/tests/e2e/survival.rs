@@ -57,6 +57,79 @@ fn a_limit_is_not_forgotten_by_a_restart() -> Result<()> {
 }
 
 #[test]
+fn an_interface_that_is_made_anew_is_gated_anew() -> Result<()> {
+    let lab = site::lab()?;
+    let [server, stranger] = [lab.host("server")?, lab.host("stranger")?];
+    let _nginx = site::nginx(&lab)?;
+    let wire = |words: &str| server.netns.ip(words);
+    let make = || -> Result<()> {
+        let peer = stranger.netns.name();
+        wire(&format!("link add eth1 type veth peer name eth1 netns {peer}"))?;
+        for (host, n) in [(server, 1), (stranger, 2)] {
+            host.netns.ip("link set eth1 up")?;
+            host.netns.ip(&format!("address add 198.51.100.{n}/24 dev eth1"))?;
+        }
+        stranger.netns.ip("address add 198.51.100.3/24 dev eth1")?;
+        Ok(())
+    };
+    make()?;
+    let trusted = "[trusted]\ncidrs = [\"198.51.100.3/32\"]\ninterfaces = [\"eth1\"]\n";
+    let orders = site::orders(&lab, "")?;
+    let policy = site::write(&lab, "policy.toml", &format!("{trusted}\n{orders}"))?;
+    let arguments = ["--policy", policy.as_str()];
+    let interfaces = [INTERFACE, "eth1"];
+    let plan = weir_tests::weir::Plan {
+        interfaces: &interfaces,
+        arguments: &arguments,
+        ..weir_tests::weir::Plan::default()
+    };
+    let weir = weir_tests::weir::Weir::launch(&lab, server, &plan)?;
+    let from = |source: &str| -> Result<bool> {
+        let url = format!("http://198.51.100.1:{PORT}/");
+        let given = ["--max-time", "2", "--interface", source, &url];
+        Ok(weir_tests::curl::one(stranger, &given)?.status == 200)
+    };
+    let answered = || -> Result<[bool; 2]> { Ok([from("198.51.100.2")?, from("198.51.100.3")?]) };
+    let headline = || -> Result<String> {
+        let page = weir.verb(&["status"])?.success()?;
+        Ok(page.lines().next().unwrap_or_default().to_owned())
+    };
+    assert_eq!(answered()?, [false, true], "a stranger, and one who is trusted here");
+    assert!(headline()?.starts_with("ENFORCING"), "{}", headline()?);
+
+    wire("link delete eth1")?;
+    assert!(headline()?.starts_with("PARTLY OPEN"), "{}", headline()?);
+    assert!(headline()?.ends_with("not on eth1"), "{}", headline()?);
+    let page = weir.exposition()?;
+    assert!(page.contains("weir_interface_gated{interface=\"eth1\"} 0"), "{page}");
+    let applied = weir.json(&["apply", &policy])?;
+    assert_eq!(applied["interfaces"], serde_json::json!([INTERFACE]));
+    assert_eq!(applied["not_gated"], serde_json::json!(["eth1"]));
+
+    make()?;
+    wait::until("eth1 to be gated again", Duration::from_secs(10), || {
+        let headline = headline()?;
+        anyhow::ensure!(headline.starts_with("ENFORCING"), "{headline}");
+        Ok(())
+    })?;
+    assert_eq!(answered()?, [false, true]);
+
+    wire("link set eth1 down")?;
+    wire("link set eth1 name eth7")?;
+    wire("link set eth7 up")?;
+    assert!(headline()?.contains("eth7"), "a renamed interface stays gated: {}", headline()?);
+    weir.verb(&["apply", &policy])?.success()?;
+    assert!(!from("198.51.100.2")?);
+    weir.detach()?.success()?;
+    assert!(!weir.pins().exists());
+    let events = weir.events()?;
+    let named = |name: &str| events.iter().filter(|event| event["event"] == name).count();
+    assert_eq!(named("interface_gated"), 1, "{events:?}");
+    assert!(named("interface_open") >= 1, "{events:?}");
+    Ok(())
+}
+
+#[test]
 fn observing_does_not_silently_replace_enforcing() -> Result<()> {
     let lab = site::lab()?;
     let server = lab.host("server")?;

@@ -39,12 +39,20 @@ fn section<const N: usize>(page: &mut String, table: &Table<N>, style: Style) {
 
 /// One line that says how it stands.
 fn headline(status: &Status, style: Style) -> String {
-    let names: Vec<&str> = status.interfaces.iter().map(|face| face.name.as_str()).collect();
-    let places = if names.is_empty() { "no interface".to_owned() } else { names.join(", ") };
+    let names = |gated: bool| -> Vec<&str> {
+        let such = status.interfaces.iter().filter(|face| face.problem.is_none() == gated);
+        such.map(|face| face.name.as_str()).collect()
+    };
+    let (gated, open) = (names(true), names(false));
+    let mut places = if gated.is_empty() { "no interface".to_owned() } else { gated.join(", ") };
+    if !open.is_empty() {
+        places = format!("{places}, but not on {}", open.join(", "));
+    }
     let places = clean(&places);
     let monitored = status.apis.iter().filter(|api| api.mode == Mode::Monitor).count();
     let (state, tone) = match &status.policy {
-        _ if names.is_empty() => ("ATTACHED NOWHERE", Tone::Bad),
+        _ if gated.is_empty() => ("ATTACHED NOWHERE", Tone::Bad),
+        _ if !open.is_empty() => ("PARTLY OPEN", Tone::Bad),
         _ if !status.daemon.ready => ("STARTING", Tone::Warn),
         None => ("OBSERVING", Tone::Warn),
         Some(_) if monitored > 0 && monitored == status.apis.len() => ("MONITORING", Tone::Warn),
@@ -83,14 +91,20 @@ fn attention(page: &mut String, status: &Status, style: Style) {
             "only {seen} of the samples arrive: raise [sensor] ring, or lower [sensor] sample"
         ));
     }
-    for face in status.interfaces.iter().filter(|face| !face.pinned) {
+    for face in &status.interfaces {
+        if let Some(problem) = &face.problem {
+            found.push(format!("{} is not gated: {}", clean(&face.name), clean(problem)));
+        }
+    }
+    let gated = || status.interfaces.iter().filter(|face| face.problem.is_none());
+    for face in gated().filter(|face| !face.pinned) {
         let name = clean(&face.name);
         found.push(format!("{name}: the link is not pinned, the filter ends with the daemon"));
     }
     if let Some(policy) = &status.policy {
         let behind =
             |face: &&crate::control::api::InterfaceStatus| face.generation != policy.generation;
-        for face in status.interfaces.iter().filter(behind) {
+        for face in gated().filter(behind) {
             let (name, generation) = (clean(&face.name), face.generation);
             found.push(format!("{name} is at generation {generation}: apply the policy again"));
         }
@@ -165,7 +179,7 @@ fn interfaces(status: &Status) -> Table<6> {
         ("PROGRAMS", Align::Right),
         ("GENERATION", Align::Right),
     ]);
-    for face in &status.interfaces {
+    for face in status.interfaces.iter().filter(|face| face.problem.is_none()) {
         let programs = match face.egress_program {
             Some(egress) => format!("{}, {egress}", face.ingress_program),
             None => face.ingress_program.to_string(),

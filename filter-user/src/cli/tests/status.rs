@@ -15,6 +15,7 @@ fn interface(name: &str) -> InterfaceStatus {
         ingress_program: 41,
         egress_program: Some(42),
         generation: 7,
+        problem: None,
     }
 }
 
@@ -164,7 +165,11 @@ fn headlines() {
         text(&status, TERMINAL).lines().next().unwrap_or_default().to_owned()
     };
     type Row = (fn(&mut Status), &'static str);
-    let rows: [Row; 4] = [
+    let rows: [Row; 5] = [
+        (
+            |status| status.interfaces[1].problem = Some("it is not there".into()),
+            "PARTLY OPEN policy `edge` on eth0, but not on eth1",
+        ),
         (|status| status.interfaces.clear(), "ATTACHED NOWHERE policy `edge` on no interface"),
         (|status| status.daemon.ready = false, "STARTING policy `edge` on eth0, eth1"),
         (|status| status.policy = None, "OBSERVING, no policy on eth0, eth1"),

@@ -39,6 +39,9 @@ pub struct Applied {
     pub apis: usize,
     /// The interfaces it is in force on.
     pub interfaces: Vec<String>,
+    /// Interfaces that are not there: it will be in force there when they come.
+    #[serde(default)]
+    pub not_gated: Vec<String>,
     /// How long it took from request to answer.
     pub seconds: f64,
     /// What is accepted, but likely not what was meant.

@@ -100,6 +100,8 @@ pub struct InterfaceStatus {
     pub egress_program: Option<u32>,
     /// Generation of the policy in force here.
     pub generation: u32,
+    /// Why nothing is judged here at the moment, and what to do; `None`: the interface is gated.
+    pub problem: Option<String>,
 }
 
 /// Incoming packets, by what became of them.

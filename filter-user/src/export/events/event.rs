@@ -42,6 +42,8 @@ kinds! {
     PolicyRolledBack "policy_rolled_back" Warning "A policy that was not confirmed is no longer in force; the one before is.";
     StoreFailed "store_failed" Warning "History or audit log could not be read or written; the filter goes on.";
     PolicyRejected "policy_rejected" Warning "A policy was not applied; the one before stays.";
+    InterfaceOpen "interface_open" Critical "An interface that is to be gated is not; why, the message says.";
+    InterfaceGated "interface_gated" Notice "An interface that was not gated is gated again.";
     StateReset "state_reset" Warning "State in the kernel was begun anew; what, the message says.";
     SourceLimited "source_limited" Info "A source went over a limit.";
     SourceRefused "source_refused" Info "A source was refused.";

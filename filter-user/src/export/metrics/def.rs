@@ -68,6 +68,8 @@ metrics! {
         "An order in force at an API beside the policy (shutdown, lockdown, mode, limit); always 1.";
     POLICY_ENTRIES Gauge "weir_policy_entries" ["kind", "state"]
         "Entries of the policy, as desired and as enforced in the kernel.";
+    INTERFACE_GATED Gauge "weir_interface_gated" ["interface"]
+        "Whether an interface that is to be gated is: 1 or 0.";
     BANS Gauge "weir_bans" ["origin"]
         "Bans in force, placed by an operator or by a detector.";
     MAP_ENTRIES Gauge "weir_map_entries" ["map"]

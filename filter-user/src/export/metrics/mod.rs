@@ -214,6 +214,10 @@ fn read(snapshot: &KernelSnapshot) -> Vec<MetricFamily> {
             &def::POLICY_ENTRIES,
             entries(|row| row.desired, "desired").chain(entries(|row| row.enforced, "enforced")),
         ),
+        rows(
+            &def::INTERFACE_GATED,
+            s.interfaces.iter().map(|(name, gated)| ([&**name], f64::from(u8::from(*gated)))),
+        ),
         rows(&def::BANS, s.bans.iter().map(|(origin, count)| ([*origin], *count as f64))),
         rows(
             &def::MAP_ENTRIES,

@@ -125,6 +125,8 @@ pub struct KernelSnapshot {
     pub apis: Vec<ApiInfo>,
     /// Orders in force: API and kind (`shutdown`, `lockdown`, `mode`, `limit`).
     pub overrides: Vec<(String, &'static str)>,
+    /// Interfaces that are to be gated, and whether they are.
+    pub interfaces: Vec<(String, bool)>,
     /// Bans in force by origin: `operator`, `detector`.
     pub bans: Vec<(&'static str, u64)>,
     /// When each feed was last read without an error, seconds since 1970.

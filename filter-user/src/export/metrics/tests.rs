@@ -67,6 +67,7 @@ fn full() -> KernelSnapshot {
             ..ApiInfo::default()
         }],
         overrides: vec![("orders".to_owned(), "lockdown"), ("orders".to_owned(), "lockdown")],
+        interfaces: vec![("eth0".to_owned(), true), ("eth1".to_owned(), false)],
         bans: vec![("operator", 1)],
         feeds: vec![("feeds/blocklist.txt".to_owned(), 1.7e9)],
         sensor: vec![("gaps", 2)],
@@ -143,6 +144,8 @@ fn counts() {
         ("weir_api_override{api=\"orders\",kind=\"lockdown\"}".into(), 1.0),
         ("weir_policy_entries{kind=\"apis\",state=\"desired\"}".into(), 2.0),
         ("weir_policy_entries{kind=\"apis\",state=\"enforced\"}".into(), 1.0),
+        ("weir_interface_gated{interface=\"eth0\"}".into(), 1.0),
+        ("weir_interface_gated{interface=\"eth1\"}".into(), 0.0),
         ("weir_map_entries{map=\"bans\"}".into(), 1.0),
         ("weir_map_capacity{map=\"ring\"}".into(), 16_777_216.0),
         ("weir_telemetry_completeness_ratio".into(), 0.98),
