@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use filter_user::kernel::host::interface_index;
 use filter_user::kernel::netlink::xdp_programs;
 use filter_user::kernel::trial::Program;
 use weir_tests::lab::{Host, INTERFACE, Lab};
+use weir_tests::wait;
 
 use crate::prefixes::Prefixes;
 
@@ -29,9 +30,12 @@ pub(crate) struct XdpFilter<'lab> {
 impl<'lab> XdpFilter<'lab> {
     /// Loads it with the families it needs.
     pub(crate) fn load(host: &'lab Host, refused: &[IpAddr]) -> Result<Self> {
-        if Path::new("/sys/fs/bpf/xdp-filter").exists() {
-            bail!("xdp-filter is in use on this host: unload it before measuring against it");
-        }
+        // It is one for the whole host; another measurement ends soon, another use does not.
+        wait::until("xdp-filter to be free", Duration::from_secs(90), || {
+            let used = Path::new("/sys/fs/bpf/xdp-filter").exists();
+            ensure!(!used, "it is in use on this host: unload it before measuring against it");
+            Ok(())
+        })?;
         let v6 = if refused.iter().any(IpAddr::is_ipv6) { ",ipv6" } else { "" };
         let words = format!("load --features ipv4{v6} --policy allow {INTERFACE}");
         run(host, "xdp-filter", &words)?;
