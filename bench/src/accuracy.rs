@@ -35,8 +35,10 @@ const FACTORS: [f64; 3] = [0.5, 2.0, 10.0];
 const FIRST_PORT: u16 = 9_000;
 /// Packets that are later than this, in ns, are left out: what comes is even, not made up for.
 const LATE: u64 = 500_000;
+/// Runs at most, until one is steady.
+const ATTEMPTS: u32 = 4;
 /// From the start of the threads to the first packet, in seconds.
-const LEAD: f64 = 0.1;
+const LEAD: f64 = 0.03;
 
 /// When packets are due, in ns; the layout is that of bench/ebpf's.
 #[repr(C)]
@@ -69,7 +71,7 @@ impl Limit {
     fn seconds(&self) -> f64 {
         match self.rate {
             ..1_000 => 2.0,
-            ..1_000_000 => 0.9,
+            ..1_000_000 => 0.8,
             _ => 0.5,
         }
     }
@@ -125,7 +127,7 @@ pub(crate) fn measure(object: &Path, report: &mut Report) -> Result<()> {
         let mut row = vec![format!("{}/s", limit.rate), format!("{} ms", limit.burst)];
         for factor in FACTORS {
             interrupt::check()?;
-            let (admitted, exact) = run(&mut forge, &state, limit, rate * factor, (cpus, idle))?;
+            let (admitted, exact) = steady(&mut forge, &state, limit, factor, (cpus, idle))?;
             let offered = exact.admitted + exact.refused;
             let error = (admitted as f64 - exact.admitted as f64) / exact.admitted as f64;
             // What a clock of ticks may be off, each time the limit begins anew, and one packet.
@@ -162,6 +164,29 @@ pub(crate) fn measure(object: &Path, report: &mut Report) -> Result<()> {
     ];
     report.table(&heads, &rows);
     Ok(())
+}
+
+/// As [`run`], again when the machine held up the senders for so long that a limit that is offered
+/// more than it admits came to rest; the steadiest of the runs.
+fn steady(
+    forge: &mut Forge,
+    state: &State,
+    limit: &Limit,
+    factor: f64,
+    how: ([usize; 2], f64),
+) -> Result<(u64, Exact)> {
+    let offered = f64::from(limit.rate) * factor;
+    let mut best = run(forge, state, limit, offered, how)?;
+    for _ in 1..ATTEMPTS {
+        if factor < 1.0 || best.1.rests == 1 {
+            break;
+        }
+        let other = run(forge, state, limit, offered, how)?;
+        if other.1.rests < best.1.rests {
+            best = other;
+        }
+    }
+    Ok(best)
 }
 
 /// Offers packets to a limit from both processors; what the gate admitted, and what an exact

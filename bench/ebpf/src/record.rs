@@ -35,7 +35,7 @@ pub static GATE: ProgramArray = ProgramArray::with_max_entries(1, 0);
 pub struct Pace {
     /// Between two packets of one CPU.
     pub interval: u64,
-    /// What is later than this is left out.
+    /// A CPU that is later than this leaves out what it missed.
     pub late: u64,
     /// CLOCK_MONOTONIC of the first packet.
     pub start: u64,
@@ -77,7 +77,7 @@ fn write() -> Option<()> {
     }
     let next = due + pace.interval;
     // SAFETY: as above.
-    unsafe { *place = if next + pace.late < now { now - pace.late } else { next } };
+    unsafe { *place = if next + pace.late < now { now + pace.interval } else { next } };
 
     let written = WRITTEN.get_ptr_mut(0)?;
     // SAFETY: as above.
