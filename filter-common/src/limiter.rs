@@ -101,10 +101,11 @@ impl Cell {
         (None, Stat::LimiterFull)
     }
 
-    /// The arrival time of a way, by the place that [`Self::find`] gave.
+    /// The arrival time of a way, by the place that [`Self::find`] gave. The hash that led here is what
+    /// makes the verifier forget which place it was: a word of the cell would have to be waited for.
     #[inline(always)]
-    pub fn arrival(&self, place: usize) -> &Slot {
-        let place = forget::<{ WAYS - 1 }>(place, self.ways[0].fingerprint.load());
+    pub fn arrival(&self, place: usize, hash: u64) -> &Slot {
+        let place = forget::<{ WAYS - 1 }>(place, hash);
         &self.ways[place & (WAYS - 1)].arrival
     }
 }
@@ -124,7 +125,7 @@ mod tests {
                 cell.claim(of(100 + source as u64), 1_000),
                 (Some(source), Stat::LimiterClaimed)
             );
-            cell.arrival(source).store(2_000 + source as u64);
+            cell.arrival(source, 0).store(2_000 + source as u64);
         }
         assert_eq!(cell.claim(of(999), 1_000), FULL);
         assert!(cell.find(of(103)).is_some());

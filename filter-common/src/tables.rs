@@ -67,6 +67,10 @@ pub struct Config {
     pub trusted_classes: u32,
     /// Payload bytes a sample may carry.
     pub snap: u32,
+    /// Classes of sources there are: the rule of an API and a class is at slot × classes + class.
+    pub classes: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Interfaces that trust is narrowed to; unused ones are 0.
     pub trusted_interfaces: [u32; 8],
 }
@@ -117,10 +121,10 @@ pub struct Api {
     pub id: u32,
     /// `API_…` bits.
     pub flags: u32,
-    /// Index of the rule for class 0; the others follow.
-    pub rules: u32,
     /// Profile of the limit on the API as a whole; 0: none.
     pub total: u32,
+    /// Zero.
+    pub unused: u32,
     /// Mask on the last half of an IPv4 source: how a source is told from another.
     pub v4_mask: u64,
     /// Mask on the first half of an IPv6 source.
@@ -273,8 +277,10 @@ pub struct Override {
     pub limit_ceiling: Slot,
     /// See [`Rate::shift`].
     pub limit_shift: Slot,
+    /// [`OVERRIDE_AUTOMATIC`] for the limit, for people: the packet path ignores it.
+    pub limit_flags: Slot,
     /// Zero.
-    pub reserved: [Slot; 5],
+    pub reserved: [Slot; 4],
 }
 
 const _: () = assert!(size_of::<Override>() == 128);
@@ -293,6 +299,8 @@ pub struct BanKey {
 
 /// The ban was made by a detector: it is a would-drop at an API in monitor mode.
 pub const BAN_AUTOMATIC: u64 = 1 << 0;
+/// The upper half of a ban's flags: out of the bans of how many sources it was made; 0: it was not.
+pub const BAN_SOURCES_SHIFT: u32 = 32;
 
 /// State: a ban.
 #[repr(C)]
@@ -304,7 +312,7 @@ pub struct Ban {
     pub hits: Slot,
     /// When it began: CLOCK_BOOTTIME in ns.
     pub since: Slot,
-    /// [`BAN_AUTOMATIC`].
+    /// [`BAN_AUTOMATIC`], and a number from [`BAN_SOURCES_SHIFT`] on that the packet path ignores.
     pub flags: Slot,
 }
 

@@ -39,6 +39,31 @@ pub fn forget<const MASK: usize>(number: usize, salt: u64) -> usize {
     }
 }
 
+/// The same number, of which the verifier then knows nothing. `salt` is as for [`forget`].
+#[inline(always)]
+pub fn forget_all(number: u64, salt: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut number = number;
+        // SAFETY: as in `forget`.
+        unsafe {
+            core::arch::asm!(
+                "{0} ^= {1}",
+                "{0} ^= {1}",
+                inout(reg) number,
+                in(reg) salt,
+                options(pure, nomem, nostack)
+            );
+        }
+        number
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        let _unused = salt;
+        number
+    }
+}
+
 /// The same flag, of which the verifier then knows nothing.
 #[inline(always)]
 pub fn forget_flag(flag: bool, salt: u64) -> bool {

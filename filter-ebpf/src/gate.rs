@@ -15,9 +15,9 @@ use filter_common::slot::Slot;
 use filter_common::stat::Stat;
 use filter_common::tables::{
     Api, Ban, BanControl, BanKey, ClassGroups, Config, Count, Listen, Override, Profile, Rule,
-    Shared, Tuning, count_place, feature,
+    Shared, Tuning, feature,
 };
-use filter_common::verdict::{Decision, Tables};
+use filter_common::verdict::Tables;
 use filter_common::{limiter, seen};
 
 use crate::{apart, maps};
@@ -120,10 +120,9 @@ impl Gate {
         interface != 0 && unsafe { maps::INTERFACES.get(interface) }.is_some()
     }
 
-    /// Counts a decision.
+    /// Counts a packet at its place in the counter table.
     #[inline(always)]
-    pub fn count(&self, decision: &Decision, wire_len: u32) {
-        let place = count_place(decision.api, decision.reason as u32, decision.would);
+    pub fn count(&self, place: u32, wire_len: u32) {
         if !add(&maps::COUNTS, place, 1, wire_len as u64) {
             self.bump(Stat::MissingCell);
         }
@@ -180,6 +179,11 @@ impl Tables for Gate {
     #[inline(always)]
     fn trusted_classes(&self) -> u32 {
         config!(trusted_classes: u32)
+    }
+
+    #[inline(always)]
+    fn classes(&self) -> u32 {
+        config!(classes: u32)
     }
 
     #[inline(always)]

@@ -23,7 +23,8 @@ use filter_common::packet::{self, Packet};
 use filter_common::reason::{Reason, Verdict};
 use filter_common::stat::Stat;
 use filter_common::tables::{API_OPAQUE, META_JIFFIES, META_MONOTONIC, UNCLAIMED, feature};
-use filter_common::verdict::{self, Decision, Tables};
+use filter_common::verdict::{self, Decision, SUMMARY_DROPS, SUMMARY_REFUSED, Tables};
+use filter_common::verifier::forget_all;
 
 use crate::bytes::{Frame, Skb};
 use crate::gate::{Gate, Place};
@@ -119,21 +120,24 @@ fn ingress(ctx: &XdpContext) -> Verdict {
     clear(&mut work.packet);
     let parsed = packet::parse(&frame, &mut work.packet);
     work = look_again(work);
-    work.decision = match parsed {
+    let decision = match parsed {
         Ok(()) => verdict::judge(&gate, &work.packet),
         Err(reason) => verdict::judge_unparsed(&gate, reason),
     };
-    work = look_again(work);
-    let (packet, decision) = (&work.packet, &work.decision);
-    gate.count(decision, packet.wire_len);
-    if matches!(decision.reason.verdict(), Verdict::Drop) {
-        sample::notice(&gate, packet, decision);
+    // In one register, because a packet would wait for what it has just written to memory.
+    let summary = forget_all(decision.summary(), work.packet.source.lo);
+    work.decision = decision;
+    gate.count(summary as u32, work.packet.wire_len);
+    let drops = summary & SUMMARY_DROPS != 0;
+    if summary & SUMMARY_REFUSED != 0 {
+        work = look_again(work);
+        sample::notice(&gate, &work.packet, &work.decision);
     }
-    let verdict = decision.verdict();
-    if matches!(verdict, Verdict::Pass) && gate.features() & feature::SENSOR != 0 {
-        sample::segment(&gate, &frame, packet, decision);
+    if !drops && gate.features() & feature::SENSOR != 0 {
+        work = look_again(work);
+        sample::segment(&gate, &frame, &work.packet, &work.decision);
     }
-    verdict
+    if drops { Verdict::Drop } else { Verdict::Pass }
 }
 
 #[inline(always)]

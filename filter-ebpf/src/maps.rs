@@ -32,6 +32,8 @@ pub static CONFIG: Global<Config> = Global::new(Config {
     limiter_mask: 0,
     trusted_classes: 0,
     snap: 0,
+    classes: 0,
+    reserved: 0,
     trusted_interfaces: [0; 8],
 });
 

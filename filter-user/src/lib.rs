@@ -11,6 +11,7 @@ pub mod export;
 pub mod image;
 pub mod inventory;
 pub mod kernel;
+pub mod lockout;
 pub mod policy;
 pub mod respond;
 pub mod sensor;

@@ -17,6 +17,7 @@ pub mod nginx;
 pub mod process;
 pub mod prometheus;
 pub mod reading;
+pub mod ssh;
 pub mod stream;
 pub mod swaps;
 pub mod sweep;

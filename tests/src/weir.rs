@@ -123,6 +123,17 @@ impl<'lab> Weir<'lab> {
         process::run(command.args(&self.arguments), START)
     }
 
+    /// The command line it is started with, for a shell on its host.
+    pub fn start_line(&self) -> String {
+        let words = self.arguments.iter().map(String::as_str);
+        format!("{} {}", self.binary.display(), words.collect::<Vec<_>>().join(" "))
+    }
+
+    /// A client verb's command line, for a shell on its host.
+    pub fn verb_line(&self, words: &str) -> String {
+        format!("{} {words} --socket {}", self.binary.display(), self.socket().display())
+    }
+
     /// Ends it by SIGTERM and hands on its exit code.
     pub fn stop(&mut self) -> Result<i32> {
         self.process.take().context("the daemon does not run")?.stop()

@@ -13,30 +13,29 @@ use weir_tests::{curl, wait};
 
 const HOSTS: [(&str, u8); 2] = [("server", 1), ("client", 10)];
 
-/// A policy and its feed. Nothing listens on the port: an allowed client is refused by the host.
+/// A policy. Nothing listens on the port: an allowed client is refused by the host.
 struct Files {
     policy: PathBuf,
-    feed: PathBuf,
+    name: String,
 }
 
 impl Files {
     fn new(lab: &Lab, name: &str) -> Result<Self> {
         let policy = lab.directory().join(format!("{name}.toml"));
-        let feed = lab.directory().join(format!("{name}.txt"));
-        let text = format!(
-            "[policy]\nname = \"{name}\"\nversion = 1\n\n[groups.known]\nfiles = [\"{name}.txt\"]\n\n\
-             [[api]]\nname = \"orders\"\nlisten = [\"tcp/8080\"]\nallow = [\"known\"]\n"
-        );
-        std::fs::write(&policy, text)?;
-        let files = Self { policy, feed };
+        let files = Self { policy, name: name.to_owned() };
         files.admit(true)?;
         Ok(files)
     }
 
-    /// Writes the feed so that the client may come in, or only somebody else.
+    /// Writes the policy so that the client may come in, or only somebody else.
     fn admit(&self, client: bool) -> Result<()> {
-        let source = if client { "192.0.2.10\n" } else { "192.0.2.99\n" };
-        Ok(std::fs::write(&self.feed, source)?)
+        let source = if client { "192.0.2.10" } else { "192.0.2.99" };
+        let text = format!(
+            "[policy]\nname = \"{}\"\nversion = 1\n\n[groups.known]\ncidrs = [\"{source}\"]\n\n\
+             [[api]]\nname = \"orders\"\nlisten = [\"tcp/8080\"]\nallow = [\"known\"]\n",
+            self.name
+        );
+        Ok(std::fs::write(&self.policy, text)?)
     }
 
     fn path(&self) -> &str {
@@ -117,7 +116,7 @@ fn a_restart_starts_from_what_was_confirmed_last() -> Result<()> {
     assert!(!passes(&lab)?);
     assert_eq!(weir.status()?["policy"]["pending"], false);
     weir.verb(&["rollback"])?.success()?;
-    assert!(passes(&lab)?, "the stored feed counts, not the file");
+    assert!(passes(&lab)?, "what is stored counts, not the file");
     let rolled =
         [row(3, "confirmed", true), row(2, "confirmed", false), row(1, "confirmed", false)];
     assert_eq!(history(&weir)?, rolled);
@@ -339,9 +338,9 @@ fn a_difference_is_told_by_meaning() -> Result<()> {
     }
     assert!(passes(&lab)?, "nothing was changed");
 
+    files.admit(true)?;
     let text = std::fs::read_to_string(&files.policy)?;
     std::fs::write(&files.policy, format!("{text}limit = {{ packets = \"100/s\" }}\n"))?;
-    files.admit(true)?;
     let found = weir.verb(&["diff", files.path(), "--json"])?.expect_code(1)?;
     let found: Value = serde_json::from_str(&found.stdout)?;
     assert_eq!(found["access"], serde_json::json!([]));

@@ -14,8 +14,13 @@ use crate::process;
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// How a file of ours is told from the administrator's.
 const MARK: &str = "# written by weir's cargo xtask setup";
-/// Packages whose service would start with the machine.
-const SERVICES: [&str; 3] = ["nftables", "nginx", "prometheus"];
+/// Packages whose service would start with the machine, and what that is called.
+const SERVICES: [(&str, &str); 4] = [
+    ("nftables", "nftables"),
+    ("nginx", "nginx"),
+    ("prometheus", "prometheus"),
+    ("openssh-server", "ssh"),
+];
 
 /// Is this Debian or something built on it?
 pub(crate) fn is_here() -> bool {
@@ -49,7 +54,7 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
         update()?;
         apt_install(packages)?;
     }
-    for service in SERVICES.iter().filter(|service| packages.contains(service)) {
+    for (_, service) in SERVICES.iter().filter(|(package, _)| packages.contains(package)) {
         disable(service)?;
     }
     Ok(())

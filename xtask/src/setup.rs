@@ -69,7 +69,7 @@ const TESTS: &[Purpose] = &[Purpose::Test];
 const PEERS: &[Purpose] = &[Purpose::Bench];
 
 /// The programs of the laboratory: name, Debian package, what needs it.
-const PROGRAMS: [(&str, &[&str], &[Purpose]); 15] = [
+const PROGRAMS: [(&str, &[&str], &[Purpose]); 18] = [
     ("ip", &["iproute2"], LAB),
     ("nsenter", &["util-linux"], LAB),
     ("mount", &["mount"], LAB),
@@ -81,6 +81,9 @@ const PROGRAMS: [(&str, &[&str], &[Purpose]); 15] = [
     ("tcpdump", &["tcpdump"], TESTS),
     ("prometheus", &["prometheus"], TESTS),
     ("promtool", &["prometheus"], TESTS),
+    ("sshd", &["openssh-server"], TESTS),
+    ("ssh", &["openssh-client"], TESTS),
+    ("ssh-keygen", &["openssh-client"], TESTS),
     ("xdp-filter", &["xdp-tools"], PEERS),
     ("nft", &["nftables"], PEERS),
     ("ipset", &["ipset"], PEERS),

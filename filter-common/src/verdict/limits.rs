@@ -61,7 +61,7 @@ fn one_known<T: Tables>(
     let hash = source_hash(tables, packet, api);
     let cell = tables.limiter(limiter::cell_place(hash, tables.limiter_mask()))?;
     let place = cell.find(limiter::fingerprint(hash, Kind::Packets))?;
-    match profile.packets.charge_once(cell.arrival(place), 1, now) {
+    match profile.packets.charge_once(cell.arrival(place, hash), 1, now) {
         Charge::Admitted => Some(true),
         Charge::Refused => Some(false),
         Charge::Contended => None,
@@ -292,7 +292,7 @@ impl<'a, T: Tables> Limits<'a, T> {
     #[inline(always)]
     fn state(&self, place: Place, kind: Kind) -> Option<&'a Slot> {
         if place < WAYS {
-            return Some(self.cell()?.arrival(place));
+            return Some(self.cell()?.arrival(place, self.hash));
         }
         if place != OVERFLOW {
             return None;

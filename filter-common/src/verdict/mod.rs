@@ -17,7 +17,7 @@ use crate::seen;
 use crate::stat::Stat;
 use crate::tables::{
     Api, Ban, BanControl, BanKey, ClassGroups, FOREVER, Listen, Override, Profile, RULE_MONITOR,
-    Rule, Shared, UNCLAIMED, feature,
+    Rule, Shared, UNCLAIMED, count_place, feature,
 };
 use crate::verifier::forget_flag;
 
@@ -36,6 +36,8 @@ pub trait Tables: ClassTables + Sized {
     fn limiter_mask(&self) -> u32;
     /// See [`crate::tables::Config::trusted_classes`].
     fn trusted_classes(&self) -> u32;
+    /// Classes there are: so many rules each API has.
+    fn classes(&self) -> u32;
     /// Whether trust holds on the interface the packet came in by.
     fn on_trusted_interface(&self) -> bool;
     /// A word of the port table.
@@ -121,6 +123,11 @@ pub enum Step<'a> {
     Limit(Kind, bool, bool),
 }
 
+/// In [`Decision::summary`]: the reason says drop.
+pub const SUMMARY_REFUSED: u64 = 1 << 32;
+/// In [`Decision::summary`]: the packet is dropped.
+pub const SUMMARY_DROPS: u64 = 1 << 33;
+
 /// What is to be done with a packet, and why.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Decision {
@@ -141,6 +148,18 @@ impl Decision {
     #[inline(always)]
     const fn monitored(reason: Reason, api: u32, would: bool) -> Self {
         Self { reason, would, api }
+    }
+
+    /// All that most packets need of it in one word: the place in the counter table in the low half,
+    /// then [`SUMMARY_REFUSED`] and [`SUMMARY_DROPS`].
+    #[inline(always)]
+    pub const fn summary(&self) -> u64 {
+        let place = count_place(self.api, self.reason as u32, self.would) as u64;
+        match (self.reason.verdict(), self.would) {
+            (Verdict::Pass, _) => place,
+            (Verdict::Drop, true) => place | SUMMARY_REFUSED,
+            (Verdict::Drop, false) => place | SUMMARY_REFUSED | SUMMARY_DROPS,
+        }
     }
 
     /// Pass or drop.
@@ -200,7 +219,7 @@ pub fn judge<T: Tables>(tables: &T, packet: &Packet) -> Decision {
     if let Some(decision) = claim::overridden(tables, api, over, class, monitor) {
         return decision;
     }
-    let number = api.rules.wrapping_add(class);
+    let number = slot.wrapping_mul(tables.classes()).wrapping_add(class);
     let Some(rule) = tables.rule(number) else {
         tables.bump(Stat::MissingCell);
         return Decision::new(Reason::NotAllowed, api.id);

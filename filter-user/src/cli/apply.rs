@@ -14,7 +14,8 @@ use crate::control::api::{Applied, ApplyRequest};
 
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "The daemon reads the file. An invalid policy changes nothing: exit code 1.\n\n\
+    after_help = "The daemon reads the file. An invalid policy changes nothing: exit code 1; nor does one that\n\
+    would cut the SSH connection you work over, or trusts nobody where that comes in.\n\n\
     Examples:\n  weir apply policy.toml\n  weir check policy.toml && weir apply policy.toml\n  \
     weir apply policy.toml --confirm 60s"
 )]
@@ -25,6 +26,9 @@ pub(super) struct ApplyArgs {
     /// Roll back by itself unless `weir confirm` comes within this time: 60s, 5m
     #[arg(long, value_name = "TIME", value_parser = value::ttl)]
     confirm: Option<Duration>,
+    /// Put it in force even when that would lock you out
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     pub(super) common: Common,
 }
@@ -33,6 +37,7 @@ pub(super) fn apply(args: &ApplyArgs) -> Verdict {
     let request = ApplyRequest {
         path: absolute(&args.file)?,
         confirm_seconds: args.confirm.map(|wait| wait.as_secs_f64()),
+        force: args.force,
     };
     let applied = args.common.target.client()?.apply(&request)?;
     args.common.output.printer().print(&applied, |style| text(&applied, style))?;

@@ -115,7 +115,8 @@ pub(super) fn verdict(verified: &AuditVerified, style: Style) -> String {
         None => format!("{}: {} lines\n", style.paint(Tone::Good, "intact"), verified.lines),
         Some(line) => {
             let broken = style.paint(Tone::Bad, "broken");
-            format!("{broken} at line {line}: {}\n", clean(&verified.problem))
+            let file = clean(&verified.file);
+            format!("{broken} at line {line} ({file}): {}\n", clean(&verified.problem))
         }
     }
 }

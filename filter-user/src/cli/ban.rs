@@ -56,6 +56,9 @@ struct AddArgs {
     /// Why, for those who read it later
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
+    /// Ban even your own address
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -100,6 +103,7 @@ pub(super) fn ban(args: &BanArgs) -> Verdict {
                 ttl_seconds: args.ttl.map(|ttl| ttl.as_secs_f64()),
                 api: args.api.clone(),
                 reason: args.reason.clone(),
+                force: args.force,
             };
             let ban = args.common.target.client()?.ban_add(&request)?;
             args.common.output.printer().print(&ban, |_| one("banned", &ban))?;
@@ -136,6 +140,15 @@ fn one(done: &str, ban: &Ban) -> String {
     format!("{done} {} {at}, {ends}, {hits} so far\n", clean(&ban.prefix))
 }
 
+/// Who made it.
+const fn by(ban: &Ban) -> &'static str {
+    match ban {
+        Ban { sources: Some(_), .. } => "escalation",
+        Ban { automatic: true, .. } => "detector",
+        _ => "operator",
+    }
+}
+
 pub(super) fn list(bans: &[Ban], style: Style) -> String {
     if bans.is_empty() {
         return "no bans\n".to_owned();
@@ -158,7 +171,7 @@ pub(super) fn list(bans: &[Ban], style: Style) -> String {
             quiet(&ban.api),
             remaining(ban.remaining_seconds, "never").into(),
             count(ban.hits).into(),
-            if ban.automatic { "detector" } else { "operator" }.into(),
+            by(ban).into(),
             (&ban.reason).into(),
         ]);
     }

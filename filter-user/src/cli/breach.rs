@@ -1,15 +1,14 @@
 //! `weir breach`: what one does while it burns.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 
+use super::Common;
 use super::human::remaining;
+use super::order::OrderArgs;
 use super::outcome::{Outcome, Verdict};
 use super::style::{Style, Tone, clean};
 use super::table::{Align, Table, cell};
-use super::{Common, value};
-use crate::control::api::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet};
+use crate::control::api::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift};
 
 #[derive(Args, Clone, Debug)]
 #[command(
@@ -35,22 +34,6 @@ enum BreachVerb {
     Lift(LiftArgs),
     /// Show the orders in force
     Status(StatusArgs),
-}
-
-/// What both orders take.
-#[derive(Args, Clone, Debug)]
-struct OrderArgs {
-    /// The API
-    #[arg(value_name = "API")]
-    api: String,
-    /// It ends by itself: 30s, 10m, 1h, 2d [default: when it is lifted]
-    #[arg(long, value_name = "TIME", value_parser = value::ttl)]
-    ttl: Option<Duration>,
-    /// Why, for those who read it later
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    reason: String,
-    #[command(flatten)]
-    common: Common,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -102,9 +85,9 @@ impl BreachArgs {
 
 pub(super) fn breach(args: &BreachArgs) -> Verdict {
     match &args.verb {
-        BreachVerb::Shutdown(args) => order(&args.order, Order::Shutdown),
+        BreachVerb::Shutdown(args) => args.order.give(Order::Shutdown),
         BreachVerb::Lockdown(args) => {
-            order(&args.order, Order::Lockdown { group: args.group.clone() })
+            args.order.give(Order::Lockdown { group: args.group.clone() })
         }
         BreachVerb::Lift(args) => {
             let kinds = vec![OrderKind::Shutdown, OrderKind::Lockdown, OrderKind::Limit];
@@ -119,18 +102,6 @@ pub(super) fn breach(args: &BreachArgs) -> Verdict {
             Ok(Outcome::Done)
         }
     }
-}
-
-fn order(args: &OrderArgs, order: Order) -> Verdict {
-    let request = OrderSet {
-        api: args.api.clone(),
-        order,
-        ttl_seconds: args.ttl.map(|ttl| ttl.as_secs_f64()),
-        reason: args.reason.clone(),
-    };
-    let orders = args.common.target.client()?.order_set(&request)?;
-    args.common.output.printer().print(&orders, |style| describe(&orders, style))?;
-    Ok(Outcome::Done)
 }
 
 /// What an order says, and how alarming that is.

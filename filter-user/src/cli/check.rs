@@ -1,26 +1,47 @@
-//! `weir check`: every mistake in a policy, without a daemon.
+//! `weir check`: every mistake in a policy, without a daemon; and whether applying it would lock out
+//! whoever asks.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
 
-use super::Output;
+use super::Common;
 use super::human::plural;
 use super::outcome::{Failure, Outcome, Verdict};
-use super::style::{Style, Tone};
-use crate::policy::{Loaded, load};
+use super::style::{Style, Tone, clean};
+use crate::control::api::{ApiError, InterfaceStatus};
+use crate::control::ssh;
+use crate::image::Ids;
+use crate::image::view::State;
+use crate::kernel::host::interface_index;
+use crate::kernel::netlink::carrier::carriers;
+use crate::lockout::Case;
+use crate::policy::{Loaded, Policy, compile, load};
 use crate::text::{Diagnostic, render};
 
+/// As many APIs as a policy can have at all: which of them this host has room for is not asked here.
+const MAX_APIS: u32 = 4096;
+
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Exit code 1 when the policy is invalid; warnings alone are 0.\n\n\
-    Examples:\n  weir check policy.toml\n  weir check --json policy.toml | jq '.diagnostics[].message'")]
+#[command(
+    after_help = "Exit code 1 when the policy is invalid, or would cut the SSH connection you work over, or trusts\n\
+    nobody where that comes in; warnings alone are 0. That is looked at on the interfaces named, or else\n\
+    on those of the daemon that runs.\n\n\
+    Examples:\n  weir check policy.toml\n  weir check --interface eth0 policy.toml   before the first start\n  weir check --json policy.toml | jq '.diagnostics[].message'"
+)]
 pub(super) struct CheckArgs {
     /// The policy
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// An interface that is to be gated; repeat it for more [default: the daemon's]
+    #[arg(short, long = "interface", value_name = "IFACE")]
+    interfaces: Vec<String>,
+    /// Do not look whether it would lock you out
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
-    pub(super) output: Output,
+    pub(super) common: Common,
 }
 
 /// What `--json` prints.
@@ -42,6 +63,9 @@ pub(super) struct Checked {
     pub(super) prefixes: usize,
     /// Every problem.
     pub(super) diagnostics: Vec<Diagnostic>,
+    /// Why it would lock out whoever asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lockout: Option<ApiError>,
 }
 
 impl From<Loaded> for Checked {
@@ -57,6 +81,7 @@ impl From<Loaded> for Checked {
             groups: groups.len(),
             prefixes: groups.iter().map(|group| group.prefixes.len()).sum::<usize>() + trusted,
             diagnostics: loaded.diagnostics,
+            lockout: None,
         }
     }
 }
@@ -78,12 +103,63 @@ impl Checked {
                 plural(groups.0, groups.1),
             ));
         }
+        if let Some(lockout) = &self.lockout {
+            let refused = style.paint(Tone::Bad, "refused");
+            text.push_str(&format!(
+                "{file}: {refused}: {}\nhint: {}\n",
+                clean(&lockout.message),
+                clean(&lockout.hint)
+            ));
+        }
         text
     }
 }
 
+impl CheckArgs {
+    /// The interfaces that the policy is to be in force on, with their indices. Without a daemon of
+    /// this network namespace, and without a name, nobody knows.
+    fn interfaces(&self) -> anyhow::Result<Vec<(String, u32)>> {
+        if !self.interfaces.is_empty() {
+            let named = self.interfaces.iter();
+            return named.map(|name| Ok((name.clone(), interface_index(name)?))).collect();
+        }
+        let status = self.common.target.client().and_then(|client| client.status());
+        let faces = status.map(|status| status.interfaces).unwrap_or_default();
+        let is_here = |face: &InterfaceStatus| interface_index(&face.name).ok() == Some(face.index);
+        let here = faces.into_iter().filter(is_here);
+        Ok(here.map(|face| (face.name, face.index)).collect())
+    }
+
+    /// Whether the policy would lock out whoever asks, as far as can be said without the daemon's
+    /// bans and orders.
+    fn lockout(&self, policy: &Policy) -> anyhow::Result<Option<ApiError>> {
+        let Some(connection) = ssh::connection(std::process::id()).filter(|_| !self.force) else {
+            return Ok(None);
+        };
+        let interfaces = self.interfaces()?;
+        let indices: Vec<u32> = interfaces.iter().map(|(_, index)| *index).collect();
+        let found = carriers(&connection, &indices);
+        let carrying: Vec<String> = interfaces
+            .into_iter()
+            .filter(|(_, index)| found.contains(index))
+            .map(|(name, _)| name)
+            .collect();
+        if carrying.is_empty() {
+            return Ok(None);
+        }
+        let mut ids = Ids::new(MAX_APIS);
+        let image = compile(policy, &mut ids)
+            .map_err(|problem| anyhow::anyhow!("{}: {}", problem.message, problem.hint))?;
+        let state = State::new(MAX_APIS, 1);
+        let case = Case { policy, image: &image, ids: &ids, state: &state, seed: 0, boot_ns: 0 };
+        Ok(case.admit(&connection, &carrying).err())
+    }
+}
+
 pub(super) fn check(args: &CheckArgs) -> Verdict {
-    let checked = Checked::from(load(&args.file));
+    let loaded = load(&args.file);
+    let lockout = loaded.policy.as_ref().map(|policy| args.lockout(policy)).transpose()?.flatten();
+    let checked = Checked { lockout, ..Checked::from(loaded) };
     // A file that cannot be read is not an invalid policy.
     if let [only] = checked.diagnostics.as_slice()
         && !args.file.is_file()
@@ -91,6 +167,6 @@ pub(super) fn check(args: &CheckArgs) -> Verdict {
         return Err(Failure::Local(anyhow::anyhow!("{only}")));
     }
     let file = args.file.display().to_string();
-    args.output.printer().print(&checked, |style| checked.text(&file, style))?;
-    Ok(if checked.valid { Outcome::Done } else { Outcome::No })
+    args.common.output.printer().print(&checked, |style| checked.text(&file, style))?;
+    Ok(if checked.valid && checked.lockout.is_none() { Outcome::Done } else { Outcome::No })
 }

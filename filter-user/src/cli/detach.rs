@@ -14,7 +14,7 @@ use super::style::{Style, Tone, clean};
 use crate::control::api::{Code, Detached};
 use crate::control::client::Client;
 use crate::control::ssh::own;
-use crate::export::audit::{AuditLog, Change};
+use crate::export::audit::{AuditLog, Change, MAX_BYTES};
 use crate::kernel::attach;
 use crate::store::{self, Store};
 
@@ -66,7 +66,7 @@ fn note(state_dir: &Path, detached: &Detached) {
         };
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-        if let Err(error) = AuditLog::new(state_dir).write(time, &change) {
+        if let Err(error) = AuditLog::new(state_dir, MAX_BYTES).write(time, &change) {
             eprintln!("weir: the audit log has no line of this: {error}");
         }
     }

@@ -1,8 +1,6 @@
 //! `weir doctor`: whether this host can run weir, and what to do where not. It changes nothing.
 
 mod daemon;
-mod device;
-mod holders;
 mod host;
 mod interface;
 

@@ -39,6 +39,10 @@ pub(super) fn list(history: &[HistoryEntry], style: Style) -> String {
         ("FILE", Align::Cut),
     ]);
     for entry in history {
+        let by = match entry.why.as_deref() {
+            Some("feed") => "a feed that changed".to_owned(),
+            _ => by(&entry.who),
+        };
         let (state, tone) = match (entry.state, entry.restores) {
             (State::Pending, _) => ("unconfirmed".to_owned(), Tone::Warn),
             (State::RolledBack, _) => ("rolled back".to_owned(), Tone::Quiet),
@@ -53,7 +57,7 @@ pub(super) fn list(history: &[HistoryEntry], style: Style) -> String {
             cell(state, tone),
             (&entry.name).into(),
             entry.hash.chars().take(12).collect::<String>().into(),
-            by(&entry.who).into(),
+            by.into(),
             entry.path.display().to_string().into(),
         ]);
     }

@@ -21,6 +21,7 @@ mod history;
 mod human;
 mod log;
 mod monitor;
+mod order;
 mod outcome;
 pub mod replay;
 mod rollback;
@@ -227,7 +228,7 @@ impl Verb {
     fn json(&self) -> bool {
         match self {
             Self::Run(_) | Self::Completions(_) | Self::Watch(_) => false,
-            Self::Check(args) => args.output.json,
+            Self::Check(args) => args.common.output.json,
             Self::Apply(args) => args.common.output.json,
             Self::Diff(args) => args.common.output.json,
             Self::Confirm(args) => args.common.output.json,

@@ -1,13 +1,10 @@
 //! `weir monitor`: an API's drops become passes that are counted, or drops again.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 
-use super::breach::describe;
-use super::outcome::{Outcome, Verdict};
-use super::{Common, value};
-use crate::control::api::{Mode, Order, OrderSet};
+use super::order::OrderArgs;
+use super::outcome::Verdict;
+use crate::control::api::{Mode, Order};
 
 #[derive(Args, Clone, Debug)]
 #[command(
@@ -34,17 +31,8 @@ enum MonitorVerb {
     after_help = "Examples:\n  weir monitor on orders --ttl 1h --reason \"new limits\"\n  weir monitor off orders"
 )]
 struct ModeArgs {
-    /// The API
-    #[arg(value_name = "API")]
-    api: String,
-    /// Then the policy's mode is back: 30s, 10m, 1h, 2d [default: until the other is ordered]
-    #[arg(long, value_name = "TIME", value_parser = value::ttl)]
-    ttl: Option<Duration>,
-    /// Why, for those who read it later
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    reason: String,
     #[command(flatten)]
-    common: Common,
+    order: OrderArgs,
 }
 
 impl MonitorArgs {
@@ -56,19 +44,11 @@ impl MonitorArgs {
     }
 
     pub(super) fn json(&self) -> bool {
-        self.parts().1.common.output.json
+        self.parts().1.order.common.output.json
     }
 }
 
 pub(super) fn monitor(args: &MonitorArgs) -> Verdict {
     let (mode, args) = args.parts();
-    let request = OrderSet {
-        api: args.api.clone(),
-        order: Order::Mode { mode },
-        ttl_seconds: args.ttl.map(|ttl| ttl.as_secs_f64()),
-        reason: args.reason.clone(),
-    };
-    let orders = args.common.target.client()?.order_set(&request)?;
-    args.common.output.printer().print(&orders, |style| describe(&orders, style))?;
-    Ok(Outcome::Done)
+    args.order.give(Order::Mode { mode })
 }

@@ -18,12 +18,15 @@ pub(super) struct RollbackArgs {
     /// Number in the history [default: what was in force before]
     #[arg(value_name = "NUMBER")]
     number: Option<u64>,
+    /// Go back even when that would lock you out
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     pub(super) common: Common,
 }
 
 pub(super) fn rollback(args: &RollbackArgs) -> Verdict {
-    let request = RollbackRequest { number: args.number };
+    let request = RollbackRequest { number: args.number, force: args.force };
     let applied = args.common.target.client()?.rollback(&request)?;
     args.common.output.printer().print(&applied, |style| text(&applied, style))?;
     Ok(Outcome::Done)

@@ -53,6 +53,9 @@ pub(super) struct RunArgs {
     /// Let the kernel half log rare events
     #[arg(long)]
     log_kernel: bool,
+    /// Enforce a policy even when it would lock you out
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     log: LogArgs,
     #[command(flatten)]
@@ -66,6 +69,8 @@ pub struct RunRequest {
     pub config: Config,
     /// Its name, where several run on one host.
     pub instance: Option<String>,
+    /// Enforce a policy that would lock out whoever starts it.
+    pub force: bool,
 }
 
 impl RunArgs {
@@ -93,7 +98,7 @@ impl RunArgs {
                 "give --interface IFACE, or `interfaces` in weir.toml; `ip link` lists them",
             ));
         }
-        Ok(RunRequest { config, instance: self.target.instance.clone() })
+        Ok(RunRequest { config, instance: self.target.instance.clone(), force: self.force })
     }
 }
 

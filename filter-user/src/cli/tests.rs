@@ -155,6 +155,7 @@ fn banned(prefix: &str, api: Option<&str>, remaining: Option<u64>, hits: u64) ->
         remaining_seconds: remaining,
         reason: "tried many passwords on many accounts in a row".into(),
         automatic: api.is_some(),
+        sources: None,
         hits,
     }
 }
@@ -164,14 +165,16 @@ fn bans() {
     let mut bans = [
         banned("2001:db8:bad::/48", None, None, 1_234_567),
         banned("192.0.2.7", Some("orders"), Some(90), 0),
+        Ban { sources: Some(20), ..banned("192.0.2.0/24", Some("orders"), Some(60), 3) },
     ];
     ban::sort(&mut bans);
     assert_eq!(
         ban::list(&bans, TERMINAL),
         "\
-PREFIX             API         ENDS         PACKETS  BY        REASON
-192.0.2.7          orders      1m 30s left        0  detector  tried many passw…
-2001:db8:bad::/48  whole host  never          1.23M  operator  tried many passw…
+PREFIX             API         ENDS         PACKETS  BY          REASON
+192.0.2.0/24       orders      1m left            3  escalation  tried many pas…
+192.0.2.7          orders      1m 30s left        0  detector    tried many pas…
+2001:db8:bad::/48  whole host  never          1.23M  operator    tried many pas…
 "
     );
     assert_eq!(ban::list(&[], TERMINAL), "no bans\n");

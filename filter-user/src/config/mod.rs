@@ -43,6 +43,10 @@ pub struct Config {
     pub sensor: Sensor,
     /// Sizes of the tables in the kernel.
     pub limits: Limits,
+    /// What is believed of feeds.
+    pub feeds: Feeds,
+    /// Bytes of a file of the audit log; one that would become larger is put aside.
+    pub audit_bytes: u64,
     /// Where events are written, when not in `events.jsonl` of the state directory. See
     /// [`Config::events_path`].
     pub events: Option<PathBuf>,
@@ -72,6 +76,13 @@ pub struct Limits {
     pub max_apis: u32,
     /// Bans there can be at once.
     pub max_bans: u32,
+}
+
+/// What is believed of feeds that change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feeds {
+    /// Share of its prefixes that a feed may lose at once, 0 to 1.
+    pub max_shrink: f64,
 }
 
 /// Where the parts of a daemon are, by the name of its instance.
@@ -211,6 +222,8 @@ impl Config {
             on_exit: OnExit::Keep,
             sensor: Sensor { sample: 1.0, snap: 4096, ring: 16 << 20, flows: 100_000 },
             limits: Limits { sources: 262_144, max_apis: 256, max_bans: 65_536 },
+            feeds: Feeds { max_shrink: 0.5 },
+            audit_bytes: crate::export::audit::MAX_BYTES,
             events: None,
             log_kernel: false,
         }

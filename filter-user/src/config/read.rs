@@ -8,7 +8,7 @@ use crate::text::{Item, Problem, Report, Table, quantity, read};
 
 use super::Config;
 
-const ROOT: [&str; 13] = [
+const ROOT: [&str; 15] = [
     "interfaces",
     "xdp_mode",
     "egress",
@@ -20,6 +20,8 @@ const ROOT: [&str; 13] = [
     "on_exit",
     "sensor",
     "limits",
+    "feeds",
+    "audit",
     "events",
     "log",
 ];
@@ -31,6 +33,7 @@ const SOURCES: RangeInclusive<i64> = 1_024..=1 << 26;
 const MAX_APIS: RangeInclusive<i64> = 2..=4_096;
 const MAX_BANS: RangeInclusive<i64> = 64..=1 << 24;
 const RING: RangeInclusive<u64> = 64 << 10..=1 << 30;
+const AUDIT: RangeInclusive<u64> = 64 << 10..=64 << 30;
 
 /// Reads the report's text over the defaults.
 pub(super) fn config(report: &mut Report<'_>, directory: &Path, mut config: Config) -> Config {
@@ -42,6 +45,19 @@ pub(super) fn config(report: &mut Report<'_>, directory: &Path, mut config: Conf
             integer(report, &table, "sources", SOURCES, &mut limits.sources);
             integer(report, &table, "max_apis", MAX_APIS, &mut limits.max_apis);
             integer(report, &table, "max_bans", MAX_BANS, &mut limits.max_bans);
+        }
+        if let Some(item) = section(report, root, "feeds", &["max_shrink"])
+            .and_then(|table| table.get("max_shrink"))
+        {
+            let feeds = &mut config.feeds;
+            feeds.max_shrink = item.number(report, 0.0..=1.0).unwrap_or(feeds.max_shrink);
+        }
+        if let Some(item) =
+            section(report, root, "audit", &["max_size"]).and_then(|table| table.get("max_size"))
+            && let Some(text) = item.string(report, "\"64MiB\"")
+            && let Some(bytes) = report.accept(item.span(), audit_bytes(text))
+        {
+            config.audit_bytes = bytes;
         }
         if let Some(item) =
             section(report, root, "events", &["path"]).and_then(|table| table.get("path"))
@@ -122,6 +138,17 @@ fn sensor(report: &mut Report<'_>, root: &Table<'_>, config: &mut Config) {
     {
         sensor.ring = ring;
     }
+}
+
+/// The size of a file of the audit log.
+fn audit_bytes(text: &str) -> Result<u64, Problem> {
+    let bytes = quantity::size(text)?;
+    if AUDIT.contains(&bytes) {
+        return Ok(bytes);
+    }
+    let [least, most] = [AUDIT.start(), AUDIT.end()].map(|bytes| quantity::show_size(*bytes));
+    let message = format!("files of {} are out of range", quantity::show_size(bytes));
+    Err(Problem::new(message, format!("write \"{least}\" to \"{most}\"")))
 }
 
 /// The size of the ring: the kernel takes powers of two only.

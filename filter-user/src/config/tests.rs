@@ -19,6 +19,8 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(config.events_path(), Path::new("/var/lib/weir/events.jsonl"));
     assert_eq!(config.sensor, Sensor { sample: 1.0, snap: 4096, ring: 16 << 20, flows: 100_000 });
     assert_eq!(config.limits, Limits { sources: 262_144, max_apis: 256, max_bans: 65_536 });
+    assert_eq!(config.feeds, Feeds { max_shrink: 0.5 });
+    assert_eq!(config.audit_bytes, 64 << 20);
     assert_eq!(config.on_exit, OnExit::Keep);
     assert!(config.policy.is_none() && config.interfaces.is_empty() && !config.log_kernel);
 }
@@ -30,6 +32,7 @@ fn every_key_is_read() {
                 pins = \"/sys/fs/bpf/x\"\nmetrics = \"[::1]:9000\"\non_exit = \"open\"\n\
                 [sensor]\nsample = 0.25\nsnap = 1024\nring = \"1MiB\"\nflows = 5000\n\
                 [limits]\nsources = 4096\nmax_apis = 16\nmax_bans = 1000\n\
+                [feeds]\nmax_shrink = 0.9\n[audit]\nmax_size = \"1MiB\"\n\
                 [events]\npath = \"log/e.jsonl\"\n[log]\nkernel = true\n";
     let loaded = check(text);
     let config = loaded.config.unwrap_or_else(|| panic!("{}", render(&loaded.diagnostics)));
@@ -39,6 +42,8 @@ fn every_key_is_read() {
     assert_eq!(config.socket, Path::new("/tmp/w.sock"));
     assert_eq!(config.pins, Path::new("/sys/fs/bpf/x"));
     assert_eq!(config.metrics.to_string(), "[::1]:9000");
+    assert_eq!(config.feeds, Feeds { max_shrink: 0.9 });
+    assert_eq!(config.audit_bytes, 1 << 20);
     assert_eq!(config.on_exit, OnExit::Open);
     assert_eq!(config.sensor, Sensor { sample: 0.25, snap: 1024, ring: 1 << 20, flows: 5000 });
     assert_eq!(config.limits, Limits { sources: 4096, max_apis: 16, max_bans: 1000 });
@@ -55,6 +60,8 @@ fn one_mistake_gives_one_diagnostic_that_says_where_and_what_to_do() {
         ("interfaces = [\"a/b\"]", 1, 15, "not an interface name", "ip link"),
         ("xdp_mode = \"drv\"", 1, 12, "cannot be", "\"native\""),
         ("egress = \"tc\"", 1, 10, "cannot be", "\"tcx\"?"),
+        ("feeds = { max_shrink = 2 }", 1, 24, "out of range", "0 to 1"),
+        ("[audit]\nmax_size = \"1KiB\"", 2, 12, "out of range", "\"64KiB\" to"),
         ("policy = \"\"", 1, 10, "not a path", "policy.toml"),
         ("socket = \"weir.sock\"", 1, 10, "begin with `/`", "/run/weir/weir.sock"),
         ("metrics = \":9720\"", 1, 11, "not an address and port", "127.0.0.1:9720"),

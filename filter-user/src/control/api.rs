@@ -29,8 +29,8 @@ pub use explain::{ExplainRequest, Explanation, Origin, Step};
 pub use orders::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet};
 pub use policy::{Applied, ApplyRequest, Detached};
 pub use status::{
-    ApiStatus, DaemonStatus, FindingsStatus, InterfaceStatus, MapStatus, NamedCount, PacketCounts,
-    PolicyStatus, ReasonCount, SampleStatus, Status,
+    ApiStatus, DaemonStatus, FeedState, FeedStatus, FindingsStatus, InterfaceStatus, MapStatus,
+    NamedCount, PacketCounts, PolicyStatus, ReasonCount, SampleStatus, Status,
 };
 
 /// Who is at the other end of the socket, as the kernel says. For the audit log.

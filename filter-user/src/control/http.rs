@@ -12,6 +12,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::patience::Patient;
+
 /// How long a client may take to send the head of a request, and how long an idle connection is
 /// kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,15 +24,29 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Bytes of a request's head at most; also the buffer a connection holds.
 const HEAD_BYTES: usize = 16 * 1024;
 
+/// What a server grants its clients.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Connections served at once; more wait to be accepted.
+    pub(super) connections: usize,
+    /// How long a client may take to take an answer, or the next piece of one that goes on.
+    pub(super) taken: Duration,
+}
+
+impl Limits {
+    /// Those of both servers.
+    pub(super) const USUAL: Self = Self { connections: 64, taken: Duration::from_secs(30) };
+}
+
 /// Serves until `shutdown` says true or its sender is gone. `app` makes the routes for one
-/// connection; those beyond `connections` wait to be accepted.
+/// connection.
 pub(super) async fn serve<L: Listener>(
     mut listener: L,
-    connections: usize,
+    limits: Limits,
     app: impl Fn(&L::Io) -> Router,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let room = Arc::new(Semaphore::new(connections));
+    let room = Arc::new(Semaphore::new(limits.connections));
     let mut open = JoinSet::new();
     loop {
         let accepted = async {
@@ -52,7 +68,7 @@ pub(super) async fn serve<L: Listener>(
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
                 .max_buf_size(HEAD_BYTES)
-                .serve_connection(TokioIo::new(io), service);
+                .serve_connection(TokioIo::new(Patient::new(io, limits.taken)), service);
             tokio::pin!(connection);
             let ended = tokio::select! {
                 result = connection.as_mut() => result,

@@ -4,6 +4,7 @@
 //! diagnostics would show them lines of files that only root may read.
 
 use std::io;
+use std::mem::MaybeUninit;
 
 use super::api::Caller;
 
@@ -22,6 +23,51 @@ pub fn reading_as<T: Send>(caller: &Caller, read: impl FnOnce() -> T + Send) -> 
         let thread = scope.spawn(|| take_on(caller).map(|()| read()));
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+/// A user by id, with the groups the host's lists give them: for reading on their behalf later. One
+/// that the lists do not know is in no group.
+pub fn user(uid: u32) -> Caller {
+    let (gid, groups) = listed(uid).unwrap_or((NOBODYS_GROUP, Vec::new()));
+    Caller { uid, gid, pid: 0, login_uid: None, groups }
+}
+
+/// A group that nobody is in, as the kernel shows ids it cannot map.
+const NOBODYS_GROUP: u32 = 65_534;
+
+/// Groups of a user at most.
+const MAX_GROUPS: libc::c_int = 65_536;
+
+/// The primary group and all groups of a user.
+fn listed(uid: u32) -> Option<(u32, Vec<u32>)> {
+    let mut entry = MaybeUninit::<libc::passwd>::uninit();
+    let mut found = std::ptr::null_mut();
+    let mut buffer = vec![0_u8; 64 * 1024];
+    // SAFETY: all pointers are valid through the call, and the buffer is as long as said.
+    let result = unsafe {
+        libc::getpwuid_r(
+            uid,
+            entry.as_mut_ptr(),
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            &raw mut found,
+        )
+    };
+    if result != 0 || found.is_null() {
+        return None;
+    }
+    // SAFETY: on success `found` points to `entry`, which has been filled in; its name lies in the
+    // buffer.
+    let (name, gid) = unsafe { ((*found).pw_name, (*found).pw_gid) };
+    let mut count = MAX_GROUPS;
+    let mut groups = vec![0_u32; MAX_GROUPS as usize];
+    // SAFETY: the name is a C string in the buffer, and there is room for as many groups as said.
+    let result = unsafe { libc::getgrouplist(name, gid, groups.as_mut_ptr(), &raw mut count) };
+    if result < 0 {
+        return None;
+    }
+    groups.truncate(usize::try_from(count).unwrap_or(0));
+    Some((gid, groups))
 }
 
 /// Gives this thread the caller's user, group and groups for access to files. The raw system calls
@@ -53,6 +99,14 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, chown};
 
     use super::*;
+
+    #[test]
+    fn users_have_the_groups_of_the_hosts_lists() {
+        let root = user(0);
+        assert_eq!((root.uid, root.gid, root.groups.contains(&0)), (0, 0, true));
+        let stranger = user(0x7fff_fff0);
+        assert_eq!((stranger.gid, stranger.groups.as_slice()), (NOBODYS_GROUP, [].as_slice()));
+    }
 
     #[test]
     fn files_open_as_they_would_for_the_caller() {

@@ -17,9 +17,6 @@ use tokio::sync::watch;
 
 use super::http;
 
-/// Connections served at once; more wait.
-const CONNECTIONS: usize = 64;
-
 /// Where the text and the state come from. Both block and may run at once.
 pub trait Probe: Send + Sync + 'static {
     /// The metrics, in Prometheus' text format.
@@ -75,7 +72,7 @@ impl MetricsSocket {
             .route("/readyz", get(ready))
             .fallback(|| async { (StatusCode::NOT_FOUND, "not here: see /\n") })
             .with_state(probe);
-        http::serve(listener, CONNECTIONS, move |_| router.clone(), shutdown).await;
+        http::serve(listener, http::Limits::USUAL, move |_| router.clone(), shutdown).await;
         Ok(())
     }
 }

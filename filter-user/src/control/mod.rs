@@ -12,6 +12,7 @@ mod http;
 pub mod identity;
 pub mod metrics_http;
 pub mod notify;
+mod patience;
 pub mod peer;
 mod routes;
 pub mod server;

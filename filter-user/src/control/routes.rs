@@ -166,6 +166,18 @@ async fn read<T: DeserializeOwned>(body: Body) -> Answer<T> {
         .map_err(|error| ApiError::invalid(format!("the request's body is not right: {error}")))
 }
 
+/// Runs a method that is told who asks.
+async fn asked<T: Serialize + Send + 'static>(
+    app: App,
+    caller: Extension<Admitted>,
+    method: impl FnOnce(&dyn Daemon, &Caller) -> Answer<T> + Send + 'static,
+) -> Response {
+    match caller.0 {
+        Ok(caller) => answer(app, move |daemon| method(daemon, &caller)).await,
+        Err(error) => error.into_response(),
+    }
+}
+
 /// Reads the request and runs a method that is told who asks.
 async fn ordered<Q, T>(
     app: App,
@@ -177,11 +189,12 @@ where
     Q: DeserializeOwned + Send + 'static,
     T: Serialize + Send + 'static,
 {
-    let (caller, request) = match (caller.0, read::<Q>(body).await) {
-        (Ok(caller), Ok(request)) => (caller, request),
-        (Err(error), _) | (_, Err(error)) => return error.into_response(),
-    };
-    answer(app, move |daemon| method(daemon, &request, &caller)).await
+    match read::<Q>(body).await {
+        Ok(request) => {
+            asked(app, caller, move |daemon, caller| method(daemon, &request, caller)).await
+        }
+        Err(error) => error.into_response(),
+    }
 }
 
 async fn status(State(app): State<App>) -> Response {
@@ -197,10 +210,7 @@ async fn diff(State(app): State<App>, caller: Extension<Admitted>, body: Body) -
 }
 
 async fn confirm(State(app): State<App>, caller: Extension<Admitted>) -> Response {
-    match caller.0 {
-        Ok(caller) => answer(app, move |daemon| daemon.confirm(&caller)).await,
-        Err(error) => error.into_response(),
-    }
+    asked(app, caller, Daemon::confirm).await
 }
 
 async fn rollback(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
@@ -254,8 +264,5 @@ async fn order_lift(State(app): State<App>, caller: Extension<Admitted>, body: B
 }
 
 async fn detach(State(app): State<App>, caller: Extension<Admitted>) -> Response {
-    match caller.0 {
-        Ok(caller) => answer(app, move |daemon| daemon.detach(&caller)).await,
-        Err(error) => error.into_response(),
-    }
+    asked(app, caller, Daemon::detach).await
 }

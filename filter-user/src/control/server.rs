@@ -15,9 +15,6 @@ use super::api::Daemon;
 use super::peer::{self, Admission};
 use super::{http, routes};
 
-/// Connections served at once; more wait.
-const CONNECTIONS: usize = 64;
-
 /// A socket that is bound and listens, not served yet. Dropping it takes the socket away.
 #[derive(Debug)]
 pub struct ControlSocket {
@@ -73,7 +70,7 @@ impl ControlSocket {
                 .and_then(|caller| admission.admit(&caller).map(|()| caller));
             router.clone().layer(axum::Extension(caller))
         };
-        http::serve(listener, CONNECTIONS, app, shutdown).await;
+        http::serve(listener, http::Limits::USUAL, app, shutdown).await;
         Ok(())
     }
 }

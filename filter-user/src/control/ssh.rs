@@ -1,14 +1,20 @@
 //! From where somebody works: the SSH connection that a process descends from.
 //!
 //! `sudo` and `su` strip the environment, and a user sets it as they like; so the way goes up the
-//! process tree to the sshd of the session, and from its socket to the address of the peer.
+//! process tree to the sshd of the session, and to the connection among its sockets. Whether a
+//! change would cut that connection is [`crate::lockout`]'s to say.
+
+#[cfg(test)]
+mod tests;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::api::Caller;
 use super::peer::login_uid;
+use crate::lockout::Connection;
 use crate::store::Who;
 
 /// Where procfs is.
@@ -19,6 +25,13 @@ const DEPTH: usize = 64;
 
 /// State of a TCP socket that is connected, as `/proc/PID/net/tcp` writes it.
 const ESTABLISHED: &str = "01";
+
+/// An SSH connection and the process that serves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Session {
+    connection: Connection,
+    sshd: u32,
+}
 
 /// Who asks, with the SSH client they work for.
 pub fn who(caller: &Caller) -> Who {
@@ -35,22 +48,61 @@ pub fn own() -> Who {
 }
 
 fn told(pid: u32) -> Option<String> {
-    peer(Path::new(PROC), pid).map(|peer| peer.to_string())
+    session(Path::new(PROC), pid).map(|session| session.connection.peer.to_string())
 }
 
-/// Address and port of the SSH client that a process works for; `None` when it works for none, or
-/// that cannot be known. `proc` is where procfs is.
-pub fn peer(proc: &Path, pid: u32) -> Option<SocketAddr> {
+/// The SSH connection that a process works over, when it ends in this process's network namespace:
+/// what ends in another one is not for the interfaces of this one to cut. `None` on a console, under
+/// a service manager, or when it cannot be known.
+///
+/// For guarding the caller only: without an sshd among the ancestors, as in `tmux`, it is what their
+/// environment says, when there is such a connection. Who lies there refuses themselves something.
+pub fn connection(pid: u32) -> Option<Connection> {
+    connection_in(Path::new(PROC), pid)
+}
+
+fn connection_in(proc: &Path, pid: u32) -> Option<Connection> {
+    let Some(found) = session(proc, pid) else { return claimed(proc, pid) };
+    let namespace = |process: &str| {
+        let link = proc.join(process).join("ns/net");
+        fs::metadata(link).ok().map(|link| (link.dev(), link.ino()))
+    };
+    // Without the right to look, it is taken for ours: better warned once too often.
+    let elsewhere = match (namespace(&found.sshd.to_string()), namespace("self")) {
+        (Some(theirs), Some(ours)) => theirs != ours,
+        _ => false,
+    };
+    (!elsewhere).then_some(found.connection)
+}
+
+/// The connection that the environment of a process or of its ancestors names, if it is there.
+fn claimed(proc: &Path, pid: u32) -> Option<Connection> {
+    let mut pid = pid;
+    for _ in 0..DEPTH {
+        if let Some(told) = environment(proc, pid) {
+            let here = established(&proc.join("self"));
+            return here.iter().any(|(_, there)| *there == told).then_some(told);
+        }
+        pid = stat(proc, pid)?.1;
+    }
+    None
+}
+
+/// The SSH session that a process works in. `proc` is where procfs is.
+fn session(proc: &Path, pid: u32) -> Option<Session> {
     let mut pid = pid;
     let mut below = None;
     for _ in 0..DEPTH {
         let (name, parent) = stat(proc, pid)?;
         // Newer versions call the process of a session sshd-session.
         if name == "sshd" || name.starts_with("sshd-") {
-            let found = connection(proc, pid);
-            let told = || below.and_then(|below| environment(proc, below));
-            if let Some(peer) = found.or_else(told) {
-                return Some(peer);
+            let told = below.and_then(|below| environment(proc, below));
+            let held = connections(proc, pid);
+            // One that forwards ports holds other connections as well: sshd told its child which it
+            // is, and it was there first.
+            let found = told.filter(|told| held.contains(told)).or(held.first().copied()).or(told);
+            if let Some(connection) = found {
+                return Some(Session { connection, sshd: pid });
             }
         }
         below = Some(pid);
@@ -71,27 +123,44 @@ fn stat(proc: &Path, pid: u32) -> Option<(String, u32)> {
     Some((text.get(begin + 1..end)?.to_owned(), parent))
 }
 
-/// The peer of the connection that a process holds.
-fn connection(proc: &Path, pid: u32) -> Option<SocketAddr> {
+/// The TCP connections that a process holds, in the order it opened them.
+fn connections(proc: &Path, pid: u32) -> Vec<Connection> {
     let process = proc.join(pid.to_string());
-    let sockets: Vec<String> = fs::read_dir(process.join("fd"))
-        .ok()?
+    let established = established(&process);
+    let Ok(entries) = fs::read_dir(process.join("fd")) else { return Vec::new() };
+    let mut held: Vec<_> = entries
         .flatten()
         .filter_map(|entry| {
+            let number: u32 = entry.file_name().to_str()?.parse().ok()?;
             let target = fs::read_link(entry.path()).ok()?;
-            Some(target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+            let socket = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+            let (_, connection) = established.iter().find(|(inode, _)| inode == socket)?;
+            Some((number, *connection))
         })
         .collect();
-    ["net/tcp", "net/tcp6"].into_iter().find_map(|table| {
-        let text = fs::read_to_string(process.join(table)).ok()?;
-        text.lines().skip(1).find_map(|line| {
-            let mut words = line.split_whitespace();
-            let (remote, state) = (words.nth(2)?, words.next()?);
-            let inode = words.nth(5)?;
-            let ours = state == ESTABLISHED && sockets.iter().any(|socket| socket == inode);
-            ours.then(|| address(remote)).flatten()
-        })
-    })
+    held.sort_by_key(|(number, _)| *number);
+    held.into_iter().map(|(_, connection)| connection).collect()
+}
+
+/// The connections of a process' network namespace, with the inodes of their sockets.
+fn established(process: &Path) -> Vec<(String, Connection)> {
+    ["net/tcp", "net/tcp6"]
+        .into_iter()
+        .filter_map(|table| fs::read_to_string(process.join(table)).ok())
+        .flat_map(|text| text.lines().skip(1).filter_map(row).collect::<Vec<_>>())
+        .collect()
+}
+
+/// The inode and the ends of a connection that is established, from a line of `/proc/PID/net/tcp`
+/// (proc_pid_net(5)).
+fn row(line: &str) -> Option<(String, Connection)> {
+    let mut words = line.split_whitespace();
+    let (local, peer, state) = (words.nth(1)?, words.next()?, words.next()?);
+    let inode = words.nth(5)?;
+    if state != ESTABLISHED {
+        return None;
+    }
+    Some((inode.to_owned(), Connection { local: address(local)?, peer: address(peer)? }))
 }
 
 /// An address as the kernel writes it: words of 32 bits in hex, each in the host's byte order.
@@ -117,80 +186,14 @@ fn address(text: &str) -> Option<SocketAddr> {
 }
 
 /// What sshd told the process it started: `CLIENT PORT SERVER PORT`.
-fn environment(proc: &Path, pid: u32) -> Option<SocketAddr> {
+fn environment(proc: &Path, pid: u32) -> Option<Connection> {
     let bytes = fs::read(proc.join(format!("{pid}/environ"))).ok()?;
     let value = bytes.split(|&byte| byte == 0).find_map(|v| v.strip_prefix(b"SSH_CONNECTION="))?;
     let mut words = std::str::from_utf8(value).ok()?.split(' ');
-    let ip: IpAddr = words.next()?.parse().ok()?;
-    Some(SocketAddr::new(ip, words.next()?.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn process(proc: &Path, pid: u32, name: &str, parent: u32) {
-        let directory = proc.join(pid.to_string());
-        fs::create_dir_all(directory.join("fd")).expect("creates");
-        fs::create_dir_all(directory.join("net")).expect("creates");
-        let stat = format!("{pid} ({name}) S {parent} 1 1 0 -1");
-        fs::write(directory.join("stat"), stat).expect("writes");
-    }
-
-    fn socket(proc: &Path, pid: u32, table: &str, remote: &str, state: &str, inode: u32) {
-        let directory = proc.join(pid.to_string());
-        let link = directory.join(format!("fd/{inode}"));
-        std::os::unix::fs::symlink(format!("socket:[{inode}]"), link).expect("links");
-        let line = format!(
-            "  sl  local_address rem_address\n   0: 0100007F:0016 {remote} {state} 00000000:00000000 \
-             02:000A 00000000     0        0 {inode} 4 0\n"
-        );
-        fs::write(directory.join(table), line).expect("writes");
-    }
-
-    #[test]
-    fn the_peer_of_the_session_is_found() {
-        let v4 = "0100007F:C350";
-        let v6 = "B80D0120000000000000000001000000:C350";
-        let mapped = "0000000000000000FFFF0000010200C0:C350";
-        // name of the ancestor, table, remote address, state, found
-        let rows = [
-            ("sshd", "net/tcp", v4, "01", Some("127.0.0.1:50000")),
-            ("sshd-session", "net/tcp6", v6, "01", Some("[2001:db8::1]:50000")),
-            ("sshd", "net/tcp6", mapped, "01", Some("192.0.2.1:50000")),
-            ("sshd", "net/tcp", v4, "0A", None),
-            ("login", "net/tcp", v4, "01", None),
-            ("sshd", "net/tcp", "nonsense", "01", None),
-        ];
-        for (name, table, remote, state, found) in rows {
-            let proc = tempfile::tempdir().expect("a directory");
-            let proc = proc.path();
-            process(proc, 1, "init", 0);
-            process(proc, 10, name, 1);
-            process(proc, 11, "bash (odd) name", 10);
-            process(proc, 12, "sudo", 11);
-            process(proc, 13, "weir", 12);
-            socket(proc, 10, table, remote, state, 777);
-            let expected = found.map(|text| text.parse().expect("an address"));
-            assert_eq!(peer(proc, 13), expected, "{name} {table} {remote} {state}");
-        }
-    }
-
-    #[test]
-    fn what_sshd_told_its_child_is_the_second_choice() {
-        let proc = tempfile::tempdir().expect("a directory");
-        let proc = proc.path();
-        process(proc, 10, "sshd", 1);
-        process(proc, 11, "bash", 10);
-        process(proc, 12, "weir", 11);
-        let environ = b"A=1\0SSH_CONNECTION=192.0.2.9 4711 192.0.2.1 22\0".as_slice();
-        fs::write(proc.join("11/environ"), environ).expect("writes");
-        // The environment of the caller itself is its own invention.
-        fs::write(proc.join("12/environ"), b"SSH_CONNECTION=203.0.113.1 1 192.0.2.1 22\0")
-            .expect("writes");
-        assert_eq!(peer(proc, 12), Some("192.0.2.9:4711".parse().expect("an address")));
-        assert_eq!(peer(proc, 4711), None, "no such process");
-        process(proc, 20, "weir", 20);
-        assert_eq!(peer(proc, 20), None, "a loop ends");
-    }
+    let mut end = || {
+        let ip: IpAddr = words.next()?.parse().ok()?;
+        Some(SocketAddr::new(ip, words.next()?.parse().ok()?))
+    };
+    let peer = end()?;
+    Some(Connection { local: end()?, peer })
 }

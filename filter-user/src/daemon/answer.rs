@@ -9,20 +9,30 @@ use crate::control::api::{
 };
 use crate::control::ssh::who;
 use crate::export::audit::{Change, verify};
-use crate::export::events::{ActionField, Event, Kind, SourceField};
+use crate::export::events::{ActionField, ApiField, Event, Kind, SourceField};
 use crate::kernel::bans::Entry;
 use crate::policy::Cidr;
+use crate::respond::escalation_reason;
 use crate::store::Store;
 
-use super::auditor::{Auditor, about};
+use super::auditor::{Auditor, about, forced};
+use super::change::{Apply, guarded};
 use super::core::{Core, lock, unix_ns};
 use super::gate::{Gate, unix_now};
 use super::{orders, trouble};
 
 impl Core {
     /// Tells of a ban that began or ended.
-    pub(super) fn tell_ban(&self, kind: Kind, entry: &Entry, reason: &str, by: &'static str) {
+    pub(super) fn tell_ban(
+        &self,
+        kind: Kind,
+        entry: &Entry,
+        api: Option<ApiField>,
+        reason: &str,
+        by: &'static str,
+    ) {
         let cidr = show(entry.network, entry.prefix);
+        let at = api.as_ref().map_or_else(String::new, |api| format!(" at {}", api.name));
         let (verb, outcome) = match kind {
             Kind::BanAdded => ("banned", "done"),
             Kind::BanRemoved => ("no longer banned", "done"),
@@ -32,6 +42,7 @@ impl Core {
             kind: "ban",
             outcome,
             ttl_seconds: orders::remaining(entry.until).map(|seconds| seconds as f64),
+            sources: Some(entry.sources).filter(|&sources| sources > 0),
             by: Some(by),
             reason: reason.to_owned(),
             ..ActionField::default()
@@ -39,9 +50,10 @@ impl Core {
         let whole = if entry.network.is_ipv4() { 32 } else { 128 };
         let prefix = (entry.prefix != whole).then_some(entry.prefix);
         self.tell(&Event {
+            api,
             source: Some(SourceField { ip: entry.network, prefix }),
             action: Some(action),
-            ..Event::new(kind, unix_ns(), format!("{cidr} is {verb}"))
+            ..Event::new(kind, unix_ns(), format!("{cidr} is {verb}{at}"))
         });
     }
 
@@ -51,11 +63,13 @@ impl Core {
         match gate.state.bans.sweep() {
             Ok(expired) => {
                 for entry in expired {
-                    let reason = gate.reasons.remove(&(entry.network, entry.prefix, entry.api));
+                    let reason = gate.ban_reason(&entry);
+                    gate.reasons.remove(&(entry.network, entry.prefix, entry.api));
                     self.tell_ban(
                         Kind::BanExpired,
                         &entry,
-                        &reason.unwrap_or_default(),
+                        gate.ban_api(&entry),
+                        &reason,
                         if entry.automatic { "detector" } else { "operator" },
                     );
                 }
@@ -80,20 +94,41 @@ fn parse(prefix: &str) -> Answer<(IpAddr, u8)> {
     })
 }
 
+impl Gate {
+    /// Why a ban was made. What the kernel keeps of it outlives the daemon.
+    fn ban_reason(&self, entry: &Entry) -> String {
+        let held = self.reasons.get(&(entry.network, entry.prefix, entry.api));
+        match held {
+            Some(reason) => reason.clone(),
+            None if entry.sources > 0 => escalation_reason(entry.sources),
+            None => String::new(),
+        }
+    }
+
+    /// The only API a ban covers, as events show it.
+    pub(super) fn ban_api(&self, entry: &Entry) -> Option<ApiField> {
+        let name = self.api_name(entry.api?);
+        Some(match self.now.policy.api(&name) {
+            Some(api) => ApiField::of(api),
+            None => ApiField { name: name.into(), ..ApiField::default() },
+        })
+    }
+}
+
 fn unreadable(auditor: &Auditor, error: &std::io::Error) -> ApiError {
     ApiError::internal(format!("cannot read {}: {error}", auditor.log.path().display()))
 }
 
 fn told(gate: &Gate, entry: &Entry) -> Ban {
-    let held = gate.reasons.get(&(entry.network, entry.prefix, entry.api));
     let age = crate::kernel::clock::boot_ns().saturating_sub(entry.since) / 1_000_000_000;
     Ban {
         prefix: show(entry.network, entry.prefix),
         api: entry.api.map(|id| gate.api_name(id)),
         since: unix_now().saturating_sub(age),
         remaining_seconds: orders::remaining(entry.until),
-        reason: held.cloned().unwrap_or_default(),
+        reason: gate.ban_reason(entry),
         automatic: entry.automatic,
+        sources: Some(entry.sources).filter(|&sources| sources > 0),
         hits: entry.hits,
     }
 }
@@ -106,7 +141,9 @@ impl Daemon for Core {
     fn apply(&self, request: &ApplyRequest, caller: &Caller) -> Answer<Applied> {
         tracing::info!(path = %request.path.display(), uid = caller.uid, pid = caller.pid, "apply");
         let confirm = super::change::wait(request.confirm_seconds)?;
-        self.apply_file(&request.path, confirm, Some(caller))
+        let ApplyRequest { path, force, .. } = request;
+        let guards = guarded(caller, *force);
+        self.apply_file(&Apply { path, confirm, force: *force, guards }, Some(caller))
     }
 
     fn diff(&self, request: &DiffRequest, caller: &Caller) -> Answer<Differences> {
@@ -146,6 +183,7 @@ impl Daemon for Core {
         let (network, prefix) = parse(&request.prefix)?;
         let until = orders::end(orders::ttl(request.ttl_seconds)?);
         let who = who(caller);
+        let guards = guarded(caller, request.force);
         let mut gate = self.gate();
         let api = request.api.as_deref().map(|name| gate.api_id(name)).transpose()?;
         if let Some((cidr, at)) = gate.now.policy.trusted_by(network)
@@ -157,16 +195,21 @@ impl Daemon for Core {
             ))
             .hint("take it out of [trusted] first"));
         }
+        if let Some(connection) = &guards {
+            gate.guard_ban((network, prefix, api), connection)?;
+        }
         let entry =
             gate.state.bans.add(network, prefix, api, until, false).map_err(trouble::kernel)?;
         gate.reasons.insert((network, prefix, api), request.reason.clone());
         tracing::info!(prefix = request.prefix, uid = caller.uid, "ban added");
-        self.tell_ban(Kind::BanAdded, &entry, &request.reason, "operator");
+        let field = gate.ban_api(&entry);
+        self.tell_ban(Kind::BanAdded, &entry, field, &request.reason, "operator");
         let fields = [
             ("prefix", request.prefix.clone().into()),
             ("api", request.api.clone().into()),
             ("ttl_seconds", request.ttl_seconds.into()),
             ("reason", request.reason.clone().into()),
+            ("force", forced(request.force)),
         ];
         self.audit_act("ban_add", who, fields);
         Ok(told(&gate, &entry))
@@ -187,7 +230,8 @@ impl Daemon for Core {
         let ban = told(&gate, &entry);
         gate.reasons.remove(&(network, prefix, api));
         tracing::info!(prefix = request.prefix, uid = caller.uid, "ban removed");
-        self.tell_ban(Kind::BanRemoved, &entry, &ban.reason, "operator");
+        let field = gate.ban_api(&entry);
+        self.tell_ban(Kind::BanRemoved, &entry, field, &ban.reason, "operator");
         let fields =
             [("prefix", request.prefix.clone().into()), ("api", request.api.clone().into())];
         self.audit_act("ban_remove", who, fields);
@@ -215,12 +259,14 @@ impl Daemon for Core {
     fn order_set(&self, request: &OrderSet, caller: &Caller) -> Answer<ApiOrders> {
         tracing::info!(api = request.api, order = ?request.order, uid = caller.uid, "order");
         let who = who(caller);
-        let orders = self.gate().order_set(request)?;
+        let guards = guarded(caller, request.force);
+        let orders = self.gate().order_set(request, guards.as_ref())?;
         let fields = [
             ("api", request.api.clone().into()),
             ("order", serde_json::to_value(&request.order).unwrap_or_default()),
             ("ttl_seconds", request.ttl_seconds.into()),
             ("reason", request.reason.clone().into()),
+            ("force", forced(request.force)),
         ];
         self.audit_act("order_set", who, fields);
         Ok(orders)

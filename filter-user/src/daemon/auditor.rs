@@ -23,8 +23,8 @@ pub(super) struct Auditor {
 }
 
 impl Auditor {
-    pub(super) fn new(directory: &Path) -> Self {
-        Self { log: AuditLog::new(directory), failures: 0, problem: None }
+    pub(super) fn new(directory: &Path, max_bytes: u64) -> Self {
+        Self { log: AuditLog::new(directory, max_bytes), failures: 0, problem: None }
     }
 
     /// What is wrong, as a sentence for the status.
@@ -38,6 +38,11 @@ impl Auditor {
 pub(super) fn about<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
     let given = fields.into_iter().filter(|(_, value)| !value.is_null());
     given.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The argument that a guard was overruled, if it was.
+pub(super) fn forced(force: bool) -> Value {
+    if force { Value::Bool(true) } else { Value::Null }
 }
 
 impl Core {

@@ -1,6 +1,7 @@
 //! Changing what is in force, and going back.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,40 +12,55 @@ use crate::control::api::{
     RollbackRequest,
 };
 use crate::control::identity::reading_as;
-use crate::control::ssh::{own, who};
+use crate::control::ssh::{self, own, who};
 use crate::export::audit::Change;
 use crate::export::events::{Event, Kind};
 use crate::kernel::clock;
+use crate::lockout::Connection;
 use crate::policy;
 use crate::store::{Record, Store, Who};
 
-use super::auditor::about;
+use super::auditor::{about, forced};
 use super::core::{Core, policy_field, unix_ns};
 use super::gate::{Gate, Terms};
 use super::start::Candidate;
+use super::{feeds, in_force};
 
 /// The longest time a policy may wait to be confirmed.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
+/// A policy file to put in force.
+pub(super) struct Apply<'a> {
+    /// The file.
+    pub(super) path: &'a Path,
+    /// Within which time it must be confirmed.
+    pub(super) confirm: Option<Duration>,
+    /// No guard is asked.
+    pub(super) force: bool,
+    /// The connection that must not be cut.
+    pub(super) guards: Option<Connection>,
+}
+
 impl Core {
     /// Reads a policy, with the caller's rights where there is one, and puts it in force.
-    pub(super) fn apply_file(
-        &self,
-        path: &Path,
-        confirm: Option<Duration>,
-        caller: Option<&Caller>,
-    ) -> Answer<Applied> {
+    pub(super) fn apply_file(&self, order: &Apply<'_>, caller: Option<&Caller>) -> Answer<Applied> {
+        let Apply { path, confirm, force, guards } = *order;
         let by = caller.map_or_else(own, who);
         let mut loaded = read(path, caller)?;
-        let warnings = match loaded.policy {
+        let mut warnings = match loaded.policy {
             Some(_) => std::mem::take(&mut loaded.diagnostics),
             None => Vec::new(),
         };
-        let terms = Terms { who: by, confirm, restores: None };
+        let reader = caller.filter(|caller| caller.uid != 0).cloned().map(Arc::new);
+        let terms = Terms { confirm, force, guards, reader, ..Terms::of(by) };
         let what = if caller.is_some() { "apply" } else { "reload" };
         let put = Candidate::of(loaded, path).and_then(|candidate| {
             let mut gate = self.gate();
             refuse_while_waiting(&gate)?;
+            let Candidate { policy, path, files, .. } = &candidate;
+            let after = in_force::feeds(policy, files, Some(path), 0);
+            let max_shrink = self.config.feeds.max_shrink;
+            warnings.extend(feeds::compare(&gate.now.feeds, &after, max_shrink, force)?);
             self.put(&mut gate, candidate, &terms, what)
         });
         match put {
@@ -76,7 +92,7 @@ impl Core {
     }
 
     /// Puts a policy in force, and tells of it.
-    fn put(
+    pub(super) fn put(
         &self,
         gate: &mut Gate,
         candidate: Candidate,
@@ -84,8 +100,11 @@ impl Core {
         what: &'static str,
     ) -> Answer<Applied> {
         let change = gate.apply(candidate, terms).map_err(|error| {
-            ApiError::internal(format!("{error:#}"))
-                .hint("the policy before stays in force; `weir doctor` may say more")
+            // A guard's refusal says what to do itself.
+            error.downcast::<ApiError>().unwrap_or_else(|error| {
+                ApiError::internal(format!("{error:#}"))
+                    .hint("the policy before stays in force; `weir doctor` may say more")
+            })
         })?;
         self.announce(gate);
         self.tell_applied(&gate.now);
@@ -107,6 +126,8 @@ impl Core {
                 ("history", now.number.into()),
                 ("restores", terms.restores.into()),
                 ("confirm_seconds", terms.confirm.map(|wait| wait.as_secs_f64()).into()),
+                ("force", forced(terms.force)),
+                ("feeds", (!terms.feeds.is_empty()).then(|| terms.feeds.clone()).into()),
             ]),
             before: change.previous_hash.clone(),
             after: Some(now.hash.clone()),
@@ -232,9 +253,14 @@ impl Core {
 
     pub(super) fn roll_back(&self, request: &RollbackRequest, caller: &Caller) -> Answer<Applied> {
         let who = who(caller);
+        let force = request.force;
+        let guards = guarded(caller, force);
         let mut gate = self.gate();
         let start = std::time::Instant::now();
-        if gate.waiting.is_some() && request.number.is_none() {
+        if let Some(waiting) = gate.waiting.as_ref().filter(|_| request.number.is_none()) {
+            if let Some(connection) = &guards {
+                gate.guard_return(&waiting.before, connection)?;
+            }
             let previous_hash = Some(gate.now.hash.clone());
             self.take_back(&mut gate, who, "rollback")?;
             let now = &gate.now;
@@ -257,9 +283,13 @@ impl Core {
         let contents = gate.keeper.with(|store| store.contents(record.number));
         let contents = contents.ok_or_else(|| no_store(&gate))?;
         let restores = Some(record.restores.unwrap_or(record.number));
-        let terms = Terms { who, confirm: None, restores };
+        let reader = (caller.uid != 0).then(|| Arc::new(caller.clone()));
+        let terms = Terms { restores, force, guards, reader, ..Terms::of(who) };
         let put = Candidate::stored(&record, &contents)
             .and_then(|candidate| self.put(&mut gate, candidate, &terms, "rollback"));
+        if put.is_ok() {
+            gate.note_behind();
+        }
         drop(gate);
         put.inspect_err(|error| {
             self.tell_rejected(&record.path, error);
@@ -300,6 +330,11 @@ impl Core {
         let policy = self.try_gate().map(|gate| policy_field(&gate.now));
         self.tell(&Event { policy, ..Event::new(Kind::PolicyRejected, unix_ns(), message) });
     }
+}
+
+/// The connection of a caller that must not be cut.
+pub(super) fn guarded(caller: &Caller, force: bool) -> Option<Connection> {
+    (!force).then(|| ssh::connection(caller.pid)).flatten()
 }
 
 /// Reads a policy, with the caller's rights where there is one.

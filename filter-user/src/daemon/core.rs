@@ -11,13 +11,15 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::control::api::ApiError;
 use crate::control::metrics_http::Probe;
-use crate::control::ssh::own;
+use crate::control::ssh::{self, own};
 use crate::export::audit::Change;
 use crate::export::events::{Event, EventLog, Kind, PolicyField};
 use crate::export::metrics::Metrics;
 
-use super::auditor::{Auditor, about};
-use super::gate::{Gate, InForce};
+use super::auditor::{Auditor, about, forced};
+use super::change::Apply;
+use super::gate::Gate;
+use super::in_force::InForce;
 use super::pipeline::Report;
 use super::profile::Profile;
 use super::start::Start;
@@ -78,7 +80,7 @@ impl Core {
         debug_assert!(told.is_ok(), "the receiver is right here");
         let gate = Arc::new(Mutex::new(gate));
         let report = Arc::new(Mutex::new(Report::default()));
-        let auditor = Arc::new(Mutex::new(Auditor::new(&config.state_dir)));
+        let auditor = Arc::new(Mutex::new(Auditor::new(&config.state_dir, config.audit_bytes)));
         let (of_gate, of_report, of_events) =
             (Arc::clone(&gate), Arc::clone(&report), Arc::clone(&events));
         let of_auditor = Arc::clone(&auditor);
@@ -182,7 +184,7 @@ impl Core {
     }
 
     /// The first events: that weir runs, what it adopted, which policy is in force.
-    pub(super) fn told_at_start(&self, start: Start) {
+    pub(super) fn told_at_start(&self, start: Start, force: bool) {
         let mut gate = self.gate();
         self.audit(&Change {
             what: "start",
@@ -191,6 +193,7 @@ impl Core {
                 ("path", gate.now.path.as_ref().map(|path| path.display().to_string()).into()),
                 ("generation", gate.now.generation.into()),
                 ("history", gate.now.number.into()),
+                ("force", forced(force)),
             ]),
             before: None,
             after: gate.now.path.is_some().then(|| gate.now.hash.clone()),
@@ -236,7 +239,11 @@ impl Core {
             return Err(ApiError::refused("weir observes: there is no policy to read again")
                 .hint("`weir apply FILE` puts one in force"));
         };
-        self.apply_file(&path, None, None).map(drop)
+        // A signal does not say who sent it: all there is to guard is the terminal that the daemon was
+        // started in, if it was.
+        let guards = ssh::connection(std::process::id());
+        let order = Apply { path: &path, confirm: None, force: false, guards };
+        self.apply_file(&order, None).map(drop)
     }
 
     /// The end: what is kept, and the last event.

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 
 use filter_common::limiter::Kind;
 use filter_common::packet::{Packet, protocol, tcp_flags};
-use filter_common::tables::{RULE_DENIED, RULE_PASS, Rule};
+use filter_common::tables::{BAN_SOURCES_SHIFT, RULE_DENIED, RULE_PASS, Rule};
 use filter_common::verdict::{self, Step as Stage};
 
 use crate::control::api::{Answer, ApiError, ExplainRequest, Explanation, Origin, Step};
 use crate::image::view::{State, View};
 use crate::kernel::clock;
 use crate::policy::compile::explain_rule;
+use crate::respond::escalation_reason;
 use crate::sensor::transaction::{addr, ip};
 use crate::text::Location;
 use crate::text::quantity::Measure;
@@ -147,7 +148,11 @@ impl Teller<'_> {
                     }
                     _ => String::new(),
                 };
-                self.tell("ban", format!("{}/{length} is banned{rest}", ip(key.addr)), None);
+                let why = match ban.flags.load() >> BAN_SOURCES_SHIFT {
+                    0 => String::new(),
+                    sources => format!(": {}", escalation_reason(sources as u32)),
+                };
+                self.tell("ban", format!("{}/{length} is banned{rest}{why}", ip(key.addr)), None);
             }
             Stage::Override(reason) => {
                 self.tell("orders", reason.describe().trim().to_owned(), None);

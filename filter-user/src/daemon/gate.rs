@@ -10,7 +10,8 @@ use anyhow::{Result, anyhow, bail};
 use filter_common::tables::feature;
 
 use crate::config::{Config, OnExit};
-use crate::control::api::ApiError;
+use crate::control::api::{ApiError, Caller};
+use crate::control::identity;
 use crate::image::{Ids, Image};
 use crate::kernel;
 use crate::kernel::attach::{self, Gated, Target};
@@ -18,33 +19,17 @@ use crate::kernel::generation::{Generation, Logger};
 use crate::kernel::held;
 use crate::kernel::ring::{Positions, Reader, Received};
 use crate::kernel::state::State;
+use crate::lockout::Connection;
 use crate::policy::{self, Policy};
 use crate::store::{New, State as Fate, Who};
 
+use super::in_force::{self, InForce};
 use super::interfaces::{Open, check_trusted};
 use super::keeper::Keeper;
+use super::lockout;
 use super::settings;
 use super::start::{Candidate, Start};
 use super::waiting::Waiting;
-
-/// The policy in force.
-#[derive(Clone)]
-pub(super) struct InForce {
-    /// The policy.
-    pub(super) policy: Arc<Policy>,
-    /// Its tables.
-    pub(super) image: Arc<Image>,
-    /// Where it was read; `None` when weir observes.
-    pub(super) path: Option<PathBuf>,
-    /// Its hash.
-    pub(super) hash: String,
-    /// Number of its generation.
-    pub(super) generation: u32,
-    /// When it was put in force, seconds since 1970.
-    pub(super) since: u64,
-    /// Its number in the history; `None` when the store did not take it, or weir observes.
-    pub(super) number: Option<u64>,
-}
 
 /// On whose word, and for how long.
 pub(super) struct Terms {
@@ -54,6 +39,29 @@ pub(super) struct Terms {
     pub(super) confirm: Option<Duration>,
     /// The generation of the history that it brings back.
     pub(super) restores: Option<u64>,
+    /// No guard was asked.
+    pub(super) force: bool,
+    /// The connection that must not be cut.
+    pub(super) guards: Option<Connection>,
+    /// The feeds that made it by changing, when nobody did.
+    pub(super) feeds: Vec<String>,
+    /// With whose rights feeds are read from now on; `None`: the daemon's own.
+    pub(super) reader: Option<Arc<Caller>>,
+}
+
+impl Terms {
+    /// It stays, and nothing more is said.
+    pub(super) fn of(who: Who) -> Self {
+        Self {
+            who,
+            confirm: None,
+            restores: None,
+            force: false,
+            guards: None,
+            feeds: Vec::new(),
+            reader: None,
+        }
+    }
 }
 
 /// What an apply did.
@@ -92,6 +100,8 @@ pub(super) struct Gate {
     pub(super) open: Vec<Open>,
     /// Why a ban was made: kept here, the kernel has no room for it.
     pub(super) reasons: HashMap<(IpAddr, u8, Option<u32>), String>,
+    /// Files of feeds, with the SHA-256 of what somebody went back behind.
+    pub(super) behind: HashMap<PathBuf, [u8; 32]>,
     /// How full the ring is.
     pub(super) positions: Arc<Positions>,
     /// What its reader counts.
@@ -108,6 +118,7 @@ impl Gate {
         config: &Config,
         choice: &mut Start,
         keeper: Keeper,
+        guards: Option<Connection>,
     ) -> Result<(Self, Source)> {
         let start = Instant::now();
         kernel::host::check(&config.pins)?;
@@ -125,11 +136,18 @@ impl Gate {
             .hint("pass it with --policy FILE, or take the filter off with `weir detach`, then observe")
             .into());
         }
-        let (policy, from) = match choice.candidate.take() {
-            Some(Candidate { policy, path, text, files }) => (policy, Some((path, text, files))),
-            None => (Policy::observe(), None),
+        let (policy, path, text, files) = match choice.candidate.take() {
+            Some(Candidate { policy, path, text, files }) => (policy, Some(path), text, files),
+            None => (Policy::observe(), None, String::new(), Vec::new()),
         };
         let (image, ids) = compile(&policy, state.ids())?;
+        if let Some(connection) = &guards {
+            let carriers = lockout::carriers(connection, &targets);
+            let case = (&policy, &image, &ids);
+            // What was put in force once was decided about then.
+            let again = choice.stored.is_some();
+            lockout::refuse(&state, case, connection, &carriers, again)?;
+        }
         check_trusted(&image.trusted_interfaces, &targets)?;
         state.keep_ids(ids, &image)?;
         let mut generation = Generation::load(&mut state, &image)?;
@@ -154,14 +172,19 @@ impl Gate {
         let ring = state.take_ring().ok_or_else(|| anyhow!("the state has no ring"))?;
         let (reader, positions) = Reader::new(ring, Arc::clone(&received))?;
         let source = Source { reader, seed: state.seed()? };
+        let since = choice.stored.as_ref().map_or_else(unix_now, |record| record.applied_at);
         let now = InForce {
             hash: policy.hash(),
+            feeds: in_force::feeds(&policy, &files, path.as_deref(), since),
             policy: Arc::new(policy),
             image: Arc::new(image),
-            path: from.as_ref().map(|(path, ..)| path.clone()),
+            text: text.into(),
+            files: Arc::new(files),
+            path,
             generation: generation.number,
             since: unix_now(),
             number: None,
+            reader: choice.stored.as_ref().and_then(|record| reader_of(record.who.uid)),
         };
         for interface in &gated {
             tracing::info!(
@@ -188,6 +211,7 @@ impl Gate {
             gated,
             open: Vec::new(),
             reasons: HashMap::new(),
+            behind: HashMap::new(),
             positions: Arc::new(positions),
             received,
             logger: None,
@@ -195,18 +219,16 @@ impl Gate {
             on_exit: config.on_exit,
         };
         gate.open_log();
-        match (&choice.stored, from) {
-            (Some(record), _) => {
+        match &choice.stored {
+            Some(record) => {
                 gate.now.number = Some(record.number);
                 let (number, kernel) = (record.number, gate.now.generation);
                 let _noted = gate.keeper.with(|store| store.set_kernel(number, kernel));
             }
-            (None, Some((_, text, files))) => {
-                let terms =
-                    Terms { who: crate::control::ssh::own(), confirm: None, restores: None };
-                gate.remember(&text, &files, &terms, None);
-            }
-            (None, None) => {}
+            None => gate.remember(&Terms::of(crate::control::ssh::own()), None),
+        }
+        if !choice.given_up.is_empty() {
+            gate.note_behind();
         }
         Ok((gate, source))
     }
@@ -216,6 +238,10 @@ impl Gate {
         let start = Instant::now();
         let Candidate { policy, path, text, files } = candidate;
         let (image, ids) = compile(&policy, self.state.ids())?;
+        if let Some(connection) = &terms.guards {
+            let carriers = lockout::carriers(connection, &self.targets);
+            lockout::refuse(&self.state, (&policy, &image, &ids), connection, &carriers, false)?;
+        }
         check_trusted(&image.trusted_interfaces, &self.targets)?;
         self.state.keep_ids(ids, &image)?;
         let mut generation = Generation::load(&mut self.state, &image)?;
@@ -244,12 +270,16 @@ impl Gate {
         let previous_hash = self.now.path.is_some().then(|| self.now.hash.clone());
         let now = InForce {
             hash: policy.hash(),
+            feeds: in_force::feeds(&policy, &files, Some(&path), unix_now()),
             policy: Arc::new(policy),
             image: Arc::new(image),
+            text: text.into(),
+            files: Arc::new(files),
             path: Some(path),
             generation: generation.number,
             since: unix_now(),
             number: None,
+            reader: terms.reader.clone(),
         };
         let before = std::mem::replace(&mut self.now, now);
         let generation = std::mem::replace(&mut self.generation, generation);
@@ -257,31 +287,26 @@ impl Gate {
         let previous = before.number;
         self.waiting = deadline.map(|deadline| Waiting { deadline, before, generation, gated });
         self.open_log();
-        self.remember(&text, &files, terms, previous);
+        self.remember(terms, previous);
         Ok(Change { previous_hash, seconds: start.elapsed().as_secs_f64() })
     }
 
     /// Puts what is in force into the history.
-    fn remember(
-        &mut self,
-        text: &str,
-        files: &[policy::NamedFile],
-        terms: &Terms,
-        previous: Option<u64>,
-    ) {
+    fn remember(&mut self, terms: &Terms, previous: Option<u64>) {
         let Some(path) = &self.now.path else { return };
         let new = New {
             kernel: self.now.generation,
             name: &self.now.policy.name,
             hash: &self.now.hash,
             path,
-            text,
-            files,
+            text: &self.now.text,
+            files: &self.now.files,
             applied_at: self.now.since,
             who: &terms.who,
             state: if self.waiting.is_some() { Fate::Pending } else { Fate::Confirmed },
             previous,
             restores: terms.restores,
+            why: (!terms.feeds.is_empty()).then_some("feed"),
         };
         self.now.number = self.keeper.with(|store| store.add(&new));
     }
@@ -341,6 +366,11 @@ fn targets(config: &Config) -> Result<Vec<Target>> {
     let egress = settings::egress(config.egress);
     let targets = names.iter().map(|name| Target::new(name, driver, egress));
     Ok(targets.collect::<kernel::error::Result<_>>()?)
+}
+
+/// With whose rights the feeds are read of a policy that a user has put in force; `None`: root's.
+fn reader_of(uid: u32) -> Option<Arc<Caller>> {
+    (uid != 0).then(|| Arc::new(identity::user(uid)))
 }
 
 fn compile(policy: &Policy, mut ids: Ids) -> Result<(Image, Ids)> {

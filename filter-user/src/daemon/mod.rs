@@ -8,10 +8,14 @@ mod answer;
 mod auditor;
 mod change;
 mod core;
+mod escalate;
 mod explain;
+mod feeds;
 mod gate;
+mod in_force;
 mod interfaces;
 mod keeper;
+mod lockout;
 mod orders;
 mod pipeline;
 mod profile;
@@ -34,6 +38,7 @@ use crate::cli::RunRequest;
 use crate::control::metrics_http::MetricsSocket;
 use crate::control::notify::Notifier;
 use crate::control::server::ControlSocket;
+use crate::control::ssh;
 use crate::export::events;
 
 use self::core::Core;
@@ -47,7 +52,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// # Errors
 /// When it cannot start, with what to do; nothing has been changed then.
 pub fn run(request: &RunRequest) -> Result<()> {
-    let RunRequest { config, instance } = request.clone();
+    let RunRequest { config, instance, force } = request.clone();
     let control = ControlSocket::bind(&config.socket)?;
     let metrics = MetricsSocket::bind(config.metrics)?;
     if let Err(error) = std::fs::create_dir_all(&config.state_dir) {
@@ -59,11 +64,14 @@ pub fn run(request: &RunRequest) -> Result<()> {
     let log = events::Config { path: Some(config.events_path()), ..events::Config::default() };
     let events = Arc::new(events::EventLog::start(log).context("cannot start the event log")?);
 
-    let (gate, reader) = Gate::open(&config, &mut choice, keeper)?;
+    // A service manager has no SSH connection, and what it starts enforces.
+    let guards = (!force).then(|| ssh::connection(std::process::id())).flatten();
+    let (gate, reader) = Gate::open(&config, &mut choice, keeper, guards)?;
     let (stop, stopped) = watch::channel(false);
     let core = Arc::new(Core::new(config, instance, gate, events, stop)?);
-    core.told_at_start(choice);
+    core.told_at_start(choice, force);
     let pipeline = pipeline::start(Arc::clone(&core), reader)?;
+    let feeds = feeds::start(Arc::clone(&core))?;
     interfaces::watch(Arc::clone(&core))?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -75,8 +83,10 @@ pub fn run(request: &RunRequest) -> Result<()> {
     let served = runtime.block_on(serve(&core, control, metrics, stopped));
     core.begin_stop();
     runtime.shutdown_timeout(PATIENCE);
-    if pipeline.join().is_err() {
-        tracing::error!("the pipeline ended by a panic");
+    for (what, thread) in [("pipeline", pipeline), ("watch over the feeds", feeds)] {
+        if thread.join().is_err() {
+            tracing::error!("the {what} ended by a panic");
+        }
     }
     core.finish();
     served

@@ -7,6 +7,7 @@ use crate::control::api::{
 };
 use crate::kernel::clock;
 use crate::kernel::orders::{self as cells, InForce};
+use crate::lockout::Connection;
 use crate::policy;
 use crate::text::quantity::{Measure, rate};
 
@@ -41,7 +42,7 @@ pub(super) const fn kind_name(order: &cells::Order) -> &'static str {
     match order {
         cells::Order::Shutdown => "shutdown",
         cells::Order::Lockdown { .. } => "lockdown",
-        cells::Order::Limit(_) => "limit",
+        cells::Order::Limit { .. } => "limit",
         cells::Order::Monitor(_) => "mode",
     }
 }
@@ -84,27 +85,31 @@ impl Gate {
     }
 
     fn told(&self, held: &InForce) -> OrderInForce {
-        let (order, automatic) = match held.order {
-            cells::Order::Shutdown => (Order::Shutdown, false),
-            cells::Order::Lockdown { group, automatic } => {
+        let order = match held.order {
+            cells::Order::Shutdown => Order::Shutdown,
+            cells::Order::Lockdown { group, .. } => {
                 let name = self.state.ids_ref().group_name(group).map(str::to_owned);
-                (Order::Lockdown { group: name }, automatic)
+                Order::Lockdown { group: name }
             }
             cells::Order::Monitor(on) => {
-                (Order::Mode { mode: if on { Mode::Monitor } else { Mode::Enforce } }, false)
+                Order::Mode { mode: if on { Mode::Monitor } else { Mode::Enforce } }
             }
-            cells::Order::Limit(rate) => (Order::Limit { packets: show(&rate) }, false),
+            cells::Order::Limit { rate, .. } => Order::Limit { packets: show(&rate) },
         };
         OrderInForce {
             order,
             remaining_seconds: remaining(held.until),
-            automatic,
+            automatic: held.order.is_automatic(),
             reason: String::new(),
         }
     }
 
-    /// Puts an order in force.
-    pub(super) fn order_set(&mut self, request: &OrderSet) -> Answer<ApiOrders> {
+    /// Puts an order in force, unless it would cut a connection that must not be.
+    pub(super) fn order_set(
+        &mut self,
+        request: &OrderSet,
+        guards: Option<&Connection>,
+    ) -> Answer<ApiOrders> {
         let id = self.api_id(&request.api)?;
         let ttl = ttl(request.ttl_seconds)?;
         let order = match &request.order {
@@ -113,11 +118,15 @@ impl Gate {
                 cells::Order::Lockdown { group: self.group_id(group.as_deref())?, automatic: false }
             }
             Order::Mode { mode } => {
+                let order = cells::Order::Monitor(*mode == Mode::Monitor);
                 if ttl.is_none() && *mode == self.policy_mode(&request.api) {
+                    if let Some(connection) = guards {
+                        self.guard_order(id, order, connection)?;
+                    }
                     self.state.orders.lift(id, cells::Kind::Monitor);
                     return Ok(self.orders_of(&request.api, id));
                 }
-                cells::Order::Monitor(*mode == Mode::Monitor)
+                order
             }
             Order::Limit { packets } => {
                 let parsed = rate(packets, Measure::Packets).map_err(trouble::invalid)?;
@@ -125,9 +134,12 @@ impl Gate {
                     ApiError::invalid(format!("{packets} cannot be kept exactly"))
                         .hint("choose a rate between 1/day and 1000000000/s")
                 })?;
-                cells::Order::Limit(gcra)
+                cells::Order::Limit { rate: gcra, automatic: false }
             }
         };
+        if let Some(connection) = guards {
+            self.guard_order(id, order, connection)?;
+        }
         if !self.state.orders.set(id, order, end(ttl)) {
             return Err(ApiError::internal(format!("the kernel has no cell for {}", request.api)));
         }

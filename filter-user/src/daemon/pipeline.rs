@@ -22,11 +22,12 @@ use crate::kernel::clock;
 use crate::kernel::orders::Order;
 use crate::kernel::ring::Reader;
 use crate::policy::Policy;
-use crate::respond::{Action, Executor, Outcome, Responder};
+use crate::respond::{Action, Executor, Outcome, Responder, escalation_reason};
 use crate::sensor::transaction::Transaction;
 use crate::sensor::{Output, Sensor, SensorConfig};
 
 use super::core::{Core, Message, lock, unix_ns};
+use super::escalate::Networks;
 use super::gate::Source;
 use super::orders;
 use super::profile::{Profile, packet_rate};
@@ -112,6 +113,7 @@ struct Analysis {
     routes: Routes,
     engine: Engine,
     responder: Responder,
+    networks: Networks,
     refusals: SourceEvents,
 }
 
@@ -129,6 +131,7 @@ impl Pipeline {
             routes: Routes::new(RouteLimits::default()),
             engine: Engine::new(crate::detect::Config::default(), epoch),
             responder: Responder::new(crate::respond::Config::default()),
+            networks: Networks::new(),
             refusals: SourceEvents::new(WINDOW),
         };
         Self {
@@ -195,6 +198,7 @@ impl Pipeline {
     /// What is due every second.
     fn look_after(&mut self, now: u64) {
         self.core.sweep_bans();
+        self.analysis.escalate();
         self.read_losses();
         self.analysis.tell_refusals(now);
         self.report();
@@ -263,7 +267,15 @@ impl Analysis {
         self.engine.set_apis(profile.for_detectors());
         let known = |id| id == filter_common::tables::UNCLAIMED || profile.api(id).is_some();
         self.routes.retain(known);
+        self.networks.follow();
         self.profile = Some(profile);
+    }
+
+    /// Bans networks of which too many sources are banned.
+    fn escalate(&mut self) {
+        if let Some(profile) = &self.profile {
+            self.networks.look(&self.core, profile);
+        }
     }
 
     fn output(&mut self, output: &Output) {
@@ -327,9 +339,11 @@ impl Analysis {
 }
 
 /// Carries out what the responder decides.
-struct Hand<'a> {
-    core: &'a Core,
-    policy: &'a Policy,
+pub(super) struct Hand<'a> {
+    /// With the kernel half.
+    pub(super) core: &'a Core,
+    /// Which was asked for the answer.
+    pub(super) policy: &'a Policy,
 }
 
 impl Executor for Hand<'_> {
@@ -346,12 +360,24 @@ impl Executor for Hand<'_> {
                     .map_err(|error| error.to_string())?;
                 gate.reasons.insert((network, prefix, None), reason.clone());
                 drop(gate);
-                self.core.tell_ban(Kind::BanAdded, &entry, reason, "detector");
+                self.core.tell_ban(Kind::BanAdded, &entry, None, reason, "detector");
+                Ok(())
+            }
+            Action::Escalate { network, api, sources, .. } => {
+                let entry = gate
+                    .state
+                    .bans
+                    .escalate(network.address, network.length, *api, until, *sources)
+                    .map_err(|error| error.to_string())?;
+                let field = gate.ban_api(&entry);
+                drop(gate);
+                let reason = escalation_reason(*sources);
+                self.core.tell_ban(Kind::BanAdded, &entry, field, &reason, "detector");
                 Ok(())
             }
             Action::Limit { api, rate, .. } => {
                 let rate = packet_rate(*rate).ok_or("the rate cannot be kept exactly")?;
-                ordered(gate.state.orders.set(*api, Order::Limit(rate), until))
+                gate.state.orders.set_automatic(*api, Order::Limit { rate, automatic: true }, until)
             }
             Action::Lockdown { api, group, .. } => {
                 let name = self.policy.group(*group).map(|group| group.name.as_str());
@@ -359,14 +385,10 @@ impl Executor for Hand<'_> {
                     .and_then(|name| gate.state.ids_ref().find_group(name))
                     .ok_or("the group of the lockdown is not in force")?;
                 let order = Order::Lockdown { group, automatic: true };
-                ordered(gate.state.orders.set(*api, order, until))
+                gate.state.orders.set_automatic(*api, order, until)
             }
         }
     }
-}
-
-fn ordered(done: bool) -> Result<(), String> {
-    if done { Ok(()) } else { Err("the kernel has no cell for this API".to_owned()) }
 }
 
 /// Records that were to come and those that were lost, second by second.

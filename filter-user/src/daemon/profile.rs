@@ -7,7 +7,7 @@ use crate::detect::{ApiProfile, Detector};
 use crate::export::events::ApiField;
 use crate::image::Ids;
 use crate::policy::{Api, Policy, Response};
-use crate::respond::{Guard, PolicyGuard, wanted};
+use crate::respond::{Guard, PolicyGuard, Watch, wanted};
 use crate::text::quantity::Measure;
 
 /// The name of what no API claims.
@@ -49,6 +49,15 @@ impl Profile {
     pub(super) fn for_detectors(&self) -> Vec<ApiProfile> {
         let ids = self.by_id.keys();
         ids.filter_map(|&id| Some(ApiProfile::declared(id, self.api(id)?))).collect()
+    }
+
+    /// The APIs that want networks banned when enough of their sources are.
+    pub(super) fn watched(&self) -> Vec<Watch> {
+        let watch = |&id: &u32| {
+            let api = self.api(id)?;
+            Some(Watch { api: id, lengths: api.source, escalate: api.escalate? })
+        };
+        self.by_id.keys().filter_map(watch).collect()
     }
 
     /// What the policy answers to a finding.

@@ -5,11 +5,13 @@ use std::sync::atomic::Ordering;
 use filter_common::stat::Stat;
 use filter_common::tables::UNCLAIMED;
 
-use super::gate::{Gate, unix_now};
+use super::gate::Gate;
 use super::pipeline::Report;
+use crate::control::api::{FeedState, FeedStatus};
 use crate::export::events::EventLog;
 use crate::export::metrics::{
-    ApiInfo, EgressCount, KernelSnapshot, MapFill, PacketCount, PolicyEntries, PolicyInfo,
+    ApiInfo, EgressCount, FeedCount, KernelSnapshot, MapFill, PacketCount, PolicyEntries,
+    PolicyInfo,
 };
 
 /// Counters of the programs that have metrics of their own under `weir_samples_total`.
@@ -115,10 +117,11 @@ fn policy(gate: &Gate, snapshot: &mut KernelSnapshot) {
     let automatic = bans.iter().filter(|ban| ban.automatic).count();
     snapshot.bans =
         vec![("operator", (bans.len() - automatic) as u64), ("detector", automatic as u64)];
-    // A feed is read whenever its policy is: it was well when the policy was put in force.
-    for group in &policy.groups {
-        for file in &group.files {
-            snapshot.feeds.push((file.value.clone(), now.since.min(unix_now()) as f64));
-        }
-    }
+    let feed = |feed: &FeedStatus| FeedCount {
+        feed: feed.feed.clone(),
+        last_success: feed.last_success as f64,
+        stale: feed.state != FeedState::Current,
+        entries: feed.entries,
+    };
+    snapshot.feeds = now.feeds.iter().map(feed).collect();
 }

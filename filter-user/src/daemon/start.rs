@@ -55,7 +55,7 @@ impl Candidate {
 }
 
 /// The files of a stored generation.
-struct Stored<'a>(&'a [NamedFile]);
+pub(super) struct Stored<'a>(pub(super) &'a [NamedFile]);
 
 impl Stored<'_> {
     fn find(&self, name: &str) -> Option<&NamedFile> {
@@ -175,6 +175,7 @@ mod tests {
                 state,
                 previous: None,
                 restores: None,
+                why: None,
             })
         });
         assert!(kept.is_some());

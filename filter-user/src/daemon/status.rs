@@ -1,5 +1,6 @@
 //! `weir status`: everything at a glance.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use filter_common::stat::Stat;
@@ -12,9 +13,12 @@ use crate::control::api::{
 use crate::export::criticality;
 use crate::kernel::counters::Row;
 use crate::kernel::error::Result;
+use crate::policy::{Directory, MAX_POLICY_BYTES, NamedFile, ReadFile};
+use crate::text::read_text;
 
 use super::core::{Core, lock};
 use super::gate::{Gate, unix_now};
+use super::in_force::InForce;
 
 /// The status now.
 pub(super) fn take(core: &Core) -> Result<Status> {
@@ -32,6 +36,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
             ready: core.is_ready(),
         },
         policy: gate.now.path.is_some().then(|| policy(&gate)),
+        feeds: gate.now.feeds.clone(),
         interfaces: interfaces(&gate),
         samples: SampleStatus {
             share: core.config.sensor.sample,
@@ -78,6 +83,14 @@ pub(super) fn take(core: &Core) -> Result<Status> {
     status.warnings.extend(core.events.problem());
     status.warnings.extend(core.notes.get().cloned().unwrap_or_default());
     status.warnings.extend(gate.keeper.problem());
+    for feed in gate.now.feeds.iter().filter(|feed| !feed.problem.is_empty()) {
+        status.warnings.push(format!(
+            "{}: {}; the {} prefixes in force stay",
+            feed.path.display(),
+            feed.problem,
+            feed.entries
+        ));
+    }
     status.warnings.extend(lock(&core.auditor).problem());
     if gate.now.policy.apis.is_empty() && gate.now.path.is_some() {
         status.warnings.push("the policy in force has no APIs".to_owned());
@@ -89,11 +102,9 @@ pub(super) fn take(core: &Core) -> Result<Status> {
 fn policy(gate: &Gate) -> PolicyStatus {
     let now = &gate.now;
     let path = now.path.clone().unwrap_or_default();
-    // What the file says now, feeds included, may differ from what is in force.
-    let in_file = crate::policy::load(&path).policy.map(|policy| policy.hash());
     PolicyStatus {
         name: now.policy.name.clone(),
-        pending: in_file.as_deref() != Some(&now.hash),
+        pending: is_pending(now, &path),
         path,
         hash: now.hash.clone(),
         generation: now.generation,
@@ -101,6 +112,17 @@ fn policy(gate: &Gate) -> PolicyStatus {
         number: now.number,
         confirm_seconds: gate.confirm_seconds(),
     }
+}
+
+/// Whether the policy's text, or a file it names, is another than in force. Feeds have a state of
+/// their own.
+fn is_pending(now: &InForce, path: &Path) -> bool {
+    let text = read_text(path, MAX_POLICY_BYTES);
+    let is_feed = |file: &&NamedFile| now.feeds.iter().any(|feed| *feed.feed == *file.name);
+    let mut others = now.files.iter().filter(|file| !is_feed(file));
+    let directory = Directory::new(now.directory());
+    text.map_or(true, |text| text != *now.text)
+        || others.any(|file| directory.read(&file.name).as_ref() != Ok(&file.bytes))
 }
 
 fn interfaces(gate: &Gate) -> Vec<InterfaceStatus> {

@@ -11,7 +11,8 @@ use crate::kernel::generation::Generation;
 use crate::kernel::{clock, held};
 use crate::store::State as Fate;
 
-use super::gate::{Gate, InForce, unix_now};
+use super::gate::{Gate, unix_now};
+use super::in_force::InForce;
 use super::watcher;
 
 /// What is in force and was not confirmed yet, by what was in force before.
@@ -99,6 +100,7 @@ impl Gate {
         self.generation = waiting.generation;
         self.gated = waiting.gated;
         self.open_log();
+        self.note_behind();
         if let Some(number) = undone.number {
             let _noted = self.keeper.with(|store| store.set_state(number, Fate::RolledBack));
         }

@@ -63,6 +63,16 @@ pub struct Image {
 }
 
 impl Image {
+    /// Classes there are: so many rules each API has.
+    pub fn classes(&self) -> u32 {
+        u32::try_from(self.class_groups.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The place of an API's rule for a class.
+    pub fn rule_place(&self, slot: usize, class: u32) -> usize {
+        slot * self.class_groups.len() + class as usize
+    }
+
     /// Bytes the tables take in the kernel.
     pub fn table_bytes(&self) -> usize {
         8 * (self.v4_top.len() + self.v6_root.len() + self.entries.len() + self.ports.len())

@@ -135,6 +135,10 @@ impl Tables for View<'_> {
         self.image.trusted_classes
     }
 
+    fn classes(&self) -> u32 {
+        self.image.classes()
+    }
+
     fn on_trusted_interface(&self) -> bool {
         self.image.trusted_interfaces.iter().any(|name| name == self.interface)
     }

@@ -15,7 +15,7 @@ use aya::programs::{
 use super::error::{Error, Result};
 use super::generation::Generation;
 use super::netlink::{self, Mode};
-use super::{host, state};
+use super::{before, holders, host, state};
 
 /// Names of our programs as the kernel shows them.
 const INGRESS: &str = "weir_ingress";
@@ -291,6 +291,7 @@ fn attach_xdp(pin: &Path, target: &Target, index: u32, program: &mut Xdp) -> Res
     if let Some(other) = netlink::xdp_programs(index)?.first() {
         return Err(occupied(&target.name, other.program, other.mode));
     }
+    let remedies = before::tell(&target.name, target.driver);
     let modes: &[XdpMode] = match target.driver {
         Driver::Auto => &[XdpMode::Driver, XdpMode::Skb],
         Driver::Native => &[XdpMode::Driver],
@@ -316,12 +317,13 @@ fn attach_xdp(pin: &Path, target: &Target, index: u32, program: &mut Xdp) -> Res
         }
     }
     let error = Error::new(format!("cannot attach XDP to {}", target.name));
-    let hint = match target.driver {
-        Driver::Native => {
+    let hint = match (&remedies, target.driver) {
+        (Some(remedies), _) => remedies.as_str(),
+        (None, Driver::Native) => {
             "the driver may not support XDP, or not with this MTU, LRO or number of \
                            queues: `weir doctor` says more; `--xdp-mode auto` falls back"
         }
-        _ => "`weir doctor` says what may be in the way",
+        (None, _) => "`weir doctor` says what may be in the way",
     };
     Err(match refusal {
         Some(e) => error.because(e),
@@ -333,8 +335,13 @@ fn attach_xdp(pin: &Path, target: &Target, index: u32, program: &mut Xdp) -> Res
 /// Says whose program is in the way.
 fn occupied(interface: &str, id: u32, mode: Mode) -> Error {
     let name = program_name(id).unwrap_or_else(|| "without a name".to_owned());
+    let holders = holders::holders(id);
+    let held = match holders.is_empty() {
+        true => String::new(),
+        false => format!(", held by {}", holders.join(", ")),
+    };
     let error = Error::new(format!(
-        "{interface} has an XDP program already: {name:?} (id {id}, {} mode)",
+        "{interface} has an XDP program already: {name:?} (id {id}, {} mode{held})",
         mode.name()
     ));
     match name.as_str() {

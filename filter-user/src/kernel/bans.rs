@@ -11,7 +11,7 @@ use aya::maps::{Array, HashMap, MapData};
 use filter_common::addr::Addr;
 use filter_common::slot::Slot;
 use filter_common::tables::{
-    BAN_AUTOMATIC, BanControl, BanKey, FOREVER, UNCLAIMED, WIDE_BANS, ban_place,
+    BAN_AUTOMATIC, BAN_SOURCES_SHIFT, BanControl, BanKey, FOREVER, UNCLAIMED, WIDE_BANS, ban_place,
 };
 
 use super::clock;
@@ -37,8 +37,10 @@ pub struct Entry {
     pub since: u64,
     /// Packets it dropped, or would have.
     pub hits: u64,
-    /// Made by a detector.
+    /// Made by a detector, or out of bans of sources.
     pub automatic: bool,
+    /// Out of the bans of how many of its sources it was made; 0: it was not.
+    pub sources: u32,
 }
 
 /// All bans of the host.
@@ -50,6 +52,7 @@ pub struct Bans {
     capacity: u32,
     known: Counted<BanKey, Words>,
     shared: Counted<(u32, u32), u32>,
+    changes: u64,
 }
 
 impl Bans {
@@ -66,7 +69,8 @@ impl Bans {
             let (key, words) = entry.map_err(|e| Error::new("cannot read the bans").because(e))?;
             known.insert(key, words);
         }
-        let mut bans = Self { table, bits, control, seed, capacity, known, shared: Counted::new() };
+        let shared = Counted::new();
+        let mut bans = Self { table, bits, control, seed, capacity, known, shared, changes: 0 };
         for key in bans.known.keys().filter(|key| is_exact(key)) {
             *bans.shared.entry(ban_place(seed, key.addr)).or_default() += 1;
         }
@@ -100,6 +104,33 @@ impl Bans {
         until: Option<u64>,
         automatic: bool,
     ) -> Result<Entry> {
+        self.put(network, prefix, api, until, if automatic { BAN_AUTOMATIC } else { 0 })
+    }
+
+    /// Bans a network at an API because so many of its sources are banned; returns the entry.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn escalate(
+        &mut self,
+        network: IpAddr,
+        prefix: u8,
+        api: u32,
+        until: Option<u64>,
+        sources: u32,
+    ) -> Result<Entry> {
+        let flags = BAN_AUTOMATIC | u64::from(sources) << BAN_SOURCES_SHIFT;
+        self.put(network, prefix, Some(api), until, flags)
+    }
+
+    fn put(
+        &mut self,
+        network: IpAddr,
+        prefix: u8,
+        api: Option<u32>,
+        until: Option<u64>,
+        flags: u64,
+    ) -> Result<Entry> {
         let key = key(network, prefix, api)?;
         let held = self.known.get(&key).copied();
         if held.is_none() && self.known.len() as u32 >= self.capacity {
@@ -114,12 +145,13 @@ impl Bans {
             until.unwrap_or(FOREVER),
             held.map_or(0, |held| held[1]),
             held.map_or_else(clock::boot_ns, |held| held[2]),
-            if automatic { BAN_AUTOMATIC } else { 0 },
+            flags,
         ];
         self.table
             .insert(key, words, 0)
             .map_err(|e| Error::new(format!("cannot ban {network}/{prefix}")).because(e))?;
         self.known.insert(key, words);
+        self.changes += 1;
         if held.is_none() && is_exact(&key) {
             let place = ban_place(self.seed, key.addr);
             *self.shared.entry(place).or_default() += 1;
@@ -182,6 +214,19 @@ impl Bans {
         entries
     }
 
+    /// The bans in force, in no order, with their hits as of when they were made: no look into the
+    /// kernel.
+    pub fn in_force(&self) -> impl Iterator<Item = Entry> {
+        let now = clock::boot_ns();
+        let held = self.known.iter().filter(move |(_, words)| words[0] > now);
+        held.map(|(key, words)| entry(key, words))
+    }
+
+    /// A number that is another one when a ban was made, changed or taken out.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// The state of all bans for a verdict in userspace: entries, bits and control.
     pub fn copy_to(&self, state: &mut crate::image::view::State) {
         for (key, words) in &self.known {
@@ -197,6 +242,36 @@ impl Bans {
             *to = from.load();
         }
         state.ban_control = self.make_control();
+    }
+
+    /// The same with a ban that is not in force.
+    ///
+    /// # Errors
+    /// When there is no such network.
+    pub fn suppose(
+        &self,
+        state: &mut crate::image::view::State,
+        network: IpAddr,
+        prefix: u8,
+        api: Option<u32>,
+    ) -> Result<()> {
+        let key = key(network, prefix, api)?;
+        self.copy_to(state);
+        let ban = filter_common::tables::Ban {
+            until: Slot::new(FOREVER),
+            hits: Slot::new(0),
+            since: Slot::new(0),
+            flags: Slot::new(0),
+        };
+        state.bans.insert(key, ban);
+        if is_exact(&key) {
+            let (word, bit) = ban_place(self.seed, key.addr);
+            if let Some(bits) = state.ban_bits.get_mut(word as usize) {
+                *bits |= 1 << bit;
+            }
+        }
+        state.ban_control = control_of(state.bans.keys());
+        Ok(())
     }
 
     /// The entry as the kernel has it, which counts hits.
@@ -217,6 +292,7 @@ impl Bans {
             }
         }
         self.known.remove(key);
+        self.changes += 1;
         match self.table.remove(key) {
             Ok(()) | Err(aya::maps::MapError::KeyNotFound) => Ok(()),
             Err(e) => Err(Error::new(format!("cannot unban {}", ip(key.addr))).because(e)),
@@ -225,7 +301,7 @@ impl Bans {
 
     /// Refuses a ninth length beside single addresses and IPv6 /64s.
     fn check_lengths(&self, key: &BanKey) -> Result<()> {
-        let mut lengths = self.wide_lengths(key.addr.is_v4());
+        let mut lengths = wide_lengths(self.known.keys(), key.addr.is_v4());
         if is_exact(key) || lengths.contains(&(key.len as u8)) || lengths.len() < WIDE_BANS {
             return Ok(());
         }
@@ -239,30 +315,8 @@ impl Bans {
         .hint("use one of these lengths, or a group in an API's `deny`"))
     }
 
-    fn wide_lengths(&self, v4: bool) -> Vec<u8> {
-        let mut lengths: Vec<u8> = self
-            .known
-            .keys()
-            .filter(|key| !is_exact(key) && key.addr.is_v4() == v4)
-            .map(|key| key.len as u8)
-            .collect();
-        // The narrowest first: it is the most specific.
-        lengths.sort_unstable_by(|a, b| b.cmp(a));
-        lengths.dedup();
-        lengths
-    }
-
     fn make_control(&self) -> BanControl {
-        let mut control = BanControl {
-            exact: self.known.keys().filter(|key| is_exact(key)).count() as u64,
-            ..BanControl::default()
-        };
-        for (list, v4) in [(&mut control.v4, true), (&mut control.v6, false)] {
-            for (to, from) in list.iter_mut().zip(self.wide_lengths(v4)) {
-                *to = from;
-            }
-        }
-        control
+        control_of(self.known.keys())
     }
 
     fn write_control(&mut self) -> Result<()> {
@@ -276,6 +330,26 @@ impl Bans {
 /// A single address or an IPv6 /64: those that have a bit.
 fn is_exact(key: &BanKey) -> bool {
     key.len == 128 || (key.len == 64 && !key.addr.is_v4())
+}
+
+/// The lengths of networks that have no bit, the narrowest first: it is the most specific.
+fn wide_lengths<'a>(keys: impl Iterator<Item = &'a BanKey>, v4: bool) -> Vec<u8> {
+    let wide = keys.filter(|key| !is_exact(key) && key.addr.is_v4() == v4);
+    let mut lengths: Vec<u8> = wide.map(|key| key.len as u8).collect();
+    lengths.sort_unstable_by(|a, b| b.cmp(a));
+    lengths.dedup();
+    lengths
+}
+
+fn control_of<'a>(keys: impl Iterator<Item = &'a BanKey> + Clone) -> BanControl {
+    let exact = keys.clone().filter(|key| is_exact(key)).count() as u64;
+    let mut control = BanControl { exact, ..BanControl::default() };
+    for (list, v4) in [(&mut control.v4, true), (&mut control.v6, false)] {
+        for (to, from) in list.iter_mut().zip(wide_lengths(keys.clone(), v4)) {
+            *to = from;
+        }
+    }
+    control
 }
 
 fn set_bit(bits: &Mapped<Slot>, word: u32, bit: u32, on: bool) {
@@ -307,5 +381,6 @@ fn entry(key: &BanKey, words: &Words) -> Entry {
         hits: words[1],
         since: words[2],
         automatic: words[3] & BAN_AUTOMATIC != 0,
+        sources: (words[3] >> BAN_SOURCES_SHIFT) as u32,
     }
 }

@@ -214,6 +214,8 @@ fn constants(state: &mut State, image: &Image) -> Result<Config> {
         limiter_mask: state.limiter_cells() - 1,
         trusted_classes: image.trusted_classes,
         snap: state.settings.snap,
+        classes: image.classes(),
+        reserved: 0,
         trusted_interfaces,
     })
 }

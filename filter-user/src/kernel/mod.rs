@@ -5,11 +5,14 @@
 
 pub mod attach;
 pub mod bans;
+pub mod before;
 pub mod clock;
 pub mod counters;
+pub mod device;
 pub mod error;
 pub mod generation;
 pub mod held;
+pub mod holders;
 pub mod host;
 pub mod mapped;
 pub mod netlink;

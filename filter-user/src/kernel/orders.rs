@@ -21,9 +21,21 @@ pub enum Order {
         automatic: bool,
     },
     /// Each source is held to this packet rate on top of the policy's.
-    Limit(Rate),
+    Limit {
+        /// The rate.
+        rate: Rate,
+        /// Made by a detector.
+        automatic: bool,
+    },
     /// `true`: drops become would-drops; `false`: they do not, whatever the policy says.
     Monitor(bool),
+}
+
+impl Order {
+    /// Whether a detector made it.
+    pub const fn is_automatic(&self) -> bool {
+        matches!(self, Self::Lockdown { automatic: true, .. } | Self::Limit { automatic: true, .. })
+    }
 }
 
 /// Kinds of orders, of which one each can be in force for an API.
@@ -61,30 +73,16 @@ impl Orders {
     /// Puts an order in force for an API by stable id; whether there is such a cell. The arguments
     /// go first and the time last, so that the packet path never sees half an order.
     pub fn set(&self, api: u32, order: Order, until: Option<u64>) -> bool {
-        let Some(cell) = self.cells.cells().get(api as usize) else { return false };
-        let until = until.unwrap_or(FOREVER);
-        match order {
-            Order::Shutdown => cell.shutdown_until.store(until),
-            Order::Lockdown { group, automatic } => {
-                cell.lockdown_group.store(u64::from(group));
-                cell.lockdown_flags.store(if automatic { OVERRIDE_AUTOMATIC } else { 0 });
-                cell.lockdown_until.store(until);
-            }
-            Order::Limit(rate) => {
-                // Not in force while its numbers change one by one.
-                cell.limit_until.store(0);
-                cell.limit_mul.store(rate.mul);
-                cell.limit_tau.store(rate.tau);
-                cell.limit_ceiling.store(rate.ceiling);
-                cell.limit_shift.store(u64::from(rate.shift));
-                cell.limit_until.store(until);
-            }
-            Order::Monitor(on) => {
-                cell.mode.store(u64::from(on));
-                cell.mode_until.store(until);
-            }
+        let cell = self.cells.cells().get(api as usize);
+        cell.map(|cell| write(cell, order, until)).is_some()
+    }
+
+    /// The state with all orders and one that is not in force: for a verdict in userspace.
+    pub fn suppose(&self, state: &mut crate::image::view::State, api: u32, order: Order) {
+        self.copy_to(state);
+        if let Some(cell) = state.overrides.get(api as usize) {
+            write(cell, order, None);
         }
-        true
     }
 
     /// Ends an order; whether one was in force.
@@ -109,12 +107,56 @@ impl Orders {
             .collect()
     }
 
+    /// Puts an order of a detector in force, unless one of an operator is: that one stays.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn set_automatic(&self, api: u32, order: Order, until: Option<u64>) -> Result<(), String> {
+        let same = |held: &InForce| {
+            std::mem::discriminant(&held.order) == std::mem::discriminant(&order)
+                && !held.order.is_automatic()
+        };
+        if self.of(api).iter().any(same) {
+            return Err("an operator has ordered one already, and it stays".to_owned());
+        }
+        if self.set(api, order, until) {
+            return Ok(());
+        }
+        Err("the kernel has no cell for this API".to_owned())
+    }
+
     /// Copies all cells for a verdict in userspace.
     pub fn copy_to(&self, state: &mut crate::image::view::State) {
         for (to, from) in state.overrides.iter_mut().zip(self.cells.cells()) {
             for (to, from) in words(to).into_iter().zip(words(from)) {
                 to.store(from.load());
             }
+        }
+    }
+}
+
+fn write(cell: &Override, order: Order, until: Option<u64>) {
+    let until = until.unwrap_or(FOREVER);
+    match order {
+        Order::Shutdown => cell.shutdown_until.store(until),
+        Order::Lockdown { group, automatic } => {
+            cell.lockdown_group.store(u64::from(group));
+            cell.lockdown_flags.store(if automatic { OVERRIDE_AUTOMATIC } else { 0 });
+            cell.lockdown_until.store(until);
+        }
+        Order::Limit { rate, automatic } => {
+            // Not in force while its numbers change one by one.
+            cell.limit_until.store(0);
+            cell.limit_mul.store(rate.mul);
+            cell.limit_tau.store(rate.tau);
+            cell.limit_ceiling.store(rate.ceiling);
+            cell.limit_shift.store(u64::from(rate.shift));
+            cell.limit_flags.store(if automatic { OVERRIDE_AUTOMATIC } else { 0 });
+            cell.limit_until.store(until);
+        }
+        Order::Monitor(on) => {
+            cell.mode.store(u64::from(on));
+            cell.mode_until.store(until);
         }
     }
 }
@@ -139,18 +181,21 @@ fn read(cell: &Override, kind: Kind) -> Order {
             group: cell.lockdown_group.load() as u32,
             automatic: cell.lockdown_flags.load() & OVERRIDE_AUTOMATIC != 0,
         },
-        Kind::Limit => Order::Limit(Rate {
-            mul: cell.limit_mul.load(),
-            tau: cell.limit_tau.load(),
-            ceiling: cell.limit_ceiling.load(),
-            shift: cell.limit_shift.load() as u32,
-            reserved: 0,
-        }),
+        Kind::Limit => Order::Limit {
+            rate: Rate {
+                mul: cell.limit_mul.load(),
+                tau: cell.limit_tau.load(),
+                ceiling: cell.limit_ceiling.load(),
+                shift: cell.limit_shift.load() as u32,
+                reserved: 0,
+            },
+            automatic: cell.limit_flags.load() & OVERRIDE_AUTOMATIC != 0,
+        },
         Kind::Monitor => Order::Monitor(cell.mode.load() != 0),
     }
 }
 
-fn words(cell: &Override) -> [&Slot; 11] {
+fn words(cell: &Override) -> [&Slot; 12] {
     [
         &cell.shutdown_until,
         &cell.lockdown_group,
@@ -162,6 +207,7 @@ fn words(cell: &Override) -> [&Slot; 11] {
         &cell.limit_tau,
         &cell.limit_ceiling,
         &cell.limit_shift,
+        &cell.limit_flags,
         &cell.limit_until,
     ]
 }

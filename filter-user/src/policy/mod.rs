@@ -15,6 +15,7 @@ mod model;
 mod prefixes;
 mod ranges;
 mod read;
+pub mod refresh;
 
 #[cfg(test)]
 mod tests;

@@ -51,6 +51,17 @@ pub enum Action {
         /// Why.
         reason: String,
     },
+    /// Refuse a network at an API because so many of its sources are banned.
+    Escalate {
+        /// Which.
+        network: Source,
+        /// At which API (stable id).
+        api: u32,
+        /// How many of its sources.
+        sources: u32,
+        /// For how long.
+        ttl: Duration,
+    },
 }
 
 impl Action {
@@ -60,13 +71,17 @@ impl Action {
             Self::Ban { .. } => "ban",
             Self::Limit { .. } => "limit",
             Self::Lockdown { .. } => "lockdown",
+            Self::Escalate { .. } => "escalate",
         }
     }
 
     /// For how long.
     pub const fn ttl(&self) -> Duration {
         match self {
-            Self::Ban { ttl, .. } | Self::Limit { ttl, .. } | Self::Lockdown { ttl, .. } => *ttl,
+            Self::Ban { ttl, .. }
+            | Self::Limit { ttl, .. }
+            | Self::Lockdown { ttl, .. }
+            | Self::Escalate { ttl, .. } => *ttl,
         }
     }
 }

@@ -27,6 +27,12 @@ impl<'a, F: Fn(u32) -> Option<&'a Api>> Guard for PolicyGuard<'a, F> {
         overlaps(&self.policy.trusted.prefixes, source)
     }
 
+    fn is_trusted_in_part(&self, source: &Source) -> bool {
+        let trusted = &self.policy.trusted;
+        let in_part = !trusted.ports.is_empty() || !trusted.interfaces.is_empty();
+        in_part && self.is_trusted(source)
+    }
+
     fn is_proxy(&self, api: u32, source: &Source) -> bool {
         (self.find)(api).is_some_and(|api| {
             let groups = api.proxies.iter().filter_map(|group| self.policy.group(group.value));
@@ -101,8 +107,16 @@ mod tests {
         ] {
             let source = Source::of(address.parse().unwrap(), lengths);
             assert_eq!(guard.is_trusted(&source), trusted, "{source} trusted");
+            assert_eq!(guard.is_trusted_in_part(&source), trusted, "{source} trusted on a port");
             assert_eq!(guard.is_proxy(0, &source), proxy, "{source} proxy");
             assert!(!guard.is_proxy(1, &source) && !guard.is_proxy(9, &source), "{source}");
         }
+        let text = POLICY.replace("ports = [\"tcp/22\"]", "");
+        let loaded = crate::policy::parse(&text, std::path::Path::new("."), "edge.toml");
+        let policy = loaded.policy.expect("a good policy");
+        let guard = PolicyGuard::new(&policy, |id| policy.apis.get(id as usize));
+        let source = Source::of("192.0.2.200".parse().unwrap(), lengths(24, 64));
+        assert!(guard.is_trusted(&source), "{source}");
+        assert!(!guard.is_trusted_in_part(&source), "{source}: it passes before any ban");
     }
 }

@@ -4,12 +4,14 @@
 //! An automatic answer can hurt more than the attack. It is never about a trusted source or a proxy,
 //! never on evidence that anyone could have forged, at most one for a finding, at most so many a
 //! minute, and it always ends by itself. What was done and what was refused is returned, so that it
-//! can be told. How a ban or an order gets into the kernel is the [`Executor`]'s.
+//! can be told. Where many sources of one network are banned, the network may be (`escalate`). How a ban or an order gets into the kernel is the [`Executor`]'s.
 
 mod action;
+mod escalate;
 mod guard;
 mod responder;
 
 pub use action::{Action, Refusal, wanted};
+pub use escalate::{Banned, Escalator, LONGEST, Watch, escalation_reason};
 pub use guard::PolicyGuard;
 pub use responder::{Config, Executor, Guard, Outcome, Responder};

@@ -12,6 +12,8 @@ use crate::policy::Response;
 pub trait Guard {
     /// Whether any address of the source is trusted.
     fn is_trusted(&self, source: &Source) -> bool;
+    /// Whether any address of the source is trusted, but not in everything: a ban could hit it.
+    fn is_trusted_in_part(&self, source: &Source) -> bool;
     /// Whether any address of the source is a proxy of the API (stable id).
     fn is_proxy(&self, api: u32, source: &Source) -> bool;
 }
@@ -69,7 +71,7 @@ enum Answered {
     Refused(Refusal),
 }
 
-const MINUTE: u64 = 60 * SECOND;
+pub(super) const MINUTE: u64 = 60 * SECOND;
 
 impl Responder {
     /// Has answered nothing yet.
@@ -170,6 +172,9 @@ mod tests {
     impl Guard for Guards {
         fn is_trusted(&self, source: &Source) -> bool {
             source.to_string() == "192.0.2.1"
+        }
+        fn is_trusted_in_part(&self, source: &Source) -> bool {
+            self.is_trusted(source)
         }
         fn is_proxy(&self, api: u32, source: &Source) -> bool {
             api == 1 && source.to_string() == "192.0.2.2"

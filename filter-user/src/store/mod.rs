@@ -28,6 +28,9 @@ use row::COLUMNS;
 /// Generations that are kept; the one in force always is.
 pub const KEPT: u32 = 50;
 
+/// Of these, generations that nobody made but a feed that changed.
+pub const KEPT_FEEDS: u32 = 10;
+
 /// Paths of policies that are remembered.
 const PATHS: u32 = 1000;
 
@@ -220,6 +223,33 @@ impl Store {
         self.write("INSERT INTO fact (name) VALUES ('detached') ON CONFLICT DO NOTHING", [])
     }
 
+    /// Notes that what the feed at `path` says now, by its SHA-256, is not wanted: a rollback went
+    /// behind it. `None`: whatever it says is.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn set_held(&mut self, path: &Path, hash: Option<[u8; 32]>) -> Result<()> {
+        match hash {
+            Some(hash) => self.write(
+                "INSERT INTO held (path, hash) VALUES (?1, ?2)
+                 ON CONFLICT (path) DO UPDATE SET hash = excluded.hash",
+                params![shown(path), hash],
+            ),
+            None => self.write("DELETE FROM held WHERE path = ?1", [shown(path)]),
+        }
+    }
+
+    /// What the feed at `path` said when it was not wanted.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn held(&self, path: &Path) -> Result<Option<[u8; 32]>> {
+        self.connection
+            .query_row("SELECT hash FROM held WHERE path = ?1", [shown(path)], |row| row.get(0))
+            .optional()
+            .map_err(|error| Error::new("read", &self.path, error))
+    }
+
     fn write(&mut self, statement: &str, values: impl rusqlite::Params) -> Result<()> {
         let done = self.connection.execute(statement, values);
         done.map(drop).map_err(|error| Error::new("write", &self.path, error))
@@ -272,6 +302,14 @@ fn prune(change: &Connection) -> rusqlite::Result<()> {
          WHERE number NOT IN (SELECT number FROM generation ORDER BY number DESC LIMIT ?1)
            AND number NOT IN (SELECT max(number) FROM generation WHERE state = 'confirmed')",
         [KEPT],
+    )?;
+    change.execute(
+        "DELETE FROM generation
+         WHERE why = 'feed'
+           AND number NOT IN (SELECT number FROM generation WHERE why = 'feed'
+                              ORDER BY number DESC LIMIT ?1)
+           AND number NOT IN (SELECT max(number) FROM generation WHERE state = 'confirmed')",
+        [KEPT_FEEDS],
     )?;
     change.execute(
         "DELETE FROM generation_feed WHERE generation NOT IN (SELECT number FROM generation)",

@@ -67,6 +67,8 @@ pub struct New<'a> {
     pub previous: Option<u64>,
     /// The generation that it brings back.
     pub restores: Option<u64>,
+    /// What made it, when that was nobody: `feed`.
+    pub why: Option<&'a str>,
 }
 
 /// A generation that is kept, without its contents.
@@ -92,6 +94,8 @@ pub struct Record {
     pub previous: Option<u64>,
     /// The generation that it brought back.
     pub restores: Option<u64>,
+    /// What made it, when that was nobody: `feed`.
+    pub why: Option<String>,
 }
 
 /// What a generation was made of.
@@ -105,7 +109,7 @@ pub struct Contents {
 
 /// The columns that [`read`] wants.
 pub(super) const COLUMNS: &str = "number, kernel, name, hash, path, applied_at, uid, login_uid, \
-                                  pid, ssh, state, previous, restores";
+                                  pid, ssh, state, previous, restores, why";
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Record> {
     let number =
@@ -121,14 +125,15 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Record> {
         state: row.get(10)?,
         previous: number(11)?,
         restores: number(12)?,
+        why: row.get(13)?,
     })
 }
 
 pub(super) fn insert(change: &Connection, new: &New<'_>) -> rusqlite::Result<i64> {
     change.execute(
         "INSERT INTO generation (kernel, name, hash, path, text, applied_at, uid, login_uid, pid,
-                                 ssh, state, previous, restores)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                                 ssh, state, previous, restores, why)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         params![
             new.kernel,
             new.name,
@@ -143,6 +148,7 @@ pub(super) fn insert(change: &Connection, new: &New<'_>) -> rusqlite::Result<i64
             new.state.name(),
             new.previous.map(u64::cast_signed),
             new.restores.map(u64::cast_signed),
+            new.why,
         ],
     )?;
     Ok(change.last_insert_rowid())

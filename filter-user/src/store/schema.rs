@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use super::error::{Error, Result};
 
 /// What each version adds to the one before; the version is in `user_version`.
-const VERSIONS: [&str; 1] = ["
+const VERSIONS: [&str; 2] = [
+    "
     CREATE TABLE generation (
         number     INTEGER PRIMARY KEY AUTOINCREMENT,
         kernel     INTEGER NOT NULL,
@@ -36,7 +37,12 @@ const VERSIONS: [&str; 1] = ["
     CREATE INDEX generation_feed_feed ON generation_feed (feed);
     CREATE TABLE path (path TEXT PRIMARY KEY, used INTEGER NOT NULL);
     CREATE TABLE fact (name TEXT PRIMARY KEY);
-"];
+",
+    "
+    ALTER TABLE generation ADD COLUMN why TEXT;
+    CREATE TABLE held (path TEXT PRIMARY KEY, hash BLOB NOT NULL);
+",
+];
 
 /// Brings the file to the newest version, in one step or not at all.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {

@@ -19,6 +19,7 @@ fn new<'a>(hash: &'a str, files: &'a [NamedFile], who: &'a Who) -> New<'a> {
         state: State::Confirmed,
         previous: None,
         restores: None,
+        why: None,
     }
 }
 
@@ -143,4 +144,58 @@ fn what_is_damaged_is_told_and_set_aside() {
 
     let missing = Store::open(Path::new("/proc/none")).expect_err("refused");
     assert!(!missing.is_corrupt(), "{missing}");
+}
+
+#[test]
+fn feeds_that_change_often_leave_room_for_what_people_did() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut store = Store::open(directory.path()).expect("opens");
+    let who = Who::default();
+    store.add(&new("by hand", &[], &who)).expect("writes");
+    for number in 0..KEPT_FEEDS + 5 {
+        let files = [file("feed", format!("192.0.2.{number}\n").as_bytes())];
+        let hash = format!("by feed {number}");
+        store.add(&New { why: Some("feed"), ..new(&hash, &files, &who) }).expect("writes");
+    }
+    let history = store.history().expect("reads");
+    assert_eq!(history.len(), KEPT_FEEDS as usize + 1);
+    assert_eq!(history[0].why.as_deref(), Some("feed"));
+    assert_eq!(history.last().map(|record| record.hash.as_str()), Some("by hand"));
+    assert_eq!(count(&store, "feed"), i64::from(KEPT_FEEDS));
+}
+
+#[test]
+fn what_somebody_went_back_behind_is_remembered() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = Path::new("/etc/weir/feed.txt");
+    let mut store = Store::open(directory.path()).expect("opens");
+    assert_eq!(store.held(path).expect("reads"), None);
+    for hash in [[1; 32], [2; 32]] {
+        store.set_held(path, Some(hash)).expect("writes");
+        drop(store);
+        store = Store::open(directory.path()).expect("opens again");
+        assert_eq!(store.held(path).expect("reads"), Some(hash));
+    }
+    store.set_held(path, None).expect("writes");
+    assert_eq!(store.held(path).expect("reads"), None);
+}
+
+#[test]
+fn a_store_of_the_version_before_is_brought_along() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let who = Who::default();
+    let number = {
+        let mut store = Store::open(directory.path()).expect("opens");
+        store.add(&new("aa", &[], &who)).expect("writes")
+    };
+    let connection = Connection::open(directory.path().join(FILE)).expect("opens");
+    connection
+        .execute_batch(
+            "ALTER TABLE generation DROP COLUMN why; DROP TABLE held; PRAGMA user_version = 1",
+        )
+        .expect("goes back");
+    drop(connection);
+    let store = Store::open(directory.path()).expect("opens again");
+    let record = store.record(number).expect("reads").expect("a generation");
+    assert_eq!((record.hash.as_str(), record.why), ("aa", None));
 }

@@ -133,7 +133,7 @@ impl Daemon for InMemory {
             return Err(ApiError::not_found("nothing was in force before"));
         };
         let path = format!("/history/{number}.toml").into();
-        self.apply(&ApplyRequest { path, confirm_seconds: None }, caller)
+        self.apply(&ApplyRequest { path, confirm_seconds: None, force: false }, caller)
     }
 
     fn history(&self) -> Answer<Vec<HistoryEntry>> {
@@ -149,6 +149,7 @@ impl Daemon for InMemory {
             state: FateOfGeneration::Confirmed,
             previous: None,
             restores: None,
+            why: None,
             in_force: true,
         });
         Ok(policy.collect())
@@ -160,7 +161,13 @@ impl Daemon for InMemory {
     }
 
     fn audit_verify(&self) -> Answer<AuditVerified> {
-        Ok(AuditVerified { intact: false, lines: 3, line: Some(2), problem: "changed".into() })
+        Ok(AuditVerified {
+            intact: false,
+            lines: 3,
+            line: Some(2),
+            file: "audit.jsonl".into(),
+            problem: "changed".into(),
+        })
     }
 
     fn bans(&self) -> Answer<Vec<Ban>> {
@@ -178,6 +185,7 @@ impl Daemon for InMemory {
             remaining_seconds: request.ttl_seconds.map(|ttl| ttl as u64),
             reason: request.reason.clone(),
             automatic: false,
+            sources: None,
             hits: 0,
         };
         self.change(caller).bans.push(ban.clone());

@@ -13,6 +13,7 @@ fn ban(prefix: &str, api: Option<&str>) -> BanAdd {
         ttl_seconds: Some(30.0),
         api: api.map(str::to_owned),
         reason: "a test".into(),
+        force: false,
     }
 }
 
@@ -23,22 +24,25 @@ fn state_changes_and_is_read_back() {
     assert_eq!(client.status().expect("a status").policy, None);
 
     let path = served.directory().join("policy.toml");
-    let applied =
-        client.apply(&ApplyRequest { path: path.clone(), confirm_seconds: None }).expect("applies");
+    let applied = client
+        .apply(&ApplyRequest { path: path.clone(), confirm_seconds: None, force: false })
+        .expect("applies");
     assert_eq!((applied.generation, applied.previous_hash), (1, None));
-    let again =
-        client.apply(&ApplyRequest { path: path.clone(), confirm_seconds: None }).expect("applies");
+    let again = client
+        .apply(&ApplyRequest { path: path.clone(), confirm_seconds: None, force: false })
+        .expect("applies");
     assert_eq!(again.previous_hash.as_ref(), Some(&applied.hash));
     let status = client.status().expect("a status").policy.expect("a policy");
     assert_eq!((status.generation, status.path), (2, path.clone()));
 
     assert_eq!(client.confirm().expect_err("nothing waits").code, Code::Refused);
-    let waits = ApplyRequest { path: path.clone(), confirm_seconds: Some(60.0) };
+    let waits = ApplyRequest { path: path.clone(), confirm_seconds: Some(60.0), force: false };
     assert_eq!(client.apply(&waits).expect("applies").confirm_seconds, Some(60));
     assert_eq!(client.confirm().expect("confirms").generation, 3);
     let found = client.diff(&DiffRequest { path: path.clone() }).expect("an answer");
     assert_eq!((found.difference.added.len(), found.same, found.in_force), (1, false, None));
-    let back = client.rollback(&RollbackRequest { number: Some(1) }).expect("goes back");
+    let back =
+        client.rollback(&RollbackRequest { number: Some(1), force: false }).expect("goes back");
     assert_eq!(back.generation, 4);
     let nowhere = client.rollback(&RollbackRequest::default()).expect_err("nothing before");
     assert_eq!(nowhere.code, Code::NotFound);
@@ -80,6 +84,7 @@ fn state_changes_and_is_read_back() {
             order: order.clone(),
             ttl_seconds: None,
             reason: String::new(),
+            force: false,
         };
         client.order_set(&set).expect("orders");
         let orders = client.orders().expect("orders");
@@ -98,7 +103,7 @@ fn state_changes_and_is_read_back() {
 fn a_no_comes_back_as_it_was_said() {
     let served = Served::start();
     let client = served.client();
-    let bad = ApplyRequest { path: "/x/bad.toml".into(), confirm_seconds: None };
+    let bad = ApplyRequest { path: "/x/bad.toml".into(), confirm_seconds: None, force: false };
     let refused = client.apply(&bad).expect_err("refused");
     assert_eq!((refused.code, refused.diagnostics.len()), (Code::Refused, 1));
     assert_eq!(refused.diagnostics[0].excerpt, "alow = []");

@@ -127,3 +127,43 @@ fn a_group_shares_one_limit_and_events_are_few() -> Result<()> {
     }
     Ok(())
 }
+
+/// Of the limits of groups the first in `allow` counts, instead of `limit`; the API's own counts for
+/// all classes together.
+#[test]
+fn a_class_has_its_own_limit_and_all_share_the_total() -> Result<()> {
+    let lab = site::lab()?;
+    let [server, client, stranger] =
+        [lab.host("server")?, lab.host("client")?, lab.host("stranger")?];
+    let limits = format!(
+        "limit = {{ packets = \"5000/s\" }}\nlimit_for.all = {{ packets = \"100/s\" }}\n\
+         limit_for.clients = {{ packets = \"300/s\" }}\nlimit_total = {{ packets = \"800/s\" }}\n\
+         [groups.all]\ncidrs = [\"{}\", \"{}\"]",
+        client.v4(),
+        client.v6()
+    );
+    let policy = site::orders(&lab, &limits)?
+        .replace("allow = [\"clients\"]", "allow = [\"clients\", \"all\", \"rest\"]");
+    let policy = format!("{policy}\n[groups.rest]\ncidrs = [\"{}\"]\n", stranger.v4());
+    let weir = site::weir(&lab, &policy)?;
+    let alone = flood(client, server, false, UDP, 2_000)?;
+    let first = Reading::at_rest(&weir)?;
+    near("a class alone", first.kernel("orders", "allowed"), 300.0 * (alone.seconds + 1.0));
+    assert_eq!(first.kernel("orders", "total_packets"), 0);
+    // The bursts are back.
+    std::thread::sleep(Duration::from_millis(1_100));
+    let both = std::thread::scope(|scope| -> Result<[Sent; 2]> {
+        let other = scope.spawn(|| flood(stranger, server, false, UDP, 2_000));
+        let one = flood(client, server, false, UDP, 2_000)?;
+        Ok([one, other.join().expect("the generator panicked")?])
+    })?;
+    let second = Reading::at_rest(&weir)?;
+    let passed = second.kernel("orders", "allowed") - first.kernel("orders", "allowed");
+    let seconds = both[0].seconds.max(both[1].seconds);
+    // One of them may begin or end later than the other, and leave something of the budget unused.
+    let most = 800.0 * (seconds + 1.0);
+    let share = passed as f64 / most;
+    assert!((0.8..=1.0 + TOLERANCE).contains(&share), "both classes: {passed} of {most:.0}");
+    assert!(second.kernel("orders", "total_packets") > 0);
+    Ok(())
+}

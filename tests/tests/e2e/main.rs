@@ -3,7 +3,10 @@
 
 mod apply;
 mod bans;
+mod escalation;
+mod feeds;
 mod gate;
+mod guard;
 mod leaving;
 mod limits;
 mod measure;

@@ -75,6 +75,70 @@ fn a_start_that_is_refused_says_why() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_program_of_another_tool_is_named_and_left_alone() -> Result<()> {
+    let lab = site::lab()?;
+    let server = lab.host("server")?;
+    // Its pins are in a mount namespace that goes with it.
+    let load = format!(
+        "mount -t bpf bpf /sys/fs/bpf && exec xdp-filter load {INTERFACE} --mode native --features ipv4"
+    );
+    let mut command = server.netns.command("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &load]);
+    process::run(&mut command, Duration::from_secs(20))?.success()?;
+    let show = format!("link show dev {INTERFACE}");
+    let before = server.netns.ip(&show)?;
+    assert!(before.contains("prog/xdp"), "{before}");
+
+    let mut weir = Weir::prepare(&lab, server, &Plan::default())?;
+    let output = weir.refusal()?.expect_code(2)?;
+    for word in [INTERFACE, "xdpfilt", "native mode", "never replaces another's", "xdp off"] {
+        assert!(output.stderr.contains(word), "{word}: {}", output.stderr);
+    }
+    assert_eq!(server.netns.ip(&show)?, before, "the other goes on");
+    let mut doctor = server.netns.command(weir::binary()?);
+    let doctor = process::run(doctor.args(["doctor", "-i", INTERFACE]), Duration::from_secs(20))?;
+    assert!(
+        doctor.stdout.contains("another XDP program is attached: xdpfilt"),
+        "{}",
+        doctor.stdout
+    );
+    server.netns.ip(&format!("link set dev {INTERFACE} xdp off"))?;
+    weir.start_again()
+}
+
+#[test]
+fn what_may_keep_a_driver_from_xdp_is_said_before() -> Result<()> {
+    let lab = site::lab()?;
+    let server = lab.host("server")?;
+    // A bridge has no XDP of its own.
+    server.netns.ip("link add br9 mtu 9000 type bridge")?;
+    server.netns.ip("link set br9 up")?;
+    let mtu = "packets of this MTU (9000) do not fit into a page";
+    let native = Plan {
+        name: "native",
+        interfaces: &["br9"],
+        arguments: &["--xdp-mode", "native"],
+        ..Plan::default()
+    };
+    let output = Weir::prepare(&lab, server, &native)?.refusal()?.expect_code(2)?;
+    assert!(output.stderr.contains("cannot attach XDP to br9"), "{}", output.stderr);
+    assert_eq!(
+        output.stderr.matches(mtu).count(),
+        2,
+        "in the log and the error: {}",
+        output.stderr
+    );
+    let auto = Plan { interfaces: &["br9"], ..Plan::default() };
+    let weir = Weir::launch(&lab, server, &auto)?;
+    assert_eq!(weir.status()?["interfaces"][0]["mode"], "generic");
+    assert!(weir.log().contains(mtu), "{}", weir.log());
+    let mut doctor = server.netns.command(weir::binary()?);
+    let doctor = process::run(doctor.args(["doctor", "-i", "br9"]), Duration::from_secs(20))?;
+    assert!(doctor.stdout.contains(mtu), "{}", doctor.stdout);
+    Ok(())
+}
+
 /// Runs the binary with these words in a mount namespace of its own, after a shell command.
 fn alone(lab: &weir_tests::lab::Lab, before: &str, words: &str) -> Result<process::Output> {
     let server = lab.host("server")?;

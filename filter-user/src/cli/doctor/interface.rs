@@ -1,16 +1,13 @@
 //! The interfaces: there, up, Ethernet, free of other people's XDP programs, and able to run one in
 //! the driver.
 
-use super::device::Device;
-use super::holders::holders;
 use super::{Check, State};
 use crate::kernel::attach::program_name;
+use crate::kernel::before::{Concern, concerns, disturbs};
+use crate::kernel::device::Device;
+use crate::kernel::holders::holders;
 use crate::kernel::host::{check_ethernet, interface_index, interface_names, is_loopback};
 use crate::kernel::netlink::xdp_programs;
-
-/// The largest MTU whose packets most drivers put into one page, which XDP in the driver without
-/// multi-buffer support needs.
-const PAGE_MTU: u32 = 3_498;
 
 /// What was found out about an interface.
 #[derive(Clone, Debug, Default)]
@@ -110,19 +107,13 @@ fn judge(title: &str, found: &Found) -> Check {
             format!("end what holds it, or `ip link set {name} xdp off` when nobody does"),
         );
     }
-    if device.merges {
-        note(
-            State::Warn,
-            "large receive offload is on, which keeps XDP out of many drivers".into(),
-            format!("`ethtool -K {name} lro off`"),
-        );
+    if !loopback {
+        for Concern { finding, hint } in concerns(name, device) {
+            note(State::Warn, finding, hint);
+        }
     }
-    if device.mtu > PAGE_MTU && !loopback {
-        note(
-            State::Warn,
-            "packets of this MTU do not fit into a page".into(),
-            "native mode then needs a driver with multi-buffer XDP; generic mode does not".into(),
-        );
+    if programs.is_empty() {
+        findings.extend(disturbs(device).map(str::to_owned));
     }
     for program in programs.iter().filter(|program| program.is_weirs()) {
         findings.push(format!("weir is attached: {}", program.words()));
@@ -160,7 +151,7 @@ mod tests {
         Found {
             name: "eth0".into(),
             index: 3,
-            device: Device { up, mtu, merges, driver: "ixgbe".into() },
+            device: Device { up, mtu, merges, driver: "ixgbe".into(), queues: None },
             programs: programs.iter().map(program).collect(),
             ..Found::default()
         }
@@ -174,6 +165,7 @@ mod tests {
         };
         let rows = [
             (found(true, 1500, false, &[]), State::Ok, "index 3, ixgbe, MTU 1500"),
+            (found(true, 1500, false, &[]), State::Ok, "link may be down for seconds"),
             (found(true, 1500, false, &["weir_ingress"]), State::Ok, "weir is attached"),
             (found(true, 1500, false, &["xdp_filter"]), State::Fail, "held by tool (99)"),
             (found(true, 1500, false, &["weird"]), State::Fail, "weird (id 7, native)"),

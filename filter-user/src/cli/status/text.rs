@@ -6,7 +6,7 @@ use crate::cli::breach::{mode_name, sentence};
 use crate::cli::human::{bytes, count, percent, span};
 use crate::cli::style::{Style, Tone, clean};
 use crate::cli::table::{Align, Cell, Table, cell};
-use crate::control::api::{Mode, PacketCounts, Status};
+use crate::control::api::{FeedState, Mode, PacketCounts, Status};
 
 /// Reasons shown, those with the most packets first; all of them are in `--json`.
 const REASONS: usize = 12;
@@ -25,6 +25,7 @@ pub(in crate::cli) fn text(status: &Status, style: Style) -> String {
     facts(&mut page, status, style);
     section(&mut page, &interfaces(status), style);
     section(&mut page, &apis(status), style);
+    section(&mut page, &feeds(status), style);
     section(&mut page, &refusals(status), style);
     section(&mut page, &tables(status), style);
     page
@@ -237,6 +238,30 @@ fn counts(packets: &PacketCounts) -> [Cell; 4] {
         toned(packets.would_drop, Tone::Warn),
         bytes(packets.bytes).into(),
     ]
+}
+
+fn feeds(status: &Status) -> Table<4> {
+    let mut table = Table::new([
+        ("FEED", Align::Cut),
+        ("PREFIXES", Align::Right),
+        ("STATE", Align::Left),
+        ("GOOD", Align::Right),
+    ]);
+    for feed in &status.feeds {
+        let (state, tone) = match feed.state {
+            FeedState::Current => ("current", Tone::Plain),
+            FeedState::Kept => ("kept", Tone::Warn),
+            FeedState::RolledBack => ("rolled back", Tone::Warn),
+        };
+        let age = span(status.daemon.time.saturating_sub(feed.last_success));
+        table.row([
+            (&feed.feed).into(),
+            count(feed.entries).into(),
+            cell(state, tone),
+            format!("{age} ago").into(),
+        ]);
+    }
+    table
 }
 
 /// The orders in force: while one is, the policy is not all there is.

@@ -19,6 +19,9 @@ pub struct Ban {
     /// Placed by a detector, not by an operator: a would-drop at an API in monitor mode.
     #[serde(default)]
     pub automatic: bool,
+    /// Out of the bans of how many of its sources it was made (`escalate`); `None`: it was not.
+    #[serde(default)]
+    pub sources: Option<u32>,
     /// Packets it dropped, or would have in monitor mode.
     #[serde(default)]
     pub hits: u64,
@@ -39,6 +42,9 @@ pub struct BanAdd {
     /// Why, for those who read it later.
     #[serde(default)]
     pub reason: String,
+    /// Do it even when it would lock the caller out.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// A ban to end.

@@ -31,6 +31,9 @@ pub struct HistoryEntry {
     pub previous: Option<u64>,
     /// The entry that it brought back.
     pub restores: Option<u64>,
+    /// What made it, when that was nobody: `feed`, one of its feeds changed.
+    #[serde(default)]
+    pub why: Option<String>,
     /// It is in force now.
     pub in_force: bool,
 }
@@ -38,8 +41,19 @@ pub struct HistoryEntry {
 impl HistoryEntry {
     /// A record of the store.
     pub fn of(record: Record, in_force: bool) -> Self {
-        let Record { number, kernel, name, hash, path, applied_at, who, state, previous, restores } =
-            record;
+        let Record {
+            number,
+            kernel,
+            name,
+            hash,
+            path,
+            applied_at,
+            who,
+            state,
+            previous,
+            restores,
+            why,
+        } = record;
         let generation = kernel;
         Self {
             number,
@@ -52,6 +66,7 @@ impl HistoryEntry {
             state,
             previous,
             restores,
+            why,
             in_force,
         }
     }
@@ -64,6 +79,9 @@ pub struct RollbackRequest {
     /// Number in the history; `None`: what was in force before.
     #[serde(default)]
     pub number: Option<u64>,
+    /// Do it even when it would lock the caller out.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// A policy to compare with what is in force.

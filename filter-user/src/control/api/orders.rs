@@ -75,6 +75,9 @@ pub struct OrderSet {
     /// Why, for those who read it later.
     #[serde(default)]
     pub reason: String,
+    /// Do it even when it would lock the caller out.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// Orders to end.

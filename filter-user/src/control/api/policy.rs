@@ -16,6 +16,9 @@ pub struct ApplyRequest {
     /// Seconds within which it must be confirmed, or it is rolled back; `None`: it stays.
     #[serde(default)]
     pub confirm_seconds: Option<f64>,
+    /// Do it even when it would lock the caller out.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// A policy that is in force now.

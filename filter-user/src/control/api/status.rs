@@ -14,6 +14,8 @@ pub struct Status {
     pub daemon: DaemonStatus,
     /// What is in force; `None`: no policy, weir observes.
     pub policy: Option<PolicyStatus>,
+    /// Its feeds, each once.
+    pub feeds: Vec<FeedStatus>,
     /// Where it is in force.
     pub interfaces: Vec<InterfaceStatus>,
     /// The declared APIs, in the policy's order.
@@ -78,6 +80,37 @@ pub struct PolicyStatus {
     pub number: Option<u64>,
     /// Seconds until it is rolled back unless it is confirmed; `None`: it stays.
     pub confirm_seconds: Option<u64>,
+}
+
+/// What is in force of a feed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeedState {
+    /// What its file says.
+    #[default]
+    Current,
+    /// What its file said when it was last to be believed.
+    Kept,
+    /// What it said in a generation that was gone back to.
+    RolledBack,
+}
+
+/// A feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FeedStatus {
+    /// Its name in the policy.
+    pub feed: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// Prefixes of it that are in force.
+    pub entries: u64,
+    /// What is in force.
+    pub state: FeedState,
+    /// When the file was last read and found to say what is in force.
+    pub last_success: u64,
+    /// What is wrong with the file; empty when nothing is.
+    pub problem: String,
 }
 
 /// One interface.

@@ -2,16 +2,17 @@
 //!
 //! Each line carries the hash of the line before and its own, and the file `audit.head` beside the
 //! log the last one: a line that was changed, moved or taken out shows ([`verify()`]). Lines are
-//! only ever appended. What is worth a line is the daemon's to say.
+//! only ever appended; a file that becomes too large is put aside, and the chain goes on in the next.
+//! What is worth a line is the daemon's to say.
 
+mod files;
 mod line;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 pub use line::Entry;
@@ -23,11 +24,8 @@ use line::{BEGIN, seal};
 /// Name of the file in the state directory.
 pub const FILE: &str = "audit.jsonl";
 
-/// Who may read it: root, and the group of the state directory.
-const MODE: u32 = 0o640;
-
-/// Bytes at the end of the file in which its last line is looked for.
-const TAIL: u64 = 1 << 20;
+/// Bytes of a file, when nothing else is said.
+pub const MAX_BYTES: u64 = 64 << 20;
 
 /// What happened.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +46,7 @@ pub struct Change {
 #[derive(Debug)]
 pub struct AuditLog {
     path: PathBuf,
+    max_bytes: u64,
     /// The end of the chain; `None` while it is not known.
     end: Option<End>,
     /// Lines that could not be written since the last that was.
@@ -61,9 +60,10 @@ struct End {
 }
 
 impl AuditLog {
-    /// The log of a state directory. Nothing is opened yet.
-    pub fn new(directory: &Path) -> Self {
-        Self { path: directory.join(FILE), end: None, lost: 0 }
+    /// The log of a state directory, whose files are to have at most so many bytes. Nothing is opened
+    /// yet.
+    pub fn new(directory: &Path, max_bytes: u64) -> Self {
+        Self { path: directory.join(FILE), max_bytes, end: None, lost: 0 }
     }
 
     /// Its file.
@@ -89,7 +89,7 @@ impl AuditLog {
     }
 
     fn append(&mut self, time: u64, change: &Change) -> io::Result<()> {
-        let mut file = self.open()?;
+        let mut file = files::open(&self.path)?;
         let end = match self.end.take() {
             Some(end) => end,
             None => self.find_end(&mut file)?,
@@ -107,7 +107,16 @@ impl AuditLog {
             hash: String::new(),
         };
         let (line, hash) = seal(&entry).map_err(io::Error::other)?;
-        let length = file.seek(SeekFrom::End(0))?;
+        let mut length = file.seek(SeekFrom::End(0))?;
+        if length > 0 && length.saturating_add(line.len() as u64) > self.max_bytes {
+            match files::set_aside(&self.path) {
+                Ok(()) => {
+                    file = files::open(&self.path)?;
+                    length = 0;
+                }
+                Err(error) => tracing::warn!(%error, "the audit log goes on in the same file"),
+            }
+        }
         if let Err(error) = file.write_all(line.as_bytes()).and_then(|()| file.sync_data()) {
             // Part of it may be there; what cannot be cut off now is when the end is looked for.
             let _cut = file.set_len(length);
@@ -122,23 +131,19 @@ impl AuditLog {
         Ok(())
     }
 
-    fn open(&self) -> io::Result<File> {
-        OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(&self.path)
-    }
-
     /// The end of the chain in a file that another process may have left. A last line that was cut
     /// short never was one.
     fn find_end(&self, file: &mut File) -> io::Result<End> {
-        let length = file.metadata()?.len();
-        let from = length.saturating_sub(TAIL);
-        file.seek(SeekFrom::Start(from))?;
-        let mut tail = Vec::new();
-        file.take(TAIL).read_to_end(&mut tail)?;
-        let whole = tail.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        if whole < tail.len() {
-            file.set_len(from + whole as u64)?;
+        let (end, mut tail) = files::tail(file)?;
+        if end < file.metadata()?.len() {
+            file.set_len(end)?;
         }
-        let lines = tail[..whole].strip_suffix(b"\n").unwrap_or_default();
+        if tail.is_empty()
+            && let Some(before) = files::older(&self.path)?.last()
+        {
+            (_, tail) = files::tail(&mut File::open(before)?)?;
+        }
+        let lines = tail.strip_suffix(b"\n").unwrap_or_default();
         let last = lines.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
         if last.is_empty() {
             return Ok(End { number: 0, hash: BEGIN.to_owned() });
@@ -159,17 +164,26 @@ impl AuditLog {
     /// # Errors
     /// The file cannot be read.
     pub fn last(&self, limit: usize) -> io::Result<Vec<Entry>> {
-        let bytes = match std::fs::read(&self.path) {
-            Ok(bytes) => bytes,
+        let mut paths = match files::older(&self.path) {
+            Ok(paths) => paths,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let mut entries: Vec<_> = bytes
-            .split(|&byte| byte == b'\n')
-            .rev()
-            .filter_map(|line| line::read(line).ok())
-            .take(limit)
-            .collect();
+        paths.push(self.path.clone());
+        let mut entries: Vec<Entry> = Vec::new();
+        for path in paths.iter().rev() {
+            if entries.len() >= limit {
+                break;
+            }
+            let bytes = match std::fs::read(path) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let lines = bytes.split(|&byte| byte == b'\n').rev();
+            let read = lines.filter_map(|line| line::read(line).ok());
+            entries.extend(read.take(limit - entries.len()));
+        }
         entries.reverse();
         Ok(entries)
     }

@@ -1,5 +1,7 @@
 //! The chain, whole and broken.
 
+use std::fs::OpenOptions;
+
 use super::*;
 
 fn change(what: &'static str) -> Change {
@@ -11,7 +13,7 @@ fn change(what: &'static str) -> Change {
 }
 
 fn written(directory: &Path, lines: usize) -> AuditLog {
-    let mut log = AuditLog::new(directory);
+    let mut log = AuditLog::new(directory, MAX_BYTES);
     for _ in 0..lines {
         log.write(1_700_000_000_123_456_789, &change("apply")).expect("writes");
     }
@@ -64,7 +66,7 @@ fn a_chain_written_anew_is_not_the_one_that_was_noted() {
     let log = written(directory.path(), 3);
     let noted = std::fs::read(head(log.path())).expect("reads");
     std::fs::remove_file(log.path()).expect("removes");
-    let mut forged = AuditLog::new(directory.path());
+    let mut forged = AuditLog::new(directory.path(), MAX_BYTES);
     for _ in 0..3 {
         forged.write(1, &change("nothing")).expect("writes");
     }
@@ -84,7 +86,7 @@ fn a_line_cut_short_is_taken_away_and_what_was_lost_is_told() {
     assert_eq!(verify(log.path()).map(|found| (found.intact, found.lines)).ok(), Some((true, 3)));
 
     // The directory goes away under a log that is open, and comes back.
-    let mut log = AuditLog::new(&directory.path().join("later"));
+    let mut log = AuditLog::new(&directory.path().join("later"), MAX_BYTES);
     log.write(1, &change("ban_add")).expect_err("no directory");
     log.write(1, &change("ban_add")).expect_err("no directory");
     std::fs::create_dir(directory.path().join("later")).expect("creates");
@@ -103,4 +105,46 @@ fn a_log_goes_on_after_tampering_but_stays_broken() {
     let log = written(directory.path(), 1);
     assert_eq!(log.last(9).expect("reads").len(), 3);
     assert_eq!(verify(log.path()).expect("reads").line, Some(1));
+}
+
+#[test]
+fn a_chain_goes_on_over_files_and_restarts() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name);
+    // Two lines a file.
+    let bytes = {
+        let log = written(directory.path(), 1);
+        std::fs::metadata(log.path()).expect("a file").len() * 5 / 2
+    };
+    for _ in 0..6 {
+        let mut log = AuditLog::new(directory.path(), bytes);
+        log.write(1_700_000_000_123_456_789, &change("apply")).expect("writes");
+    }
+    let log = AuditLog::new(directory.path(), bytes);
+    let older = ["audit-00000001.jsonl", "audit-00000003.jsonl", "audit-00000005.jsonl"];
+    assert_eq!(files::older(log.path()).expect("reads"), older.map(path));
+    let found = verify(log.path()).expect("reads");
+    assert_eq!((found.intact, found.lines), (true, 7), "{found:?}");
+    let numbers = |limit| -> Vec<u64> {
+        log.last(limit).expect("reads").iter().map(|entry| entry.number).collect()
+    };
+    assert_eq!((numbers(3), numbers(99).len()), (vec![5, 6, 7], 7));
+
+    // Put aside, and then the daemon died.
+    std::fs::rename(log.path(), path("audit-00000007.jsonl")).expect("renames");
+    assert!(verify(log.path()).expect("reads").intact);
+    let mut next = AuditLog::new(directory.path(), bytes);
+    next.write(1, &change("apply")).expect("writes");
+    assert_eq!(verify(log.path()).map(|found| (found.intact, found.lines)).ok(), Some((true, 8)));
+
+    // One that is gone, and one that was tampered with.
+    let third = path(older[1]);
+    let text = std::fs::read_to_string(&third).expect("reads");
+    std::fs::remove_file(&third).expect("removes");
+    let found = verify(log.path()).expect("reads");
+    assert_eq!((found.line, found.file.ends_with(older[2])), (Some(3), true), "{found:?}");
+    assert!(found.problem.contains("older file"), "{found:?}");
+    std::fs::write(&third, text.replacen("1000", "1001", 1)).expect("writes");
+    let found = verify(log.path()).expect("reads");
+    assert_eq!((found.line, found.file.ends_with(older[1])), (Some(3), true), "{found:?}");
 }

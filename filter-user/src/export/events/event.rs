@@ -42,6 +42,9 @@ kinds! {
     PolicyRolledBack "policy_rolled_back" Warning "A policy that was not confirmed is no longer in force; the one before is.";
     StoreFailed "store_failed" Warning "History or audit log could not be read or written; the filter goes on.";
     PolicyRejected "policy_rejected" Warning "A policy was not applied; the one before stays.";
+    FeedChanged "feed_changed" Notice "A feed changed, and with it what is in force.";
+    FeedRejected "feed_rejected" Warning "A feed changed to something that is not to be believed; its last good content stays.";
+    FeedRestored "feed_restored" Notice "A feed that was rejected is good again.";
     InterfaceOpen "interface_open" Critical "An interface that is to be gated is not; why, the message says.";
     InterfaceGated "interface_gated" Notice "An interface that was not gated is gated again.";
     StateReset "state_reset" Warning "State in the kernel was begun anew; what, the message says.";
@@ -53,8 +56,8 @@ kinds! {
     FindingOpened "finding_opened" Warning "A detector found something.";
     FindingUpdated "finding_updated" Warning "A finding goes on, with newer numbers.";
     FindingClosed "finding_closed" Info "A finding is over.";
-    ActionTaken "action_taken" Warning "A finding was answered.";
-    ActionRefused "action_refused" Warning "A finding was not answered as the policy says; why, the action says.";
+    ActionTaken "action_taken" Warning "A finding was answered, or a network banned because its sources are.";
+    ActionRefused "action_refused" Warning "A finding was not answered, or a network not banned, as the policy says; why, the action says.";
     TelemetryGap "telemetry_gap" Warning "Samples were lost: numbers of that time are too low.";
 }
 
@@ -235,6 +238,9 @@ pub struct ActionField {
     /// The guard that refused it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<&'static str>,
+    /// Out of the bans of how many sources.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sources: Option<u32>,
     /// Who ordered it: `detector`, `operator`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<&'static str>,

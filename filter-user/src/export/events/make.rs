@@ -5,7 +5,7 @@ use super::event::{
 };
 use super::sources::Summary;
 use crate::detect::{Finding, Severity, State};
-use crate::respond::{Action, Outcome};
+use crate::respond::{Action, Outcome, Refusal, escalation_reason};
 
 impl Event {
     /// A report of a finding. `epoch` is what to add to the finding's clock to get ns since 1970.
@@ -88,6 +88,48 @@ impl Event {
             action: Some(action),
             ..Self::new(kind, time, message)
         }
+    }
+
+    /// What became of banning a network because its sources are. `time` is ns since 1970. `None` for
+    /// an answer to a finding.
+    pub fn escalation(outcome: &Outcome, api: ApiField, time: u64) -> Option<Self> {
+        let (Outcome::Done(action) | Outcome::Refused(action, _) | Outcome::Failed(action, _)) =
+            outcome
+        else {
+            return None;
+        };
+        let Action::Escalate { network, sources, ttl, .. } = action else { return None };
+        let is = format!("{network} is banned at {}: {sources} of its sources are", api.name);
+        let not = format!("{network} is not banned at {}, as {sources} of its sources", api.name);
+        let (kind, outcome, refusal, message) = match outcome {
+            Outcome::Refused(_, refusal) => {
+                let why = match refusal {
+                    Refusal::Trusted => "a source in it is trusted, but not everywhere".to_owned(),
+                    Refusal::Proxy => "a proxy of the API is in it".to_owned(),
+                    other => other.to_string(),
+                };
+                (Kind::ActionRefused, "refused", Some(refusal.name()), format!("{not} are: {why}"))
+            }
+            Outcome::Failed(_, error) => {
+                (Kind::ActionRefused, "failed", None, format!("{not} are: {error}"))
+            }
+            _ => (Kind::ActionTaken, "done", None, is),
+        };
+        let action = ActionField {
+            kind: action.name(),
+            outcome,
+            ttl_seconds: Some(ttl.as_secs_f64()),
+            refusal,
+            sources: Some(*sources),
+            by: Some("detector"),
+            reason: escalation_reason(*sources),
+        };
+        Some(Self {
+            api: Some(api),
+            source: Some(SourceField::from(*network)),
+            action: Some(action),
+            ..Self::new(kind, time, message)
+        })
     }
 
     /// A source, or several, that were refused or limited. `time` is ns since 1970.

@@ -77,7 +77,11 @@ metrics! {
     MAP_CAPACITY Gauge "weir_map_capacity" ["map"]
         "Entries that a kernel table has room for.";
     FEED_SUCCESS Gauge "weir_feed_last_success_timestamp_seconds" ["feed"]
-        "When a feed was last read without an error, seconds since 1970.";
+        "When a feed's file was last read and found to say what is in force, seconds since 1970.";
+    FEED_STALE Gauge "weir_feed_stale" ["feed"]
+        "1 while something else of a feed is in force than its file says, else 0.";
+    FEED_ENTRIES Gauge "weir_feed_entries" ["feed"]
+        "Prefixes of a feed that are in force.";
     SAMPLES Counter "weir_samples_total" ["outcome"]
         "Segments the sensor was to see: attempted = submitted + dropped + sampled_out; and records \
          read from the ring (received) or not understood (decode_errors).";
@@ -98,7 +102,7 @@ metrics! {
     FINDINGS_OPEN Gauge "weir_findings_open" ["api", "severity"]
         "Findings that are open.";
     ACTIONS Counter "weir_actions_total" ["action", "outcome"]
-        "Automatic answers to findings: done, refused by a guard, or failed.";
+        "Automatic answers to findings, and bans of networks (escalate): done, refused by a guard, or failed.";
     EVENTS Counter "weir_events_total" ["event", "severity"]
         "Events told.";
     EVENT_LINES Counter "weir_event_lines_total" ["outcome"]

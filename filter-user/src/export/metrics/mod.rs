@@ -20,8 +20,8 @@ use prometheus::{Registry, TextEncoder};
 
 pub use http::{DURATION_BUCKETS, SIZE_BUCKETS};
 pub use snapshot::{
-    ApiInfo, DetectorCount, EgressCount, KernelSnapshot, MapFill, PacketCount, PolicyEntries,
-    PolicyInfo, Source,
+    ApiInfo, DetectorCount, EgressCount, FeedCount, KernelSnapshot, MapFill, PacketCount,
+    PolicyEntries, PolicyInfo, Source,
 };
 
 use crate::detect::{Finding, State};
@@ -224,7 +224,9 @@ fn read(snapshot: &KernelSnapshot) -> Vec<MetricFamily> {
             s.maps.iter().filter_map(|map| Some(([&*map.map], map.entries? as f64))),
         ),
         rows(&def::MAP_CAPACITY, s.maps.iter().map(|map| ([&*map.map], map.capacity as f64))),
-        rows(&def::FEED_SUCCESS, s.feeds.iter().map(|(feed, time)| ([&**feed], *time))),
+        rows(&def::FEED_SUCCESS, s.feeds.iter().map(|row| ([&*row.feed], row.last_success))),
+        rows(&def::FEED_STALE, s.feeds.iter().map(|row| ([&*row.feed], f64::from(row.stale)))),
+        rows(&def::FEED_ENTRIES, s.feeds.iter().map(|row| ([&*row.feed], row.entries as f64))),
         rows(&def::SAMPLES, s.samples.iter().map(|(outcome, count)| ([*outcome], *count as f64))),
         rows(&def::RING_PENDING, [([], s.ring_pending_bytes as f64)]),
         rows(&def::COMPLETENESS, [([], s.completeness)]),

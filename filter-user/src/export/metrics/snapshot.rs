@@ -88,6 +88,19 @@ pub struct PolicyEntries {
     pub enforced: u64,
 }
 
+/// A feed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FeedCount {
+    /// Its name in the policy.
+    pub feed: String,
+    /// When its file was last read and found to say what is in force, seconds since 1970.
+    pub last_success: f64,
+    /// Something else is in force than its file says.
+    pub stale: bool,
+    /// Prefixes of it in force.
+    pub entries: u64,
+}
+
 /// States of a detector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DetectorCount {
@@ -129,8 +142,8 @@ pub struct KernelSnapshot {
     pub interfaces: Vec<(String, bool)>,
     /// Bans in force by origin: `operator`, `detector`.
     pub bans: Vec<(&'static str, u64)>,
-    /// When each feed was last read without an error, seconds since 1970.
-    pub feeds: Vec<(String, f64)>,
+    /// The feeds of the policy in force.
+    pub feeds: Vec<FeedCount>,
     /// Counters of the sensor ([`crate::sensor::Stats::each`]): each becomes
     /// `weir_sensor_NAME_total`.
     pub sensor: Vec<(&'static str, u64)>,

@@ -69,7 +69,12 @@ fn full() -> KernelSnapshot {
         overrides: vec![("orders".to_owned(), "lockdown"), ("orders".to_owned(), "lockdown")],
         interfaces: vec![("eth0".to_owned(), true), ("eth1".to_owned(), false)],
         bans: vec![("operator", 1)],
-        feeds: vec![("feeds/blocklist.txt".to_owned(), 1.7e9)],
+        feeds: vec![FeedCount {
+            feed: "feeds/blocklist.txt".to_owned(),
+            last_success: 1.7e9,
+            stale: true,
+            entries: 12,
+        }],
         sensor: vec![("gaps", 2)],
         routes: 3,
         routes_overflow: 1,

@@ -34,18 +34,19 @@ pub(super) fn compile(
 ) -> Result<Rules, Problem> {
     let mut out = Rules { apis: Vec::new(), rules: Vec::new(), shared: Vec::new(), features: 0 };
     for (api, id) in policy.apis.iter().zip(api_ids.iter().copied()) {
-        let first = u32::try_from(out.rules.len()).map_err(|_| {
-            let message = "APIs times overlaps of groups are more than rules can be";
-            Problem::new(message, "let fewer groups overlap: join those that are used alike")
-        })?;
         let limits = Limits::new(api, id, group_ids, ids, profiles, &mut out)?;
-        out.apis.push(cell(api, id, first, limits.total));
+        out.apis.push(cell(api, id, limits.total));
         out.rules.extend(classes.sets.iter().map(|set| rule(api, set, &limits)));
+    }
+    if u32::try_from(out.rules.len()).is_err() {
+        let message = "APIs times overlaps of groups are more than rules can be";
+        let hint = "let fewer groups overlap: join those that are used alike";
+        return Err(Problem::new(message, hint));
     }
     Ok(out)
 }
 
-fn cell(api: &Api, id: u32, rules: u32, total: u32) -> ApiCell {
+fn cell(api: &Api, id: u32, total: u32) -> ApiCell {
     let mut flags = 0;
     for (bit, used) in [
         (API_MONITOR, api.mode == Mode::Monitor),
@@ -57,7 +58,7 @@ fn cell(api: &Api, id: u32, rules: u32, total: u32) -> ApiCell {
     }
     let (_, v4_mask) = masks(96 + u32::from(api.source.v4));
     let (v6_mask_hi, v6_mask_lo) = masks(u32::from(api.source.v6));
-    ApiCell { id, flags, rules, total, v4_mask, v6_mask_hi, v6_mask_lo, reserved: [0; 3] }
+    ApiCell { id, flags, total, unused: 0, v4_mask, v6_mask_hi, v6_mask_lo, reserved: [0; 3] }
 }
 
 /// A limit in the numbers of the tables: its profile, and the shared budget it draws on or 0.

@@ -150,8 +150,8 @@ fn classes_and_rules_agree_with_a_naive_reading() {
                 let inside = group.prefixes.covering(address).is_some();
                 assert_eq!(bits.contains(id), inside, "{address} in {}\n{text}", group.name);
             }
-            for (api, cell) in policy.apis.iter().zip(&image.apis) {
-                let rule = &image.rules[(cell.rules + class) as usize];
+            for (slot, api) in policy.apis.iter().enumerate() {
+                let rule = &image.rules[image.rule_place(slot, class)];
                 assert_eq!(rule.action, naive(&policy, api, address), "{address}\n{text}");
                 seen[usize::from(rule.action)] += 1;
             }
@@ -214,7 +214,7 @@ fn rules_say_who_passes_within_which_limit_and_which_line_says_so() {
     ];
     for (address, slot, action, entry, limit, shared) in rows {
         let class = class_of(&image, address.parse().expect("an address"));
-        let rule = &image.rules[(image.apis[*slot].rules + class) as usize];
+        let rule = &image.rules[image.rule_place(*slot, class)];
         let (found_entry, found_limit) = explain_rule(&policy.apis[*slot], rule);
         assert_eq!(rule.action, *action, "{address} at {slot}");
         assert_eq!(found_entry.map(|e| e.at.line), entry.and_then(line), "{address} at {slot}");
@@ -232,7 +232,7 @@ fn rules_say_who_passes_within_which_limit_and_which_line_says_so() {
     use filter_common::tables::{API_MONITOR, API_OPAQUE, API_OVERFLOW_DROP};
     assert_eq!(y.flags, API_MONITOR | API_OPAQUE | API_OVERFLOW_DROP);
     let a = class_of(&image, "10.9.0.1".parse().expect("an address"));
-    let same = image.rules[(image.apis[0].rules + a) as usize].profile;
+    let same = image.rules[image.rule_place(0, a)].profile;
     assert_eq!(y.total, u32::from(same), "both limit to 20/s: one profile");
     assert_eq!(image.shortest_burst, 250_000_000);
     assert_eq!(image.shared.len(), 2);

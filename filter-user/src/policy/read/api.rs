@@ -90,6 +90,7 @@ impl Reader<'_, '_, '_> {
         let respond =
             table.get("respond").map_or_else(Respond::default, |item| self.respond(&item));
         let escalate = table.get("escalate").and_then(|item| self.escalate(&item, source));
+        self.ban_lengths(table, source, &respond, escalate);
         if let (Kind::Opaque, Some(item)) =
             (about.kind, table.get("login").or(table.get("openapi")))
         {

@@ -8,9 +8,10 @@ mod groups;
 mod limit;
 mod listen;
 mod names;
+mod networks;
 mod respond;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use crate::text::{Item, Location, Report, Table, read};
@@ -48,6 +49,8 @@ struct Reader<'r, 't, 'f> {
     specific: HashMap<Port, usize>,
     /// API names and where they were given.
     api_names: HashMap<String, Location>,
+    /// Prefix lengths that automatic bans may have, of IPv4 and of IPv6.
+    ban_lengths: [BTreeSet<u8>; 2],
 }
 
 /// Reads the report's text.
@@ -61,6 +64,7 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
             claims: HashMap::new(),
             specific: HashMap::new(),
             api_names: HashMap::new(),
+            ban_lengths: Default::default(),
         };
         let name = reader.header(root);
         // Before everything that refers to them.

@@ -64,6 +64,7 @@ impl Reader<'_, '_, '_> {
             Some(given) => u32::try_from(given?).ok()?,
             None => 20,
         };
+        self.unreachable(item, source, lengths, sources);
         Some(Escalate { v4: lengths[0], v6: lengths[1], sources })
     }
 

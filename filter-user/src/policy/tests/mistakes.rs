@@ -242,6 +242,22 @@ fn one_mistake_gives_one_diagnostic_that_says_where_and_what_to_do() {
         ("escalate = { v4 = 24, v6 = 65, sources = 20 }", Error, 7, 28, "within one source", "64"),
         ("escalate = { sources = 1 }", Error, 7, 24, "out of range", "2 to 65535"),
         (
+            "escalate = { v4 = 28 }",
+            Warning,
+            7,
+            12,
+            "a /28 holds 16 of the sources (/32)",
+            "shorter",
+        ),
+        (
+            "source = { v6 = 48 }\nescalate = { sources = 256 }",
+            Warning,
+            8,
+            12,
+            "never bans an IPv6 network: a /48 holds 1",
+            "fewer sources",
+        ),
+        (
             "kind = \"opaque\"\nlogin = { routes = [\"POST /l\"] }",
             Warning,
             8,
@@ -322,4 +338,44 @@ fn one_mistake_gives_one_diagnostic_that_says_where_and_what_to_do() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn automatic_bans_have_at_most_eight_prefix_lengths_a_family() {
+    let with = |lengths: std::ops::RangeInclusive<u8>| {
+        let api = |length: u8| {
+            format!(
+                "[[api]]\nname = \"a{length}\"\nlisten = [\"tcp/{length}\"]\nallow = \"any\"\n\
+                 escalate = {{ v4 = {length}, v6 = 64, sources = 2 }}\nsource = {{ v6 = 128 }}\n"
+            )
+        };
+        check(&lengths.map(api).collect::<String>())
+    };
+    assert!(with(16..=23).diagnostics.is_empty(), "eight");
+    let found = with(16..=24);
+    let [one] = &found.diagnostics[..] else { panic!("{}", render(&found.diagnostics)) };
+    let place = (one.severity, one.line, one.column);
+    assert_eq!(place, (Severity::Error, 8 * 6 + 5, 12), "{}", one.message);
+    for word in ["9 different IPv4", "/16 /17", "at most 8"] {
+        assert!(one.message.contains(word), "{word}: {}", one.message);
+    }
+    let bans = "source = { v4 = 24, v6 = 48 }\nrespond = { brute_force = \"ban 1m\" }\n";
+    let rest: String = (16..=23)
+        .map(|length| {
+            format!(
+                "[[api]]\nname = \"a{length}\"\nlisten = [\"tcp/{length}\"]\nallow = \"any\"\n\
+                 escalate = {{ v4 = {length}, sources = 2 }}\n"
+            )
+        })
+        .collect();
+    let found = check(&format!(
+        "{rest}[[api]]\nname = \"z\"\nlisten = [\"tcp/1\"]\nallow = \"any\"\n{bans}"
+    ));
+    let [one] = &found.diagnostics[..] else { panic!("{}", render(&found.diagnostics)) };
+    assert_eq!(
+        (one.line, one.column),
+        (8 * 5 + 5, 10),
+        "sources that may be banned count: {}",
+        one.message
+    );
 }

@@ -151,7 +151,8 @@ fn mode() -> Vec<Step> {
 /// 20 minutes a packet, and room for three of them.
 fn rate() -> Order {
     let seconds = |s| Duration::from_secs(s).as_nanos() as u64;
-    Order::Limit(Rate::new(3, seconds(3_600), seconds(50 * 60), 1).expect("a rate that can be"))
+    let rate = Rate::new(3, seconds(3_600), seconds(50 * 60), 1).expect("a rate that can be");
+    Order::Limit { rate, automatic: false }
 }
 
 fn tighter() -> Vec<Step> {

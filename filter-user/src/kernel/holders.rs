@@ -7,7 +7,7 @@ const SHOWN: usize = 4;
 
 /// Processes that hold the program or a link to it, as `name (pid)`. Of other users' processes only
 /// root learns.
-pub(super) fn holders(program: u32) -> Vec<String> {
+pub fn holders(program: u32) -> Vec<String> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries
         .flatten()

@@ -1,5 +1,8 @@
-//! Asks the kernel about an interface by rtnetlink (rtnetlink(7)): above all whether an XDP program
-//! is attached, and which, and when interfaces come and go. Only what no library of ours answers.
+//! Asks the kernel by rtnetlink (rtnetlink(7)) what no library of ours answers: whether an XDP
+//! program is attached to an interface, and which ([`xdp_programs`]); when interfaces come and go
+//! ([`LinkEvents`]); which of them carry a connection ([`carrier`]).
+
+pub mod carrier;
 
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -119,35 +122,68 @@ impl LinkEvents {
 
 /// One RTM_GETLINK for the interface, and the attributes of the answer.
 fn request(index: u32) -> io::Result<Vec<u8>> {
+    // ifinfomsg { family, pad, type, index, flags, change }
+    let mut body = [0u8; INFO];
+    body[4..8].copy_from_slice(&index.to_ne_bytes());
+    let mut answers = ask(libc::RTM_GETLINK, 0, &body)?;
+    let mut answer = answers.pop().ok_or(io::ErrorKind::UnexpectedEof)?;
+    Ok(answer.split_off(answer.len().min(INFO)))
+}
+
+/// Bytes of an ifinfomsg.
+const INFO: usize = 16;
+
+/// Bytes of an nlmsghdr.
+const HEAD: usize = 16;
+
+/// Sends one request, and returns the bodies of the answers: one, or with NLM_F_DUMP all there are.
+fn ask(kind: u16, flags: libc::c_int, body: &[u8]) -> io::Result<Vec<Vec<u8>>> {
     let socket = route_socket()?;
-    // nlmsghdr { len, type, flags, seq, pid } and ifinfomsg { family, pad, type, index, flags, change }
-    let mut message = Vec::with_capacity(32);
-    message.extend(32u32.to_ne_bytes());
-    message.extend(libc::RTM_GETLINK.to_ne_bytes());
-    message.extend((libc::NLM_F_REQUEST as u16).to_ne_bytes());
+    // nlmsghdr { len, type, flags, seq, pid }
+    let mut message = Vec::with_capacity(HEAD + body.len());
+    message.extend(((HEAD + body.len()) as u32).to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(((libc::NLM_F_REQUEST | flags) as u16).to_ne_bytes());
     message.extend(1u32.to_ne_bytes());
     message.extend(0u32.to_ne_bytes());
-    message.extend([0u8; 4]);
-    message.extend(index.to_ne_bytes());
-    message.extend([0u8; 8]);
+    message.extend(body);
     // SAFETY: the buffer is valid for its length.
     let sent = unsafe { libc::send(socket.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
     if sent < 0 {
         return Err(io::Error::last_os_error());
     }
-    let mut reply = vec![0u8; 32 * 1024];
-    // SAFETY: the buffer is valid for its length.
-    let got = unsafe { libc::recv(socket.as_raw_fd(), reply.as_mut_ptr().cast(), reply.len(), 0) };
-    if got < 0 {
-        return Err(io::Error::last_os_error());
+    let mut answers = Vec::new();
+    loop {
+        let mut reply = vec![0u8; 32 * 1024];
+        // SAFETY: the buffer is valid for its length.
+        let got =
+            unsafe { libc::recv(socket.as_raw_fd(), reply.as_mut_ptr().cast(), reply.len(), 0) };
+        if got < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        reply.truncate(got as usize);
+        if take(&reply, &mut answers)? || flags & libc::NLM_F_DUMP == 0 {
+            return Ok(answers);
+        }
     }
-    reply.truncate(got as usize);
-    let kind = field(&reply, 4).map(|b| u16::from_ne_bytes([b[0], b[1]]));
-    if kind == Some(libc::NLMSG_ERROR as u16) {
-        let code = field(&reply, 16).map_or(0, i32::from_ne_bytes);
-        return Err(io::Error::from_raw_os_error(-code));
+}
+
+/// Takes the bodies out of what came in one piece; whether nothing follows.
+fn take(mut reply: &[u8], answers: &mut Vec<Vec<u8>>) -> io::Result<bool> {
+    while let (Some(length), Some(kind)) = (field(reply, 0), field(reply, 4)) {
+        let length = u32::from_ne_bytes(length) as usize;
+        let body = reply.get(HEAD..length).ok_or(io::ErrorKind::InvalidData)?;
+        match libc::c_int::from(u16::from_ne_bytes([kind[0], kind[1]])) {
+            libc::NLMSG_DONE => return Ok(true),
+            libc::NLMSG_ERROR => {
+                let code = field(body, 0).map_or(0, i32::from_ne_bytes);
+                return Err(io::Error::from_raw_os_error(-code));
+            }
+            _ => answers.push(body.to_vec()),
+        }
+        reply = reply.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-    Ok(reply.split_off(reply.len().min(32)))
+    Ok(false)
 }
 
 fn field(bytes: &[u8], at: usize) -> Option<[u8; 4]> {

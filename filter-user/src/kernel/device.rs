@@ -7,6 +7,7 @@ use std::os::unix::net::UnixDatagram;
 
 const ETHTOOL_GDRVINFO: u32 = 0x3;
 const ETHTOOL_GFLAGS: u32 = 0x25;
+const ETHTOOL_GCHANNELS: u32 = 0x3c;
 const ETH_FLAG_LRO: u32 = 1 << 15;
 
 /// `struct ethtool_drvinfo`; only the driver's name is read.
@@ -21,20 +22,34 @@ const _: () = assert!(size_of::<DriverInfo>() == 196);
 
 /// A network device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Device {
+pub struct Device {
     /// It is up.
-    pub(super) up: bool,
+    pub up: bool,
     /// Largest packet in bytes, without the Ethernet header.
-    pub(super) mtu: u32,
+    pub mtu: u32,
     /// The driver's name; empty when it does not say.
-    pub(super) driver: String,
+    pub driver: String,
     /// It merges what it receives (large receive offload).
-    pub(super) merges: bool,
+    pub merges: bool,
+    /// Its pairs of queues; `None` when it does not say.
+    pub queues: Option<Queues>,
+}
+
+/// Pairs of a receiving and a sending queue (`ethtool -l`, `combined`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queues {
+    /// In use.
+    pub used: u32,
+    /// As many as there can be.
+    pub most: u32,
 }
 
 impl Device {
     /// Asks the device of this name.
-    pub(super) fn ask(name: &str) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When there is none, or it does not answer.
+    pub fn ask(name: &str) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         let mut request = request(name)?;
         call(&socket, libc::SIOCGIFFLAGS, &mut request)?;
@@ -49,6 +64,7 @@ impl Device {
             // Many virtual devices answer neither; then there is nothing to say.
             driver: driver(&socket, request).unwrap_or_default(),
             merges: merges(&socket, request).unwrap_or(false),
+            queues: queues(&socket, request).ok(),
         })
     }
 }
@@ -66,6 +82,16 @@ fn merges(socket: &UnixDatagram, mut request: libc::ifreq) -> io::Result<bool> {
     request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
     call(socket, libc::SIOCETHTOOL, &mut request)?;
     Ok(value[1] & ETH_FLAG_LRO != 0)
+}
+
+/// `struct ethtool_channels`: the command, four maxima, four counts; of each receive, transmit, other
+/// and combined.
+fn queues(socket: &UnixDatagram, mut request: libc::ifreq) -> io::Result<Queues> {
+    let mut value = [0_u32; 9];
+    value[0] = ETHTOOL_GCHANNELS;
+    request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+    call(socket, libc::SIOCETHTOOL, &mut request)?;
+    Ok(Queues { used: value[8], most: value[4] })
 }
 
 fn request(name: &str) -> io::Result<libc::ifreq> {

@@ -1,0 +1,400 @@
+//! Watching feeds: one that changes is a new generation of the policy in force, whose text stays as
+//! it was applied; one that is not to be believed keeps its last good content.
+//!
+//! Files are looked at once a second, not subscribed to: what is seen then does not depend on
+//! whether a file is written in place, renamed over, behind a link whose target is exchanged, or on a
+//! network file system. One that changed is read when it has stayed as it is for another look.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use sha2::{Digest as _, Sha256};
+
+use crate::control::api::{ApiError, Caller, FeedState, FeedStatus};
+use crate::control::identity::reading_as;
+use crate::export::events::{Event, Kind};
+use crate::policy::refresh::{self, Fresh};
+use crate::policy::{self, Directory, NamedFile, ReadFile};
+use crate::store::Who;
+use crate::text::{Diagnostic, Problem, Severity};
+
+use super::core::{Core, policy_field, unix_ns};
+use super::gate::{Gate, Terms, unix_now};
+use super::in_force::InForce;
+use super::start::{Candidate, Stored};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+/// Between two looks at whether the daemon ends.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Starts the thread.
+pub(super) fn start(core: Arc<Core>) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("weir-feeds".to_owned())
+        .spawn(move || {
+            let mut watcher = Watcher { core, generation: 0, looks: HashMap::new() };
+            while !watcher.core.stopping() {
+                watcher.look();
+                let mut slept = Duration::ZERO;
+                while slept < LOOK && !watcher.core.stopping() {
+                    std::thread::sleep(PAUSE);
+                    slept += PAUSE;
+                }
+            }
+        })
+        .context("cannot start the watch over the feeds")
+}
+
+/// What tells a file from another, and its content from what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stamp {
+    /// There is none, or it may not be seen.
+    Missing,
+    /// Device, inode, size, and in ns when content and inode changed last.
+    File([u64; 3], [i64; 4]),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Self {
+        let Ok(about) = std::fs::metadata(path) else { return Self::Missing };
+        let times = [about.mtime(), about.mtime_nsec(), about.ctime(), about.ctime_nsec()];
+        Self::File([about.dev(), about.ino(), about.size()], times)
+    }
+}
+
+/// What was seen of a feed.
+#[derive(Default)]
+struct Look {
+    /// At the look before.
+    seen: Option<Stamp>,
+    /// When it was read last.
+    read: Option<Stamp>,
+}
+
+struct Watcher {
+    core: Arc<Core>,
+    /// The generation that `looks` are about.
+    generation: u32,
+    looks: HashMap<String, Look>,
+}
+
+/// A feed that was read, and what is to be thought of it.
+struct Finding {
+    feed: String,
+    state: FeedState,
+    problem: String,
+    /// What is to be put in force.
+    taken: Option<Vec<u8>>,
+    /// What there is to tell of that.
+    told: String,
+}
+
+impl Watcher {
+    fn look(&mut self) {
+        let (now, waits) = {
+            let gate = self.core.gate();
+            (gate.now.clone(), gate.waiting.is_some())
+        };
+        if now.generation != self.generation {
+            self.generation = now.generation;
+            self.looks.clear();
+        }
+        // What waits to be confirmed is left alone until somebody has decided.
+        if waits || now.path.is_none() {
+            return;
+        }
+        let mut findings: Vec<Finding> =
+            now.feeds.iter().filter_map(|feed| self.find(&now, feed)).collect();
+        if findings.is_empty() {
+            return;
+        }
+        if findings.iter().any(|finding| finding.taken.is_some()) && !self.take(&now, &mut findings)
+        {
+            // Something else came in between: looked at anew.
+            self.looks.clear();
+            return;
+        }
+        let mut gate = self.core.gate();
+        if gate.now.generation != self.generation {
+            return;
+        }
+        for finding in findings {
+            self.note(&mut gate, finding);
+        }
+        self.core.tell_store(&mut gate);
+    }
+
+    /// Reads a feed that has changed and settled.
+    fn find(&mut self, now: &InForce, feed: &FeedStatus) -> Option<Finding> {
+        let stamp = Stamp::of(&feed.path);
+        let look = self.looks.entry(feed.feed.clone()).or_default();
+        if look.read == Some(stamp) || look.seen.replace(stamp) != Some(stamp) {
+            return None;
+        }
+        look.read = Some(stamp);
+        let file = now.file(&feed.feed)?;
+        let read = read(now, &feed.feed);
+        let finding = |state, problem| Finding {
+            feed: feed.feed.clone(),
+            state,
+            problem,
+            taken: None,
+            told: String::new(),
+        };
+        let max_shrink = self.core.config.feeds.max_shrink;
+        let fresh =
+            refresh::look(&file.bytes, read.as_ref().map(Vec::as_slice), &file.shown, max_shrink);
+        if fresh == Fresh::Same {
+            return Some(finding(FeedState::Current, String::new()));
+        }
+        if let Ok(bytes) = &read
+            && self.core.gate().is_behind(&feed.path, bytes)
+        {
+            let problem = "what the file says was gone back behind: its next change counts, or `weir \
+                           apply`";
+            return Some(finding(FeedState::RolledBack, problem.to_owned()));
+        }
+        match (fresh, read) {
+            (Fresh::Changed { before, after }, Ok(bytes)) => Some(Finding {
+                taken: Some(bytes),
+                told: format!("{} has {after} prefixes, and had {before}", feed.path.display()),
+                ..finding(FeedState::Current, String::new())
+            }),
+            (Fresh::Doubtful(why), _) => Some(finding(FeedState::Kept, why)),
+            // What was not read has not changed.
+            (Fresh::Same | Fresh::Changed { .. }, _) => None,
+        }
+    }
+
+    /// Puts the feeds that changed in force; false when what is in force is another policy by now.
+    fn take(&mut self, now: &InForce, findings: &mut [Finding]) -> bool {
+        let mut files: Vec<NamedFile> = now.files.to_vec();
+        let mut names = Vec::new();
+        for finding in findings.iter() {
+            let Some(bytes) = &finding.taken else { continue };
+            names.push(finding.feed.clone());
+            for file in files.iter_mut().filter(|file| *file.name == *finding.feed) {
+                file.bytes.clone_from(bytes);
+            }
+        }
+        match self.core.put_feeds(now, files, names) {
+            Ok(Some(generation)) => self.generation = generation,
+            Ok(None) => return false,
+            Err(error) => {
+                let first = error.diagnostics.first().map(|first| first.message.clone());
+                let why = first.unwrap_or(error.message);
+                for finding in findings.iter_mut().filter(|finding| finding.taken.is_some()) {
+                    finding.taken = None;
+                    finding.state = FeedState::Kept;
+                    finding.problem.clone_from(&why);
+                }
+            }
+        }
+        true
+    }
+
+    /// Notes what became of a feed, and tells of it.
+    fn note(&self, gate: &mut Gate, finding: Finding) {
+        let Finding { feed, state, problem, taken, told } = finding;
+        let field = policy_field(&gate.now);
+        let Some(status) = gate.now.feeds.iter_mut().find(|status| status.feed == feed) else {
+            return;
+        };
+        let before = std::mem::replace(&mut status.state, state);
+        let again = status.problem == problem && before == state;
+        status.problem.clone_from(&problem);
+        let path = status.path.clone();
+        if state == FeedState::Current {
+            status.last_success = unix_now();
+        }
+        let shown = path.display();
+        let (kind, message) = match (state, taken) {
+            (FeedState::Kept, _) if !again => {
+                let kept = format!("its {} prefixes that are in force stay", status.entries);
+                (Kind::FeedRejected, format!("{shown}: {problem}; {kept}"))
+            }
+            (FeedState::Current, _) if before == FeedState::Kept => {
+                (Kind::FeedRestored, format!("{shown} is good again"))
+            }
+            (FeedState::Current, Some(_)) => (Kind::FeedChanged, told),
+            _ => return,
+        };
+        if state == FeedState::Current {
+            gate.behind.remove(&path);
+            let _noted = gate.keeper.with(|store| store.set_held(&path, None));
+        }
+        if kind == Kind::FeedRejected {
+            tracing::warn!("{message}");
+        } else {
+            tracing::info!("{message}");
+        }
+        self.core.tell(&Event { policy: Some(field), ..Event::new(kind, unix_ns(), message) });
+    }
+}
+
+/// Reads a feed with the rights of whoever put the policy in force: diagnostics show lines of it.
+fn read(now: &InForce, name: &str) -> Result<Vec<u8>, Problem> {
+    let read = || Directory::new(now.directory()).read(name);
+    match &now.reader {
+        None => read(),
+        Some(caller) => reading_as(caller, read).unwrap_or_else(|error: io::Error| {
+            Err(Problem::new(
+                format!("cannot read {name} as user {}: {error}", caller.uid),
+                "apply the policy again",
+            ))
+        }),
+    }
+}
+
+impl Gate {
+    /// Notes what the files of feeds say now that others are in force again: only their next change
+    /// counts, or a rollback would not last a second.
+    pub(super) fn note_behind(&mut self) {
+        for feed in self.now.feeds.clone() {
+            let (Ok(bytes), path) = (read(&self.now, &feed.feed), feed.path) else { continue };
+            if self.now.file(&feed.feed).is_none_or(|file| file.bytes == bytes) {
+                continue;
+            }
+            let hash = Sha256::digest(&bytes).into();
+            let _noted = self.keeper.with(|store| store.set_held(&path, Some(hash)));
+            self.behind.insert(path, hash);
+        }
+    }
+
+    /// Whether what a feed's file says is what somebody went back behind.
+    fn is_behind(&mut self, path: &Path, bytes: &[u8]) -> bool {
+        let hash: [u8; 32] = Sha256::digest(bytes).into();
+        // Noted by the daemon before, or by this one.
+        let held = self.keeper.with(|store| store.held(path)).flatten();
+        self.behind.get(path).copied().or(held) == Some(hash)
+    }
+}
+
+impl Core {
+    /// Puts the text in force with these files in force, and returns the generation; `None` when
+    /// something else is in force, or waits.
+    fn put_feeds(
+        &self,
+        now: &InForce,
+        files: Vec<NamedFile>,
+        feeds: Vec<String>,
+    ) -> Result<Option<u32>, ApiError> {
+        let Some(path) = &now.path else { return Ok(None) };
+        let loaded = policy::parse_with(&now.text, &path.display().to_string(), &Stored(&files));
+        let candidate = Candidate::of(loaded, path)?;
+        // Nobody did it; the rights are those of whoever applied the policy.
+        let uid = now.reader.as_ref().map_or(0, |caller: &Arc<Caller>| caller.uid);
+        let who = Who { uid, pid: std::process::id(), ..Who::default() };
+        let reader = now.reader.clone();
+        let terms = Terms { feeds, reader, ..Terms::of(who) };
+        let mut gate = self.gate();
+        if gate.now.generation != now.generation || gate.waiting.is_some() {
+            return Ok(None);
+        }
+        self.put(&mut gate, candidate, &terms, "feed")?;
+        // The other feeds are as they were.
+        for status in &mut gate.now.feeds {
+            let before = now.feeds.iter().find(|before| before.feed == status.feed);
+            if let Some(before) = before.filter(|_| !terms.feeds.contains(&status.feed)) {
+                status.clone_from(before);
+            }
+        }
+        Ok(Some(gate.now.generation))
+    }
+}
+
+/// Holds the feeds of a policy that somebody wants in force against those that are: an empty one is
+/// refused unless that is said twice, one that shrank much is told.
+///
+/// # Errors
+/// A feed is empty that had prefixes.
+pub(super) fn compare(
+    before: &[FeedStatus],
+    after: &[FeedStatus],
+    max_shrink: f64,
+    force: bool,
+) -> Result<Vec<Diagnostic>, ApiError> {
+    let mut warnings = Vec::new();
+    for feed in after {
+        let Some(held) = before.iter().find(|held| held.path == feed.path) else { continue };
+        let count = |entries: u64| usize::try_from(entries).unwrap_or(usize::MAX);
+        let why = refresh::doubt(count(held.entries), count(feed.entries), max_shrink);
+        let Some(why) = why else { continue };
+        let file = feed.path.display().to_string();
+        if feed.entries == 0 && !force {
+            return Err(ApiError::refused(format!("{file}: {why}")).hint(
+                "did a download fail? Repair the file, or say --force if it is to be empty",
+            ));
+        }
+        let hint = "is the file whole? `weir rollback` puts back what was in force".to_owned();
+        let severity = Severity::Warning;
+        warnings.push(Diagnostic { severity, ..Diagnostic::about_file(&file, why, hint) });
+    }
+    Ok(warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_way_of_replacing_a_file_shows() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        let write = |name: &str, text: &str| std::fs::write(path(name), text).expect("writes");
+        let feed = path("current/feed");
+        let mut last = Stamp::of(&feed);
+        assert_eq!(last, Stamp::Missing);
+        let mut changed = |what: &str| {
+            let now = Stamp::of(&feed);
+            assert_ne!(now, last, "{what}");
+            assert_eq!(now, Stamp::of(&feed), "{what}: and stays");
+            last = now;
+        };
+        for name in ["a", "b"] {
+            std::fs::create_dir(path(name)).expect("creates");
+        }
+        std::os::unix::fs::symlink("a", path("current")).expect("links");
+        write("a/feed", "192.0.2.1\n");
+        changed("made");
+        write("a/new", "192.0.2.2\n");
+        std::fs::rename(path("a/new"), path("a/feed")).expect("renames");
+        changed("renamed over");
+        write("b/feed", "192.0.2.2\n");
+        std::os::unix::fs::symlink("b", path("next")).expect("links");
+        std::fs::rename(path("next"), path("current")).expect("renames");
+        changed("in a directory that was exchanged");
+        write("b/feed", "192.0.2.22\n");
+        changed("written in place");
+        std::fs::remove_file(path("b/feed")).expect("removes");
+        changed("removed");
+    }
+
+    #[test]
+    fn what_an_operator_is_asked_and_told() {
+        let feed =
+            |entries| FeedStatus { path: "/etc/feed".into(), entries, ..FeedStatus::default() };
+        // entries before, after, forced, warnings; none: refused
+        let rows = [
+            (10, 10, false, Some(0)),
+            (10, 5, false, Some(0)),
+            (10, 4, false, Some(1)),
+            (10, 0, false, None),
+            (10, 0, true, Some(1)),
+            (0, 0, false, Some(0)),
+        ];
+        for (before, after, force, expected) in rows {
+            let told = compare(&[feed(before)], &[feed(after)], 0.5, force);
+            assert_eq!(told.ok().map(|told| told.len()), expected, "{before} {after} {force}");
+        }
+        let other = FeedStatus { path: "/etc/other".into(), ..FeedStatus::default() };
+        assert_eq!(compare(&[feed(10)], &[other], 0.5, false).map(|told| told.len()), Ok(0));
+    }
+}
