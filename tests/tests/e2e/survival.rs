@@ -7,7 +7,7 @@ use weir_tests::lab::INTERFACE;
 use weir_tests::reading::Reading;
 use weir_tests::wait;
 
-use crate::site;
+use crate::site::{self, PORT};
 
 #[test]
 fn killed_and_started_again_without_a_packet_lost() -> Result<()> {
