@@ -70,8 +70,8 @@ impl Limit {
     /// For how long it is offered packets: short where the recorder would have no room.
     fn seconds(&self) -> f64 {
         match self.rate {
-            ..1_000 => 2.0,
-            ..1_000_000 => 0.8,
+            ..=999 => 2.0,
+            1_000..=999_999 => 0.8,
             _ => 0.5,
         }
     }
