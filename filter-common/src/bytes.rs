@@ -51,6 +51,13 @@ pub trait Bytes {
         self.wire_len()
     }
 
+    /// Walks the IPv4 options at `offset`, `length` bytes of 1 to 40: see
+    /// [`crate::packet::options::walk`]. Rare and long: the kernel does it apart.
+    #[inline(always)]
+    fn walk_options(&self, offset: usize, length: usize) -> u32 {
+        crate::packet::options::walk(length, 0, |at| self.load(offset + at))
+    }
+
     /// The 64 bits at `offset`, network order turned to host order.
     #[inline(always)]
     fn be64(&self, offset: usize) -> Option<u64> {

@@ -18,6 +18,7 @@ pub mod classify;
 pub mod gcra;
 pub mod hash;
 pub mod limiter;
+pub mod oddity;
 pub mod packet;
 pub mod reason;
 pub mod record;

@@ -64,6 +64,8 @@ reasons! {
     5 Fragment "fragment" Pass;
     /// A UDP packet that answers one this host sent, or DHCP.
     6 Reply "reply" Pass;
+    /// It could not be read to its end, and the policy lets such packets pass.
+    7 Unjudged "unjudged" Pass;
     /// The source, or a network around it, is banned.
     8 Banned "banned" Drop;
     /// The source is in a group the API denies.
@@ -104,6 +106,26 @@ reasons! {
     37 EvilFragment "evil_fragment" Drop;
     /// An IPv6 packet with an IPv4-mapped source, which no host sends (RFC 4942, 2.2).
     38 MappedSource "mapped_source" Drop;
+    /// It has VLAN tags, which the policy refuses.
+    39 VlanTag "vlan_tag" Drop;
+    /// It has IPv4 options, which the policy refuses.
+    40 Ipv4Options "ipv4_options" Drop;
+    /// The sender chose its route: an IPv4 source route, or an IPv6 routing header of type 0.
+    41 SourceRoute "source_route" Drop;
+    /// It has IPv6 extension headers, which the policy refuses.
+    42 Ipv6Extensions "ipv6_extensions" Drop;
+    /// The first fragment of a datagram, which the policy refuses.
+    43 FirstFragment "first_fragment" Drop;
+    /// A later fragment of a datagram, which the policy refuses.
+    44 LaterFragment "later_fragment" Drop;
+    /// TCP flags that no TCP sends together: none at all, SYN with FIN, and the like.
+    45 TcpFlags "tcp_flags" Drop;
+    /// A loopback address as the source, on another interface than the loopback's.
+    46 LoopbackSource "loopback_source" Drop;
+    /// A multicast or broadcast address as the source.
+    47 MulticastSource "multicast_source" Drop;
+    /// An address of this host as the source, on another interface than the loopback's.
+    48 OwnSource "own_source" Drop;
 }
 
 #[cfg(test)]

@@ -20,9 +20,10 @@ pub struct Cell {
 const _: () = assert!(size_of::<Cell>() == 32);
 
 impl Cell {
-    /// Notes a packet sent at `second`, in place of the oldest entry when the flow is new.
+    /// Notes a packet sent at `second`, in place of the oldest entry when the flow is new; whether an
+    /// answer to that one could still have come.
     #[inline(always)]
-    pub fn note(&self, hash: u64, second: u32) {
+    pub fn note(&self, hash: u64, second: u32) -> bool {
         let entry = (hash & !0xffff_ffff) | second as u64;
         let mut oldest = &self.ways[0];
         let mut age = u32::MAX;
@@ -32,7 +33,7 @@ impl Cell {
                 if held != entry {
                     way.store(entry);
                 }
-                return;
+                return false;
             }
             if (held as u32) < age {
                 age = held as u32;
@@ -40,6 +41,7 @@ impl Cell {
             }
         }
         oldest.store(entry);
+        age != 0 && second.wrapping_sub(age) <= LIFETIME
     }
 
     /// Whether the flow was sent on within [`LIFETIME`].
@@ -65,13 +67,14 @@ mod tests {
         let cell = Cell::default();
         let flow = |n: u64| n << 32 | 0xabc;
         assert!(!cell.knows(flow(1), 1_000));
-        cell.note(flow(1), 1_000);
+        assert!(!cell.note(flow(1), 1_000));
         assert!(cell.knows(flow(1), 1_000 + LIFETIME));
         assert!(!cell.knows(flow(1), 1_001 + LIFETIME));
         for n in 2..=5 {
-            cell.note(flow(n), 1_000 + n as u32);
+            assert_eq!(cell.note(flow(n), 1_000 + n as u32), n == 5, "{n}");
         }
+        assert!(!cell.note(flow(5), 1_006) && !cell.note(flow(6), 9_000), "nobody waits");
         assert!(!cell.knows(flow(1), 1_010), "the oldest makes room");
-        assert!(cell.knows(flow(2), 1_010) && cell.knows(flow(5), 1_010));
+        assert!(cell.knows(flow(3), 1_010) && cell.knows(flow(5), 1_010));
     }
 }

@@ -53,4 +53,6 @@ stats! {
     14 EgressUnparsed "egress_unparsed";
     /// Table cells that were not there: a bug, and never a pass by accident.
     15 MissingCell "missing_cell";
+    /// UDP flows sent on that made room for another before their answer was out of time.
+    16 SeenEvicted "seen_evicted";
 }

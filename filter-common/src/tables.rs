@@ -15,7 +15,7 @@ pub const UNCLAIMED: u32 = 0;
 
 /// Bits of [`Config::features`]: what the policy uses, so that the verifier prunes the rest.
 pub mod feature {
-    /// A policy is in force: malformed packets are dropped. Without it they are would-drops.
+    /// A policy is in force. Without it nothing but what an operator orders is dropped.
     pub const ENFORCE: u32 = 1 << 0;
     /// There are APIs.
     pub const APIS: u32 = 1 << 1;
@@ -69,6 +69,10 @@ pub struct Config {
     pub snap: u32,
     /// Classes of sources there are: the rule of an API and a class is at slot × classes + class.
     pub classes: u32,
+    /// Kinds of packets that are dropped: bits of [`crate::oddity::Oddity`].
+    pub drops: u32,
+    /// Kinds of packets that are would-drops.
+    pub watches: u32,
     /// Zero.
     pub reserved: u32,
     /// Interfaces that trust is narrowed to; unused ones are 0.
@@ -340,6 +344,18 @@ pub struct BanControl {
 pub const fn ban_place(seed: u64, addr: Addr) -> (u32, u32) {
     let hash = crate::hash::addr(seed, addr, 0);
     ((hash >> 6) as u32 & (BAN_WORDS - 1), hash as u32 & 63)
+}
+
+/// Words of the bitmap that says which addresses may be this host's own.
+pub const OWN_WORDS: u32 = 64;
+/// Addresses of its own that a host can have.
+pub const MAX_OWN: u32 = 4096;
+
+/// The word and the bit of an address in the bitmap of the host's own. By its last bits and not by a
+/// hash: the look-up is in the way of every packet, and who shares a bit only waits a little.
+#[inline(always)]
+pub const fn own_place(addr: Addr) -> (u32, u32) {
+    ((addr.lo >> 6) as u32 & (OWN_WORDS - 1), addr.lo as u32 & 63)
 }
 
 /// State: what one reason did to one API on one CPU.

@@ -12,6 +12,7 @@ macro_rules! pod {
 }
 
 pod!(
+    crate::addr::Addr,
     classify::Node,
     record::Header,
     tables::Config,

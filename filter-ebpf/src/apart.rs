@@ -3,10 +3,12 @@
 //! are the rare and the long parts, because a call costs what several look-ups do.
 
 use filter_common::addr::Addr;
-use filter_common::verdict;
+use filter_common::packet::options;
+use filter_common::reason::Reason;
+use filter_common::verdict::{self, SUMMARY_DROPS, SUMMARY_REFUSED};
 
 use crate::gate::{Gate, Place};
-use crate::work;
+use crate::{OPTIONS_ROOM, work};
 
 /// No packet is at hand: never, but the verifier asks.
 const NOTHING: u32 = 0;
@@ -44,5 +46,47 @@ pub extern "C" fn weir_many_limits(slot: u32, rule: u32, now: u64) -> u32 {
             verdict::many_limits(&Gate::new(Place::Nowhere), &work.packet, slot, rule, now)
         }
         None => NOTHING,
+    }
+}
+
+/// Walks the options that lie in this CPU's work: see [`options::walk`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weir_walk_options(length: u32) -> u32 {
+    let Some(work) = work() else { return options::UNREADABLE };
+    let held = &work.options;
+    let length = length as usize & (OPTIONS_ROOM - 1);
+    options::walk(length, work.packet.source.lo, |at| Some(held[at & (OPTIONS_ROOM - 1)]))
+}
+
+/// See [`verdict::source_oddities`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weir_source_oddities() -> u32 {
+    match work() {
+        Some(work) => verdict::source_oddities(&Gate::new(Place::Nowhere), &work.packet),
+        None => NOTHING,
+    }
+}
+
+/// See [`verdict::odd_reason`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weir_odd_reason(kinds: u32) -> u32 {
+    verdict::odd_reason(kinds)
+}
+
+/// See [`verdict::judge_unparsed`]; the decision is put into this CPU's work, and its summary given.
+/// `reason` is a number.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weir_judge_unparsed(reason: u32) -> u64 {
+    match (work(), Reason::from_number(reason as u8)) {
+        (Some(work), Some(reason)) => {
+            let gate = Gate::new(Place::Nowhere);
+            work.decision = verdict::judge_unparsed(&gate, &work.packet, reason);
+            work.decision.summary()
+        }
+        _ => SUMMARY_REFUSED | SUMMARY_DROPS,
     }
 }

@@ -8,6 +8,9 @@ use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use filter_common::bytes::{Bytes, Plain};
+use filter_common::packet::options::UNREADABLE;
+
+use crate::{OPTIONS_ROOM, apart, work};
 
 /// Headers that surely lie in the linear part of an skb, or are pulled there: Ethernet, IPv4 and TCP
 /// without options. What the stack makes has all of its headers there.
@@ -20,6 +23,19 @@ pub trait Payload {
     /// # Safety
     /// `to` has room for `length` bytes.
     unsafe fn copy(&self, offset: u32, to: *mut u8, length: u32) -> bool;
+}
+
+/// Copies IPv4 options to where a function apart can walk them.
+#[inline(always)]
+fn walk_options<P: Payload>(payload: &P, offset: usize, length: usize) -> u32 {
+    let Some(work) = work() else { return UNREADABLE };
+    // 1 to 64, in a form whose bounds the verifier follows.
+    let length = ((length as u32).wrapping_sub(1) & (OPTIONS_ROOM as u32 - 1)) + 1;
+    // SAFETY: there is room for 64 bytes.
+    if !unsafe { payload.copy(offset as u32, work.options.as_mut_ptr(), length) } {
+        return UNREADABLE;
+    }
+    apart::weir_walk_options(length)
 }
 
 #[inline(always)]
@@ -58,6 +74,11 @@ impl Bytes for Frame<'_> {
     #[inline(always)]
     fn load<T: Plain>(&self, offset: usize) -> Option<T> {
         load(self.start, self.end, offset)
+    }
+
+    #[inline(always)]
+    fn walk_options(&self, offset: usize, length: usize) -> u32 {
+        walk_options(self, offset, length)
     }
 
     #[inline(always)]
@@ -132,6 +153,11 @@ impl Bytes for Skb<'_> {
     #[inline(always)]
     fn load<T: Plain>(&self, offset: usize) -> Option<T> {
         load(self.start, self.end, offset)
+    }
+
+    #[inline(always)]
+    fn walk_options(&self, offset: usize, length: usize) -> u32 {
+        walk_options(self, offset, length)
     }
 
     #[inline(always)]

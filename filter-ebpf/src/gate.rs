@@ -11,6 +11,7 @@ use filter_common::addr::Addr;
 use filter_common::classify::{ClassTables, Node};
 use filter_common::gcra::GRAINS_PER_NS;
 use filter_common::packet::Packet;
+use filter_common::reason::Reason;
 use filter_common::slot::Slot;
 use filter_common::stat::Stat;
 use filter_common::tables::{
@@ -31,6 +32,10 @@ macro_rules! config {
         unsafe { read_volatile(base.add(offset_of!(Config, $field)).cast::<$type>()) }
     }};
 }
+
+/// The loopback interface's index, the same in every network namespace (LOOPBACK_IFINDEX in the
+/// kernel's include/net/net_namespace.h).
+const LOOPBACK: u32 = 1;
 
 /// Where a packet is: asked only when it matters.
 #[derive(Clone, Copy)]
@@ -187,6 +192,32 @@ impl Tables for Gate {
     }
 
     #[inline(always)]
+    fn drops(&self) -> u32 {
+        config!(drops: u32)
+    }
+
+    #[inline(always)]
+    fn watches(&self) -> u32 {
+        config!(watches: u32)
+    }
+
+    #[inline(always)]
+    fn own_bits(&self, index: u32) -> u64 {
+        word(&maps::OWN_BITS, index)
+    }
+
+    #[inline(always)]
+    fn is_own(&self, addr: &Addr) -> bool {
+        // SAFETY: the value is not kept.
+        unsafe { maps::OWN.get(addr) }.is_some()
+    }
+
+    #[inline(always)]
+    fn on_loopback(&self) -> bool {
+        self.interface() == LOOPBACK
+    }
+
+    #[inline(always)]
     fn on_trusted_interface(&self) -> bool {
         let first = offset_of!(Config, trusted_interfaces);
         let interface = self.interface();
@@ -295,6 +326,16 @@ impl Tables for Gate {
             // SAFETY: the cell is this CPU's own.
             unsafe { *counter += 1 };
         }
+    }
+
+    #[inline(always)]
+    fn source_oddities(&self, _packet_at_hand: &Packet) -> u32 {
+        apart::weir_source_oddities()
+    }
+
+    #[inline(always)]
+    fn odd_reason(&self, kinds: u32) -> Option<Reason> {
+        Reason::from_number(apart::weir_odd_reason(kinds) as u8)
     }
 
     #[inline(always)]

@@ -82,7 +82,12 @@ pub fn weir_empty_drop(_ctx: XdpContext) -> u32 {
 pub struct Work {
     packet: Packet,
     decision: Decision,
+    /// The packet's IPv4 options, while they are walked.
+    options: [u8; OPTIONS_ROOM],
 }
+
+/// Room for IPv4 options: 40 bytes, rounded up to a mask.
+const OPTIONS_ROOM: usize = 64;
 
 /// This CPU's work. Never absent: the map has one cell.
 #[inline(always)]
@@ -120,13 +125,16 @@ fn ingress(ctx: &XdpContext) -> Verdict {
     clear(&mut work.packet);
     let parsed = packet::parse(&frame, &mut work.packet);
     work = look_again(work);
-    let decision = match parsed {
-        Ok(()) => verdict::judge(&gate, &work.packet),
-        Err(reason) => verdict::judge_unparsed(&gate, reason),
-    };
     // In one register, because a packet would wait for what it has just written to memory.
-    let summary = forget_all(decision.summary(), work.packet.source.lo);
-    work.decision = decision;
+    let summary = match parsed {
+        Ok(()) => {
+            let decision = verdict::judge(&gate, &work.packet);
+            work.decision = decision;
+            decision.summary()
+        }
+        Err(reason) => apart::weir_judge_unparsed(reason as u32),
+    };
+    let summary = forget_all(summary, work.packet.source.lo);
     gate.count(summary as u32, work.packet.wire_len);
     let drops = summary & SUMMARY_DROPS != 0;
     if summary & SUMMARY_REFUSED != 0 {

@@ -6,13 +6,14 @@
 use aya_ebpf::Global;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
+use filter_common::addr::Addr;
 use filter_common::classify::Node;
 use filter_common::record::{HEADER_BYTES, MAX_SNAP};
 use filter_common::slot::Slot;
 use filter_common::tables::{
     Api, BAN_WORDS, Ban, BanControl, BanKey, COUNTS_PER_API, ClassGroups, Config, Count, Listen,
-    META_CELLS, NOTICE_CELLS, Name, Override, Profile, Rule, SEEN_CELLS, SHARED_PER_API, Shared,
-    Tuning,
+    MAX_OWN, META_CELLS, NOTICE_CELLS, Name, OWN_WORDS, Override, Profile, Rule, SEEN_CELLS,
+    SHARED_PER_API, Shared, Tuning,
 };
 use filter_common::{limiter, seen, stat};
 
@@ -33,6 +34,8 @@ pub static CONFIG: Global<Config> = Global::new(Config {
     trusted_classes: 0,
     snap: 0,
     classes: 0,
+    drops: 0,
+    watches: 0,
     reserved: 0,
     trusted_interfaces: [0; 8],
 });
@@ -85,6 +88,13 @@ pub static BAN_BITS: Array<u64> = Array::with_max_entries(BAN_WORDS, MMAP);
 /// whoever asked for it.
 #[map]
 pub static BANS: HashMap<BanKey, Ban> = HashMap::with_max_entries(1, LAZY);
+/// A bit for each address that may be this host's own. Userspace writes, the verdict reads.
+#[map]
+pub static OWN_BITS: Array<u64> = Array::with_max_entries(OWN_WORDS, MMAP);
+/// This host's own addresses. Userspace writes, the verdict reads; when full, userspace tells, and
+/// the rest is not known.
+#[map]
+pub static OWN: HashMap<Addr, u32> = HashMap::with_max_entries(MAX_OWN, LAZY);
 /// Limit states. The verdict reads and writes; when a cell is full, the API's overflow rule decides.
 #[map]
 pub static LIMITER: Array<limiter::Cell> = Array::with_max_entries(1, 0);

@@ -149,7 +149,16 @@ impl Case<'_> {
             return None;
         }
         let mut why = decision.reason.describe().trim().trim_end_matches('.').to_owned();
-        let place = place.into_inner();
+        let mut place = place.into_inner();
+        let limit = match decision.reason {
+            Reason::TotalPackets | Reason::TotalBytes | Reason::TotalConnections => place.total,
+            Reason::LimitPackets
+            | Reason::LimitBytes
+            | Reason::LimitConnections
+            | Reason::LimitOverflow => place.limit,
+            _ => None,
+        };
+        place.at = limit.or(place.at);
         if let Some(api) = self.ids.api_name(decision.api) {
             why.push_str(&format!(", API {api}"));
         }
@@ -173,6 +182,8 @@ impl Case<'_> {
                 let api = self.policy.api(name);
                 place.api = api.map(|api| api.name.clone());
                 place.at = api.map(|api| api.at.clone());
+                let total = api.and_then(|api| api.limit_total.as_ref());
+                place.total = total.map(|limit| limit.at.clone());
             }
             Step::Rule(rule) => {
                 let api = place.api.as_deref().and_then(|name| self.policy.api(name));
@@ -180,15 +191,6 @@ impl Case<'_> {
                 let (entry, limit) = explain_rule(api, rule);
                 place.limit = limit.map(|limit| limit.at.clone());
                 place.at = Some(entry.map_or(&api.at, |entry| &entry.at).clone());
-            }
-            Step::Limit(_, total, false) => {
-                let api = place.api.as_deref().and_then(|name| self.policy.api(name));
-                let of_api = api.and_then(|api| api.limit_total.as_ref());
-                let limit = match total {
-                    true => of_api.map(|limit| limit.at.clone()),
-                    false => place.limit.clone(),
-                };
-                place.at = limit.or(place.at.take());
             }
             _ => {}
         }
@@ -211,6 +213,7 @@ struct Place {
     api: Option<String>,
     at: Option<Location>,
     limit: Option<Location>,
+    total: Option<Location>,
 }
 
 fn packet(connection: &Connection, flags: u8) -> Packet {

@@ -8,6 +8,7 @@ mod build;
 mod debian;
 mod demo;
 mod deny;
+mod fuzz;
 mod process;
 mod setup;
 mod tally;
@@ -30,6 +31,8 @@ enum Chore {
     Demo(demo::Options),
     /// Run every check and every test; needs root
     Test,
+    /// Feed the parsers what nobody thought of, for as long as you like
+    Fuzz(fuzz::Options),
     /// Measure what a packet costs; needs root
     Bench(bench::Options),
     /// Check licences, advisories and sources of the dependencies, when cargo-deny is installed
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Chore::Build(options) => build::run(&options),
         Chore::Demo(options) => demo::run(&options),
         Chore::Test => test::run(),
+        Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::Deny => deny::run(),
     };

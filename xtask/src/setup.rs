@@ -36,6 +36,8 @@ pub(crate) enum Purpose {
     Build,
     /// Run the demo in network namespaces
     Demo,
+    /// Run the fuzz targets
+    Fuzz,
     /// Run all tests
     Test,
     /// Measure, beside the peers
@@ -63,13 +65,17 @@ enum Remedy {
     Component(&'static str),
 }
 
+/// The compiler of libFuzzer, which is in C++.
+const CXX: &str = "c++";
+
 /// For what the programs of the laboratory are needed, `all` aside.
 const LAB: &[Purpose] = &[Purpose::Demo, Purpose::Test, Purpose::Bench];
 const TESTS: &[Purpose] = &[Purpose::Test];
 const PEERS: &[Purpose] = &[Purpose::Bench];
 
 /// The programs of the laboratory: name, Debian package, what needs it.
-const PROGRAMS: [(&str, &[&str], &[Purpose]); 18] = [
+const PROGRAMS: [(&str, &[&str], &[Purpose]); 19] = [
+    (CXX, &["g++"], &[Purpose::Fuzz, Purpose::Test]),
     ("ip", &["iproute2"], LAB),
     ("nsenter", &["util-linux"], LAB),
     ("mount", &["mount"], LAB),
@@ -333,6 +339,8 @@ mod tests {
         let names = |purpose| survey(purpose).iter().map(|need| need.name).collect::<Vec<_>>();
         let (build, demo, test) =
             (names(Purpose::Build), names(Purpose::Demo), names(Purpose::Test));
+        let fuzz = names(Purpose::Fuzz);
+        assert!(fuzz.starts_with(&build) && fuzz[build.len()..] == [CXX] && test.contains(&CXX));
         assert!(demo.starts_with(&build) && test.starts_with(&build));
         assert!(demo.contains(&"nginx") && !build.contains(&"nginx"));
         let (bench, all) = (names(Purpose::Bench), names(Purpose::All));

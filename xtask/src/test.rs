@@ -18,6 +18,9 @@ use crate::toolchain::Toolchain;
 /// No runner may take longer, in seconds: a test that hangs is a failed one.
 const LIMIT: u32 = 900;
 
+/// How long each fuzz target runs: enough for the seeds and some thousand mutations of them.
+const FUZZ_SECONDS: &str = "3";
+
 /// Runs everything; exit 1 when something failed.
 pub(crate) fn run() -> Result<ExitCode> {
     let privileges = process::privileges()?;
@@ -82,6 +85,8 @@ fn phases() -> Result<Vec<Phase>> {
     let lint = |manifest| {
         toolchain.lint_command(manifest, &root.join("target/ebpf-lint"), std::env::consts::ARCH)
     };
+    let mut fuzz = Command::new(std::env::current_exe().context("cannot find this program")?);
+    fuzz.args(["fuzz", "--seconds", FUZZ_SECONDS]);
     let mut end_to_end = cargo(&["test", "--locked", "--package", "weir-tests", "--no-fail-fast"]);
     // Each test has its own namespaces, but the tests measure rates: on few processors one at a
     // time keeps them honest.
@@ -90,6 +95,7 @@ fn phases() -> Result<Vec<Phase>> {
         check("format, workspace", cargo(&["fmt", "--check", "--all"])),
         check("format, eBPF", format(&ebpf)),
         check("format, bench's eBPF", format(&bench)),
+        check("format, fuzz targets", format(&root.join("fuzz/Cargo.toml"))),
         check("lints, eBPF", lint(&ebpf)),
         check("lints, bench's eBPF", lint(&bench)),
         check(
@@ -110,6 +116,7 @@ fn phases() -> Result<Vec<Phase>> {
         // The same packages as above: with others, features and so dependencies differ.
         check("weir", cargo(&["build", "--workspace", "--exclude", "weir-tests", "--locked"])),
         tests("end-to-end tests", end_to_end),
+        check("fuzz targets", fuzz),
     ])
 }
 

@@ -1,8 +1,9 @@
 //! IPv4 (RFC 791) and IPv6 (RFC 8200) headers.
 
-use super::{Fragment, Packet, protocol, transport};
+use super::{Fragment, Packet, odd, options, protocol, transport};
 use crate::addr::Addr;
 use crate::bytes::{Bytes, headers};
+use crate::oddity::Oddity;
 use crate::reason::Reason;
 use crate::verifier::forget;
 
@@ -61,9 +62,15 @@ pub(super) fn parse_v4<B: Bytes>(
     if total < header {
         return Err(Reason::BadIp);
     }
+    if header != 20 {
+        options::parse(bytes, offset + 20, header - 20, packet)?;
+    }
+    // With options or without, what follows is followed once.
+    let header = forget::<HEADER_ROOM_V4>(header, packet.source.lo);
     let fragment_offset = fragment & FRAGMENT_OFFSET;
     if fragment_offset != 0 {
         packet.fragment = Fragment::Later;
+        packet.odd |= const { odd(Oddity::LaterFragments) };
         // Offset 1 overlays a TCP header's flags: RFC 1858, 3; no stack sends such a fragment.
         return if fragment_offset == 1 && next == protocol::TCP {
             Err(Reason::EvilFragment)
@@ -73,9 +80,13 @@ pub(super) fn parse_v4<B: Bytes>(
     }
     if fragment & MORE_FRAGMENTS != 0 {
         packet.fragment = Fragment::First;
+        packet.odd |= const { odd(Oddity::FirstFragments) };
     }
     transport::parse(bytes, offset + header, total - header, packet)
 }
+
+/// The longest header, 60 bytes, as a mask.
+const HEADER_ROOM_V4: usize = 0x3f;
 
 /// Bytes from `offset` on that the header says there are, if they can be there. The exact length on
 /// the wire is asked only when the cheap one does not do.
@@ -116,9 +127,6 @@ pub(super) fn parse_v6<B: Bytes>(
     packet.source = Addr { hi: u64::from_be(ip.source[0]), lo: u64::from_be(ip.source[1]) };
     packet.destination =
         Addr { hi: u64::from_be(ip.destination[0]), lo: u64::from_be(ip.destination[1]) };
-    if packet.source.is_v4() {
-        return Err(Reason::MappedSource);
-    }
     let payload = u16::from_be(ip.payload) as usize;
     let payload = check_length(bytes, offset + 40, payload, packet).ok_or(Reason::BadIp)?;
     walk_extensions(bytes, offset + 40, offset + 40 + payload, next, packet)
@@ -155,16 +163,28 @@ fn walk_extensions<B: Bytes>(
                 let fragment = header as u16;
                 if fragment >> 3 != 0 {
                     packet.fragment = Fragment::Later;
+                    packet.odd |= const { odd(Oddity::LaterFragments) };
                 } else if fragment & 1 != 0 {
                     packet.fragment = Fragment::First;
+                    packet.odd |= const { odd(Oddity::FirstFragments) };
                 }
                 // An atomic fragment (RFC 6946) is a whole packet, or what it was before.
                 8
             }
             // Authentication header (RFC 4302): 4-byte units beyond the first two.
-            51 => (length + 2) * 4,
+            51 => {
+                packet.odd |= const { odd(Oddity::Ipv6Extensions) };
+                (length + 2) * 4
+            }
             // The others: 8-byte units beyond the first.
-            _ => (length + 1) * 8,
+            _ => {
+                packet.odd |= const { odd(Oddity::Ipv6Extensions) };
+                // A routing header's type and how many hops are left.
+                if next == 43 && header & 0xff00 == 0 && header & 0xff != 0 {
+                    packet.odd |= const { odd(Oddity::SourceRoutes) };
+                }
+                (length + 1) * 8
+            }
         };
         next = (header >> 24) as u8;
         packet.protocol = next;
@@ -179,6 +199,9 @@ fn walk_extensions<B: Bytes>(
     }
     if offset > end {
         return Err(Reason::BadIp);
+    }
+    if next == protocol::ICMPV6 {
+        packet.odd &= const { !odd(Oddity::Ipv6Extensions) };
     }
     transport::parse(bytes, offset, end - offset, packet)
 }

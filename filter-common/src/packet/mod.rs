@@ -4,10 +4,12 @@
 //! Checksums are not looked at: they are not final on live traffic, and the stack checks them.
 
 mod ip;
+pub mod options;
 mod transport;
 
 use crate::addr::Addr;
 use crate::bytes::{Bytes, headers};
+use crate::oddity::Oddity;
 use crate::reason::Reason;
 use crate::verifier::forget;
 
@@ -36,6 +38,31 @@ pub mod tcp_flags {
     pub const RST: u8 = 0x04;
     /// The acknowledgement field counts.
     pub const ACK: u8 = 0x10;
+
+    /// A bit for each value of the six flags of RFC 9293 (the lowest bits): set when no TCP sends
+    /// them together.
+    const NEVER: u64 = {
+        let mut bits = 0;
+        let mut flags = 0u8;
+        while flags < 64 {
+            let has_no_role = flags & (SYN | RST | ACK) == 0;
+            let contradicts = (flags & SYN != 0 && flags & (FIN | RST) != 0)
+                || (flags & RST != 0 && flags & FIN != 0);
+            if has_no_role || contradicts {
+                bits |= 1 << flags;
+            }
+            flags += 1;
+        }
+        bits
+    };
+
+    /// Whether no TCP sends these flags together. Every segment has ACK but the first SYN and some
+    /// resets (RFC 9293, 3.1, 3.10.7.1), and of SYN, FIN and RST there is at most one. PSH, URG and
+    /// the bits of ECN (RFC 3168) may be anything.
+    #[inline(always)]
+    pub const fn never_sent(flags: u8) -> bool {
+        NEVER >> (flags & 0x3f) & 1 != 0
+    }
 }
 
 /// Place of a packet in a fragmented datagram.
@@ -88,6 +115,15 @@ pub struct Packet {
     pub is_v4: bool,
     /// Place in a fragmented datagram.
     pub fragment: Fragment,
+    /// Bits of the [`Oddity`]s that its headers tell, the source address apart.
+    pub odd: u16,
+}
+
+/// The bit of an oddity in [`Packet::odd`].
+#[inline(always)]
+const fn odd(kind: Oddity) -> u16 {
+    assert!((kind as u32) < u16::BITS);
+    1 << kind as u32
 }
 
 impl Packet {
@@ -145,6 +181,7 @@ fn parse_ethernet<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<(), Reason
         let outer = bytes.be32(14).ok_or(Reason::Truncated)?;
         ethertype = outer as u16;
         offset = 18;
+        packet.odd |= const { odd(Oddity::VlanTags) };
         if is_vlan(ethertype) {
             ethertype = bytes.be32(18).ok_or(Reason::Truncated)? as u16;
             offset = 22;

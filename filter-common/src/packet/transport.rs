@@ -1,7 +1,8 @@
 //! TCP, UDP and ICMP headers; any other protocol is passed over.
 
-use super::{Fragment, Packet, protocol};
+use super::{Fragment, Packet, odd, protocol, tcp_flags};
 use crate::bytes::{Bytes, headers};
+use crate::oddity::Oddity;
 use crate::reason::Reason;
 
 /// Parses the transport header at `offset`, of a datagram with `length` bytes from there on.
@@ -54,6 +55,9 @@ fn tcp<B: Bytes>(bytes: &B, offset: usize, packet: &mut Packet) -> Option<usize>
     packet.tcp_ack = u32::from_be(tcp.ack);
     packet.tcp_flags = tcp.flags;
     packet.tcp_window = u16::from_be(tcp.window);
+    if tcp_flags::never_sent(tcp.flags) {
+        packet.odd |= const { odd(Oddity::TcpFlags) };
+    }
     let header = (tcp.words >> 4) as usize * 4;
     (header >= 20).then_some(header)
 }

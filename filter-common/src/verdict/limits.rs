@@ -6,7 +6,7 @@
 //! (see [`crate::verifier`]), and kinds are written out and not looped over: it follows no variable
 //! index into the stack.
 
-use super::{Decision, Step, Tables, has, in_force};
+use super::{Asked, Decision, Step, Tables, Whose, has, in_force};
 use crate::addr::Addr;
 use crate::gcra::{Charge, Rate};
 use crate::hash;
@@ -37,10 +37,9 @@ pub(super) fn limited<T: Tables>(
     }
     let now = tables.now();
     let many = feature::LIMIT_BYTES | feature::LIMIT_CONNECTIONS | feature::LIMIT_SHARED;
-    if !tight && !has(tables, many) {
+    if !tables.tells() && !tight && !has(tables, many) {
         let profile = tables.profile(rule.profile as u32).filter(|_| rule.profile != 0)?;
         if let Some(admits) = one_known(tables, packet, api, profile, now) {
-            tables.trace(Step::Limit(Kind::Packets, false, admits));
             return (!admits).then(|| Decision::monitored(Reason::LimitPackets, api.id, monitor));
         }
     }
@@ -162,7 +161,7 @@ impl<'a, T: Tables> Limits<'a, T> {
         let mut tight = UNLIMITED;
         if let Some(profile) = own {
             if let Some(budget) = group {
-                if let Some(kind) = self.check(profile, budget, false) {
+                if let Some(kind) = self.check(profile, budget, Whose::Group) {
                     return Some(own_reason(kind));
                 }
             } else {
@@ -184,7 +183,7 @@ impl<'a, T: Tables> Limits<'a, T> {
             }
         }
         if let Some((profile, budget)) = total
-            && let Some(kind) = self.check(profile, budget, true)
+            && let Some(kind) = self.check(profile, budget, Whose::Api)
         {
             return Some(total_reason(kind));
         }
@@ -312,7 +311,8 @@ impl<'a, T: Tables> Limits<'a, T> {
             return Some(Reason::LimitOverflow);
         }
         let state = self.state(place, kind)?;
-        self.refuses(profile.rate(kind), state, kind, false).then(|| self.reason(place, kind))
+        self.refuses(profile.rate(kind), state, kind, whose(place, Whose::Source))
+            .then(|| self.reason(place, kind))
     }
 
     #[inline(always)]
@@ -321,23 +321,24 @@ impl<'a, T: Tables> Limits<'a, T> {
             return Some(Reason::LimitOverflow);
         }
         let state = self.state(place, Kind::Packets)?;
-        let refuses = self.refuses(&tight_rate(over), state, Kind::Packets, false);
+        let whose = whose(place, Whose::Order);
+        let refuses = self.refuses(&tight_rate(over), state, Kind::Packets, whose);
         refuses.then(|| self.reason(place, Kind::Packets))
     }
 
     #[inline(always)]
-    fn refuses(&self, rate: &Rate, state: &Slot, kind: Kind, total: bool) -> bool {
+    fn refuses(&self, rate: &Rate, state: &Slot, kind: Kind, whose: Whose) -> bool {
         let admits = rate.admits(state, self.now);
-        self.tables.trace(Step::Limit(kind, total, admits));
+        self.tables.trace(Step::Limit(Asked { kind, whose, rate, state, admits }));
         !admits
     }
 
     /// The first kind for which a shared budget does not admit the packet.
     #[inline(always)]
-    fn check(&self, profile: &Profile, budget: &Shared, total: bool) -> Option<Kind> {
+    fn check(&self, profile: &Profile, budget: &Shared, whose: Whose) -> Option<Kind> {
         let refuses = |kind| {
             self.units(profile, kind).is_some()
-                && self.refuses(profile.rate(kind), budget.arrival(kind), kind, total)
+                && self.refuses(profile.rate(kind), budget.arrival(kind), kind, whose)
         };
         if refuses(Kind::Packets) {
             return Some(Kind::Packets);
@@ -389,6 +390,12 @@ impl<'a, T: Tables> Limits<'a, T> {
             Charge::Refused => true,
         }
     }
+}
+
+/// Whose state lies at a place, where the source's own is `own`.
+#[inline(always)]
+const fn whose(place: Place, own: Whose) -> Whose {
+    if place < WAYS { own } else { Whose::Overflow }
 }
 
 #[inline(always)]

@@ -6,24 +6,28 @@
 mod bans;
 mod claim;
 mod limits;
+mod odd;
 mod unclaimed;
 
 use crate::addr::Addr;
 use crate::classify::ClassTables;
+use crate::gcra::Rate;
 use crate::limiter::{self, Kind};
 use crate::packet::{Fragment, Packet};
 use crate::reason::{Reason, Verdict};
 use crate::seen;
+use crate::slot::Slot;
 use crate::stat::Stat;
 use crate::tables::{
     Api, Ban, BanControl, BanKey, ClassGroups, FOREVER, Listen, Override, Profile, RULE_MONITOR,
-    Rule, Shared, UNCLAIMED, count_place, feature,
+    Rule, Shared, UNCLAIMED, count_place,
 };
 use crate::verifier::forget_flag;
 
 pub use bans::search_bans;
 pub use claim::{claim_destination, claim_source, follow_chain};
 pub use limits::{claim_way, many_limits};
+pub use odd::{judge_unparsed, odd_reason, source_oddities};
 pub use unclaimed::{flow_hash, note_sent};
 
 /// The tables and clocks of the verdict. A cell that is not there is `None`.
@@ -38,6 +42,16 @@ pub trait Tables: ClassTables + Sized {
     fn trusted_classes(&self) -> u32;
     /// Classes there are: so many rules each API has.
     fn classes(&self) -> u32;
+    /// Kinds of packets that are dropped: bits of [`crate::oddity::Oddity`].
+    fn drops(&self) -> u32;
+    /// Kinds of packets that are would-drops.
+    fn watches(&self) -> u32;
+    /// A word of the bitmap of addresses that may be this host's own.
+    fn own_bits(&self, index: u32) -> u64;
+    /// Whether an address is this host's own.
+    fn is_own(&self, addr: &Addr) -> bool;
+    /// Whether the packet came in by the loopback interface.
+    fn on_loopback(&self) -> bool;
     /// Whether trust holds on the interface the packet came in by.
     fn on_trusted_interface(&self) -> bool;
     /// A word of the port table.
@@ -72,12 +86,30 @@ pub trait Tables: ClassTables + Sized {
     fn boot_ns(&self) -> u64;
     /// Counts something about weir itself.
     fn bump(&self, stat: Stat);
+    /// Whether [`Self::trace`] does anything: then limits are asked one by one, which decides the same
+    /// and tells more.
+    #[inline(always)]
+    fn tells(&self) -> bool {
+        false
+    }
     /// Told of each stage's finding; `weir explain` listens, the kernel does not.
     #[inline(always)]
     fn trace(&self, _step: Step<'_>) {}
 
     // What follows is rare or long. The kernel does it in functions of their own, which its verifier
     // checks once, and not once for every way that leads to them; numbers alone go in and out.
+
+    /// See [`source_oddities`].
+    #[inline(always)]
+    fn source_oddities(&self, packet: &Packet) -> u32 {
+        source_oddities(self, packet)
+    }
+
+    /// See [`odd_reason`]; `None` when there is none.
+    #[inline(always)]
+    fn odd_reason(&self, kinds: u32) -> Option<Reason> {
+        Reason::from_number(odd_reason(kinds) as u8)
+    }
 
     /// See [`follow_chain`].
     #[inline(always)]
@@ -109,6 +141,8 @@ pub trait Tables: ClassTables + Sized {
 pub enum Step<'a> {
     /// The source's class.
     Class(u32),
+    /// The packet is of a kind that the policy refuses, or (`true`) watches.
+    Odd(Reason, bool),
     /// The source is trusted here.
     Trusted,
     /// The API that claims the destination, if any.
@@ -119,8 +153,38 @@ pub enum Step<'a> {
     Override(Reason),
     /// The rule for the API and the class.
     Rule(&'a Rule),
-    /// A limit that was asked: its kind, whether it is the API's total, and whether it admits.
-    Limit(Kind, bool, bool),
+    /// A limit that was asked.
+    Limit(Asked<'a>),
+}
+
+/// A limit that was asked and not charged yet.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// What it counts.
+    pub kind: Kind,
+    /// Whose state it is.
+    pub whose: Whose,
+    /// The rate.
+    pub rate: &'a Rate,
+    /// The arrival time.
+    pub state: &'a Slot,
+    /// Whether it admits the packet.
+    pub admits: bool,
+}
+
+/// Whose state a limit looks at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whose {
+    /// The source's own.
+    Source,
+    /// That of the sources for which the limiter has no room.
+    Overflow,
+    /// That of the source's group.
+    Group,
+    /// That of the API as a whole.
+    Api,
+    /// The source's own, under a tighter limit that is ordered.
+    Order,
 }
 
 /// In [`Decision::summary`]: the reason says drop.
@@ -183,19 +247,20 @@ fn has<T: Tables>(tables: &T, bits: u32) -> bool {
     tables.features() & bits != 0
 }
 
-/// The decision on a packet that the parser gave up on. With no policy in force nothing is dropped.
-#[inline(always)]
-pub fn judge_unparsed<T: Tables>(tables: &T, reason: Reason) -> Decision {
-    let drops = matches!(reason.verdict(), Verdict::Drop);
-    Decision::monitored(reason, UNCLAIMED, drops && !has(tables, feature::ENFORCE))
-}
-
 /// The decision on a packet.
 #[inline(always)]
 pub fn judge<T: Tables>(tables: &T, packet: &Packet) -> Decision {
     if packet.is_essential() {
         return Decision::new(Reason::Essential, UNCLAIMED);
     }
+    if let Some(decision) = odd::martian(tables, packet) {
+        return decision;
+    }
+    odd::watched(tables, packet, stages(tables, packet))
+}
+
+#[inline(always)]
+fn stages<T: Tables>(tables: &T, packet: &Packet) -> Decision {
     let class = claim::classify(tables, packet);
     let port = claim::port_entry(tables, packet);
     if let Some(decision) = claim::trusted(tables, packet, class, port) {
@@ -210,6 +275,9 @@ pub fn judge<T: Tables>(tables: &T, packet: &Packet) -> Decision {
         packet.destination.lo,
     );
     if let Some(decision) = bans::banned(tables, packet, api, monitor) {
+        return decision;
+    }
+    if let Some(decision) = odd::odd(tables, packet, api.map_or(UNCLAIMED, |api| api.id)) {
         return decision;
     }
     if matches!(packet.fragment, Fragment::Later) {

@@ -4,6 +4,7 @@ use super::{Decision, Tables, has};
 use crate::hash;
 use crate::packet::{Packet, protocol};
 use crate::reason::Reason;
+use crate::stat::Stat;
 use crate::tables::{SEEN_CELLS, UNCLAIMED, feature};
 
 /// Stage 3, for traffic that no API claims.
@@ -40,8 +41,10 @@ pub fn note_sent<T: Tables>(tables: &T, packet: &Packet) {
     }
     let hash = flow_hash(tables.seed(), packet);
     let second = (tables.boot_ns() / 1_000_000_000) as u32;
-    if let Some(cell) = tables.seen(hash as u32 & (SEEN_CELLS - 1)) {
-        cell.note(hash, second);
+    if let Some(cell) = tables.seen(hash as u32 & (SEEN_CELLS - 1))
+        && cell.note(hash, second)
+    {
+        tables.bump(Stat::SeenEvicted);
     }
 }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 
+use super::diff::changes;
 use super::human::plural;
 use super::outcome::{Outcome, Verdict};
 use super::style::{Style, Tone, clean};
-use super::{Common, value};
+use super::{Common, size, value};
 use crate::control::api::{Applied, ApplyRequest};
 
 #[derive(Args, Clone, Debug)]
@@ -79,6 +80,12 @@ pub(super) fn text(applied: &Applied, style: Style) -> String {
         let mark = style.paint(Tone::Warn, "!");
         let name = clean(name);
         text.push_str(&format!("{mark} {name} is not there: it gets this policy when it comes\n"));
+    }
+    if let Some(size) = &applied.size {
+        text.push_str(&size::text(size, style));
+    }
+    if let Some(difference) = &applied.difference {
+        text.push_str(&changes(difference, style));
     }
     if let Some(seconds) = applied.confirm_seconds {
         let unconfirmed = style.paint(Tone::Warn, "unconfirmed");

@@ -7,13 +7,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::human::plural;
+use super::human::{bytes, plural};
 use super::outcome::{Failure, Outcome, Verdict};
 use super::style::{Style, Tone, clean};
 use crate::control::api::{ApiError, InterfaceStatus};
 use crate::control::ssh;
-use crate::image::Ids;
 use crate::image::view::State;
+use crate::image::{Ids, Image};
 use crate::kernel::host::interface_index;
 use crate::kernel::netlink::carrier::carriers;
 use crate::lockout::Case;
@@ -61,6 +61,10 @@ pub(super) struct Checked {
     pub(super) groups: usize,
     /// Prefixes in its groups and among its trusted sources.
     pub(super) prefixes: usize,
+    /// Rules: one for each API and each way in which groups overlap.
+    pub(super) rules: usize,
+    /// Bytes its tables take in the kernel.
+    pub(super) table_bytes: usize,
     /// Every problem.
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Why it would lock out whoever asks.
@@ -68,8 +72,9 @@ pub(super) struct Checked {
     pub(super) lockout: Option<ApiError>,
 }
 
-impl From<Loaded> for Checked {
-    fn from(loaded: Loaded) -> Self {
+impl Checked {
+    /// What is to be said of a policy, and of its tables when it is valid.
+    fn of(loaded: Loaded, image: Option<&Image>) -> Self {
         let policy = loaded.policy.as_ref();
         let groups = policy.map_or(&[][..], |policy| &policy.groups);
         let trusted = policy.map_or(0, |policy| policy.trusted.prefixes.len());
@@ -80,13 +85,13 @@ impl From<Loaded> for Checked {
             apis: policy.map_or(0, |policy| policy.apis.len()),
             groups: groups.len(),
             prefixes: groups.iter().map(|group| group.prefixes.len()).sum::<usize>() + trusted,
+            rules: image.map_or(0, |image| image.rules.len()),
+            table_bytes: image.map_or(0, Image::table_bytes),
             diagnostics: loaded.diagnostics,
             lockout: None,
         }
     }
-}
 
-impl Checked {
     fn text(&self, file: &str, style: Style) -> String {
         let mut text = render(&self.diagnostics);
         if self.valid {
@@ -97,10 +102,12 @@ impl Checked {
             let prefixes = format!("{} prefix{es}", super::human::count(prefixes.0));
             let name = self.name.as_deref().unwrap_or_default();
             text.push_str(&format!(
-                "{file}: {}: policy `{name}`, {}, {}, {prefixes}\n",
+                "{file}: {}: policy `{name}`, {}, {}, {prefixes}, {}; its tables take {}\n",
                 style.paint(Tone::Good, "valid"),
                 plural(apis.0, apis.1),
                 plural(groups.0, groups.1),
+                plural(self.rules as u64, "rule"),
+                bytes(self.table_bytes as u64),
             ));
         }
         if let Some(lockout) = &self.lockout {
@@ -132,7 +139,12 @@ impl CheckArgs {
 
     /// Whether the policy would lock out whoever asks, as far as can be said without the daemon's
     /// bans and orders.
-    fn lockout(&self, policy: &Policy) -> anyhow::Result<Option<ApiError>> {
+    fn lockout(
+        &self,
+        policy: &Policy,
+        image: &Image,
+        ids: &Ids,
+    ) -> anyhow::Result<Option<ApiError>> {
         let Some(connection) = ssh::connection(std::process::id()).filter(|_| !self.force) else {
             return Ok(None);
         };
@@ -147,19 +159,23 @@ impl CheckArgs {
         if carrying.is_empty() {
             return Ok(None);
         }
-        let mut ids = Ids::new(MAX_APIS);
-        let image = compile(policy, &mut ids)
-            .map_err(|problem| anyhow::anyhow!("{}: {}", problem.message, problem.hint))?;
         let state = State::new(MAX_APIS, 1);
-        let case = Case { policy, image: &image, ids: &ids, state: &state, seed: 0, boot_ns: 0 };
+        let case = Case { policy, image, ids, state: &state, seed: 0, boot_ns: 0 };
         Ok(case.admit(&connection, &carrying).err())
     }
 }
 
 pub(super) fn check(args: &CheckArgs) -> Verdict {
     let loaded = load(&args.file);
-    let lockout = loaded.policy.as_ref().map(|policy| args.lockout(policy)).transpose()?.flatten();
-    let checked = Checked { lockout, ..Checked::from(loaded) };
+    let mut ids = Ids::new(MAX_APIS);
+    let image = loaded.policy.as_ref().map(|policy| compile(policy, &mut ids)).transpose();
+    // Valid, and still more than tables can hold.
+    let image = image.map_err(|problem| ApiError::refused(problem.message).hint(problem.hint))?;
+    let lockout = match loaded.policy.as_ref().zip(image.as_ref()) {
+        Some((policy, image)) => args.lockout(policy, image, &ids)?,
+        None => None,
+    };
+    let checked = Checked { lockout, ..Checked::of(loaded, image.as_ref()) };
     // A file that cannot be read is not an invalid policy.
     if let [only] = checked.diagnostics.as_slice()
         && !args.file.is_file()

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Common;
 use super::apply::absolute;
 use super::human::count;
 use super::outcome::{Outcome, Verdict};
 use super::style::{Style, Tone, clean};
-use crate::control::api::{Access, DiffRequest, Differences, Sources};
+use super::{Common, size};
+use crate::control::api::{Access, DiffRequest, Difference, Differences, Sources};
 
 #[derive(Args, Clone, Debug)]
 #[command(
@@ -33,12 +33,17 @@ pub(super) fn diff(args: &DiffArgs) -> Verdict {
 }
 
 pub(super) fn text(found: &Differences, style: Style) -> String {
-    let difference = &found.difference;
     if found.same {
         let same_text = found.in_force.as_ref() == Some(&found.hash);
         let words = if same_text { "no difference" } else { "written otherwise, means the same" };
-        return format!("{words}\n");
+        let size = if same_text { String::new() } else { size::text(&found.size, style) };
+        return format!("{words}\n{size}");
     }
+    changes(&found.difference, style) + &size::text(&found.size, style)
+}
+
+/// A line for each difference.
+pub(super) fn changes(difference: &Difference, style: Style) -> String {
     let mut text = String::new();
     for api in &difference.added {
         text.push_str(&format!("{} API {}\n", style.paint(Tone::Good, "+"), clean(api)));

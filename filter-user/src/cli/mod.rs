@@ -27,6 +27,7 @@ pub mod replay;
 mod rollback;
 mod run;
 mod settings;
+mod size;
 mod status;
 mod style;
 mod table;

@@ -14,6 +14,7 @@ mod event;
 mod explain;
 mod orders;
 mod policy;
+mod size;
 mod status;
 
 use serde::{Deserialize, Serialize};
@@ -25,9 +26,13 @@ pub use change::{Confirmed, DiffRequest, Differences, HistoryEntry, RollbackRequ
 pub use diagnostic::{Diagnostic, Severity};
 pub use error::{ApiError, Code, ErrorBody};
 pub use event::{EventQuery, Feed, Line};
-pub use explain::{ExplainRequest, Explanation, Origin, Step};
+pub use explain::{
+    ExplainRequest, Explanation, Layer, LimitState, MAX_FRAME, Origin, Step, parse_flags,
+    show_flags,
+};
 pub use orders::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet};
 pub use policy::{Applied, ApplyRequest, Detached};
+pub use size::{Change, CostOf, Footprint, PacketCost, Size};
 pub use status::{
     ApiStatus, DaemonStatus, FeedState, FeedStatus, FindingsStatus, InterfaceStatus, MapStatus,
     NamedCount, PacketCounts, PolicyStatus, ReasonCount, SampleStatus, Status,

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::control::api::{
     Answer, ApiError, Applied, Caller, Confirmed, Diagnostic, Differences, HistoryEntry,
-    RollbackRequest,
+    RollbackRequest, Size,
 };
 use crate::control::identity::reading_as;
 use crate::control::ssh::{self, own, who};
@@ -22,7 +22,7 @@ use crate::store::{Record, Store, Who};
 
 use super::auditor::{about, forced};
 use super::core::{Core, policy_field, unix_ns};
-use super::gate::{Gate, Terms};
+use super::gate::{Gate, Terms, compile};
 use super::start::Candidate;
 use super::{feeds, in_force};
 
@@ -81,13 +81,20 @@ impl Core {
     /// What a policy would change.
     pub(super) fn compare(&self, path: &Path, caller: &Caller) -> Answer<Differences> {
         let candidate = Candidate::of(read(path, Some(caller))?, path)?;
-        let now = self.gate().now.clone();
+        let mut gate = self.gate();
+        let now = gate.now.clone();
         let difference = policy::diff::diff(&now.policy, &candidate.policy);
+        let compiled = compile(&candidate.policy, gate.state.ids());
+        let (image, _) = compiled.map_err(|error| ApiError::refused(format!("{error:#}")))?;
+        let cost = gate.forecast(&candidate.policy, &image, true);
+        let size = Size { cost, ..gate.size(&image, None) };
+        drop(gate);
         Ok(Differences {
             in_force: now.path.is_some().then_some(now.hash),
             hash: candidate.policy.hash(),
             same: difference.is_empty(),
             difference,
+            size,
         })
     }
 
@@ -99,7 +106,8 @@ impl Core {
         terms: &Terms,
         what: &'static str,
     ) -> Answer<Applied> {
-        let change = gate.apply(candidate, terms).map_err(|error| {
+        let difference = policy::diff::diff(&gate.now.policy, &candidate.policy);
+        let change = gate.apply(candidate, terms, what == "apply").map_err(|error| {
             // A guard's refusal says what to do itself.
             error.downcast::<ApiError>().unwrap_or_else(|error| {
                 ApiError::internal(format!("{error:#}"))
@@ -143,6 +151,8 @@ impl Core {
             interfaces: gate.gated.iter().map(|gated| gated.name.clone()).collect(),
             seconds: change.seconds,
             not_gated: gate.not_gated(),
+            difference: Some(difference),
+            size: Some(change.size),
             warnings: Vec::new(),
         })
     }
@@ -275,6 +285,8 @@ impl Core {
                 interfaces: gate.gated.iter().map(|gated| gated.name.clone()).collect(),
                 not_gated: gate.not_gated(),
                 seconds: start.elapsed().as_secs_f64(),
+                difference: None,
+                size: None,
                 warnings: Vec::new(),
             });
         }

@@ -5,9 +5,11 @@
 //! whether a file is written in place, renamed over, behind a link whose target is exchanged, or on a
 //! network file system. One that changed is read when it has stayed as it is for another look.
 
+mod compare;
+mod stamp;
+
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -22,12 +24,15 @@ use crate::export::events::{Event, Kind};
 use crate::policy::refresh::{self, Fresh};
 use crate::policy::{self, Directory, NamedFile, ReadFile};
 use crate::store::Who;
-use crate::text::{Diagnostic, Problem, Severity};
+use crate::text::Problem;
 
 use super::core::{Core, policy_field, unix_ns};
 use super::gate::{Gate, Terms, unix_now};
 use super::in_force::InForce;
 use super::start::{Candidate, Stored};
+use stamp::Stamp;
+
+pub(super) use compare::compare;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -50,23 +55,6 @@ pub(super) fn start(core: Arc<Core>) -> Result<JoinHandle<()>> {
             }
         })
         .context("cannot start the watch over the feeds")
-}
-
-/// What tells a file from another, and its content from what it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stamp {
-    /// There is none, or it may not be seen.
-    Missing,
-    /// Device, inode, size, and in ns when content and inode changed last.
-    File([u64; 3], [i64; 4]),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Self {
-        let Ok(about) = std::fs::metadata(path) else { return Self::Missing };
-        let times = [about.mtime(), about.mtime_nsec(), about.ctime(), about.ctime_nsec()];
-        Self::File([about.dev(), about.ino(), about.size()], times)
-    }
 }
 
 /// What was seen of a feed.
@@ -184,7 +172,7 @@ impl Watcher {
                 file.bytes.clone_from(bytes);
             }
         }
-        match self.core.put_feeds(now, files, names) {
+        match self.core.put_feeds(now, &files, names) {
             Ok(Some(generation)) => self.generation = generation,
             Ok(None) => return false,
             Err(error) => {
@@ -283,11 +271,11 @@ impl Core {
     fn put_feeds(
         &self,
         now: &InForce,
-        files: Vec<NamedFile>,
+        files: &[NamedFile],
         feeds: Vec<String>,
     ) -> Result<Option<u32>, ApiError> {
         let Some(path) = &now.path else { return Ok(None) };
-        let loaded = policy::parse_with(&now.text, &path.display().to_string(), &Stored(&files));
+        let loaded = policy::parse_with(&now.text, &path.display().to_string(), &Stored(files));
         let candidate = Candidate::of(loaded, path)?;
         // Nobody did it; the rights are those of whoever applied the policy.
         let uid = now.reader.as_ref().map_or(0, |caller: &Arc<Caller>| caller.uid);
@@ -307,94 +295,5 @@ impl Core {
             }
         }
         Ok(Some(gate.now.generation))
-    }
-}
-
-/// Holds the feeds of a policy that somebody wants in force against those that are: an empty one is
-/// refused unless that is said twice, one that shrank much is told.
-///
-/// # Errors
-/// A feed is empty that had prefixes.
-pub(super) fn compare(
-    before: &[FeedStatus],
-    after: &[FeedStatus],
-    max_shrink: f64,
-    force: bool,
-) -> Result<Vec<Diagnostic>, ApiError> {
-    let mut warnings = Vec::new();
-    for feed in after {
-        let Some(held) = before.iter().find(|held| held.path == feed.path) else { continue };
-        let count = |entries: u64| usize::try_from(entries).unwrap_or(usize::MAX);
-        let why = refresh::doubt(count(held.entries), count(feed.entries), max_shrink);
-        let Some(why) = why else { continue };
-        let file = feed.path.display().to_string();
-        if feed.entries == 0 && !force {
-            return Err(ApiError::refused(format!("{file}: {why}")).hint(
-                "did a download fail? Repair the file, or say --force if it is to be empty",
-            ));
-        }
-        let hint = "is the file whole? `weir rollback` puts back what was in force".to_owned();
-        let severity = Severity::Warning;
-        warnings.push(Diagnostic { severity, ..Diagnostic::about_file(&file, why, hint) });
-    }
-    Ok(warnings)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_way_of_replacing_a_file_shows() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = |name: &str| directory.path().join(name);
-        let write = |name: &str, text: &str| std::fs::write(path(name), text).expect("writes");
-        let feed = path("current/feed");
-        let mut last = Stamp::of(&feed);
-        assert_eq!(last, Stamp::Missing);
-        let mut changed = |what: &str| {
-            let now = Stamp::of(&feed);
-            assert_ne!(now, last, "{what}");
-            assert_eq!(now, Stamp::of(&feed), "{what}: and stays");
-            last = now;
-        };
-        for name in ["a", "b"] {
-            std::fs::create_dir(path(name)).expect("creates");
-        }
-        std::os::unix::fs::symlink("a", path("current")).expect("links");
-        write("a/feed", "192.0.2.1\n");
-        changed("made");
-        write("a/new", "192.0.2.2\n");
-        std::fs::rename(path("a/new"), path("a/feed")).expect("renames");
-        changed("renamed over");
-        write("b/feed", "192.0.2.2\n");
-        std::os::unix::fs::symlink("b", path("next")).expect("links");
-        std::fs::rename(path("next"), path("current")).expect("renames");
-        changed("in a directory that was exchanged");
-        write("b/feed", "192.0.2.22\n");
-        changed("written in place");
-        std::fs::remove_file(path("b/feed")).expect("removes");
-        changed("removed");
-    }
-
-    #[test]
-    fn what_an_operator_is_asked_and_told() {
-        let feed =
-            |entries| FeedStatus { path: "/etc/feed".into(), entries, ..FeedStatus::default() };
-        // entries before, after, forced, warnings; none: refused
-        let rows = [
-            (10, 10, false, Some(0)),
-            (10, 5, false, Some(0)),
-            (10, 4, false, Some(1)),
-            (10, 0, false, None),
-            (10, 0, true, Some(1)),
-            (0, 0, false, Some(0)),
-        ];
-        for (before, after, force, expected) in rows {
-            let told = compare(&[feed(before)], &[feed(after)], 0.5, force);
-            assert_eq!(told.ok().map(|told| told.len()), expected, "{before} {after} {force}");
-        }
-        let other = FeedStatus { path: "/etc/other".into(), ..FeedStatus::default() };
-        assert_eq!(compare(&[feed(10)], &[other], 0.5, false).map(|told| told.len()), Ok(0));
     }
 }

@@ -10,10 +10,11 @@ use anyhow::{Result, anyhow, bail};
 use filter_common::tables::feature;
 
 use crate::config::{Config, OnExit};
-use crate::control::api::{ApiError, Caller};
+use crate::control::api::{ApiError, Caller, Size};
 use crate::control::identity;
 use crate::image::{Ids, Image};
 use crate::kernel;
+use crate::kernel::agreement::Entries;
 use crate::kernel::attach::{self, Gated, Target};
 use crate::kernel::generation::{Generation, Logger};
 use crate::kernel::held;
@@ -28,8 +29,12 @@ use super::interfaces::{Open, check_trusted};
 use super::keeper::Keeper;
 use super::lockout;
 use super::settings;
+use super::size::Costs;
 use super::start::{Candidate, Start};
 use super::waiting::Waiting;
+
+/// Bans that are compared with the kernel's at once: each takes a microsecond or two.
+const BANS_AT_ONCE: usize = 500;
 
 /// On whose word, and for how long.
 pub(super) struct Terms {
@@ -70,6 +75,8 @@ pub(super) struct Change {
     pub(super) previous_hash: Option<String>,
     /// How long it took, seconds.
     pub(super) seconds: f64,
+    /// How large it is.
+    pub(super) size: Size,
 }
 
 /// How the pipeline gets its records.
@@ -106,6 +113,8 @@ pub(super) struct Gate {
     pub(super) positions: Arc<Positions>,
     /// What its reader counts.
     pub(super) received: Arc<Received>,
+    /// What was tried out so far.
+    pub(super) costs: Costs,
     /// The programs' log, when they write one.
     pub(super) logger: Option<Logger>,
     pub(super) pins: PathBuf,
@@ -150,6 +159,7 @@ impl Gate {
         }
         check_trusted(&image.trusted_interfaces, &targets)?;
         state.keep_ids(ids, &image)?;
+        super::addresses::learn(&mut state);
         let mut generation = Generation::load(&mut state, &image)?;
         let indices: Vec<u32> = targets.iter().filter_map(Target::index).collect();
         state.gate_interfaces(&indices)?;
@@ -214,6 +224,7 @@ impl Gate {
             behind: HashMap::new(),
             positions: Arc::new(positions),
             received,
+            costs: Costs::new(),
             logger: None,
             pins: config.pins.clone(),
             on_exit: config.on_exit,
@@ -233,8 +244,14 @@ impl Gate {
         Ok((gate, source))
     }
 
-    /// Puts a policy in force on every interface that is there, or on none.
-    pub(super) fn apply(&mut self, candidate: Candidate, terms: &Terms) -> Result<Change> {
+    /// Puts a policy in force on every interface that is there, or on none. What it will cost is tried
+    /// out before, if it `may_try`.
+    pub(super) fn apply(
+        &mut self,
+        candidate: Candidate,
+        terms: &Terms,
+        may_try: bool,
+    ) -> Result<Change> {
         let start = Instant::now();
         let Candidate { policy, path, text, files } = candidate;
         let (image, ids) = compile(&policy, self.state.ids())?;
@@ -243,8 +260,10 @@ impl Gate {
             lockout::refuse(&self.state, (&policy, &image, &ids), connection, &carriers, false)?;
         }
         check_trusted(&image.trusted_interfaces, &self.targets)?;
+        let cost = self.forecast(&policy, &image, may_try);
         self.state.keep_ids(ids, &image)?;
         let mut generation = Generation::load(&mut self.state, &image)?;
+        let size = Size { cost, ..self.size(&image, Some(&mut generation)) };
         // Said first: a restart in between must not take an enforcing program for an observing one.
         let enforces = image.features & feature::ENFORCE != 0;
         let before = self.state.enforces()?;
@@ -288,7 +307,7 @@ impl Gate {
         self.waiting = deadline.map(|deadline| Waiting { deadline, before, generation, gated });
         self.open_log();
         self.remember(terms, previous);
-        Ok(Change { previous_hash, seconds: start.elapsed().as_secs_f64() })
+        Ok(Change { previous_hash, seconds: start.elapsed().as_secs_f64(), size })
     }
 
     /// Puts what is in force into the history.
@@ -331,9 +350,17 @@ impl Gate {
         self.state.ids_ref().api_name(id).unwrap_or(super::profile::UNCLAIMED).to_owned()
     }
 
-    /// What was meant and what is enforced: table, cells meant, cells in the kernel that agree.
-    pub(super) fn agreement(&self) -> kernel::error::Result<[(&'static str, usize, usize); 3]> {
-        self.generation.agreement(&self.now.image)
+    /// Compares a part of what the kernel holds with what was meant.
+    pub(super) fn compare(&mut self) {
+        self.generation.compare(&self.now.image);
+        self.state.bans.compare(BANS_AT_ONCE);
+    }
+
+    /// What was meant and what is enforced, as far as [`Self::compare`] has come.
+    pub(super) fn entries(&self) -> Vec<Entries> {
+        let mut entries = self.generation.entries(&self.now.image);
+        entries.push(self.state.bans.entries());
+        entries
     }
 
     /// Reads the log of the programs in force, where they write one.
@@ -373,7 +400,8 @@ fn reader_of(uid: u32) -> Option<Arc<Caller>> {
     (uid != 0).then(|| Arc::new(identity::user(uid)))
 }
 
-fn compile(policy: &Policy, mut ids: Ids) -> Result<(Image, Ids)> {
+/// The tables of a policy.
+pub(super) fn compile(policy: &Policy, mut ids: Ids) -> Result<(Image, Ids)> {
     match policy::compile(policy, &mut ids) {
         Ok(image) => Ok((image, ids)),
         Err(problem) => bail!("{}: {}", problem.message, problem.hint),

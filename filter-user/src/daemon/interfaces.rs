@@ -10,7 +10,7 @@ use crate::export::events::{Event, Kind};
 use crate::kernel::attach::{self, Gated, Target};
 use crate::kernel::error::Error;
 use crate::kernel::generation::Generation;
-use crate::kernel::netlink::LinkEvents;
+use crate::kernel::netlink::Changes;
 use crate::kernel::{self, clock};
 
 use super::core::{Core, unix_ns};
@@ -181,7 +181,7 @@ impl Core {
 /// # Errors
 /// The kernel gives no socket or thread.
 pub(super) fn watch(core: Arc<Core>) -> Result<()> {
-    let events = LinkEvents::open()?;
+    let events = Changes::of_links()?;
     std::thread::Builder::new()
         .name("weir-links".to_owned())
         .spawn(move || {

@@ -4,10 +4,12 @@
 //! policy. Then state is opened, the policy put in force, and three things run until the end: the
 //! pipeline (ring to findings, its own thread), the sockets (tokio), and the signals.
 
+mod addresses;
 mod answer;
 mod auditor;
 mod change;
 mod core;
+mod enforcement;
 mod escalate;
 mod explain;
 mod feeds;
@@ -20,6 +22,7 @@ mod orders;
 mod pipeline;
 mod profile;
 mod settings;
+mod size;
 mod snapshot;
 mod start;
 mod status;
@@ -70,6 +73,7 @@ pub fn run(request: &RunRequest) -> Result<()> {
     let (stop, stopped) = watch::channel(false);
     let core = Arc::new(Core::new(config, instance, gate, events, stop)?);
     core.told_at_start(choice, force);
+    let addresses = addresses::start(Arc::clone(&core))?;
     let pipeline = pipeline::start(Arc::clone(&core), reader)?;
     let feeds = feeds::start(Arc::clone(&core))?;
     interfaces::watch(Arc::clone(&core))?;
@@ -83,7 +87,12 @@ pub fn run(request: &RunRequest) -> Result<()> {
     let served = runtime.block_on(serve(&core, control, metrics, stopped));
     core.begin_stop();
     runtime.shutdown_timeout(PATIENCE);
-    for (what, thread) in [("pipeline", pipeline), ("watch over the feeds", feeds)] {
+    let threads = [
+        ("pipeline", pipeline),
+        ("watch over the feeds", feeds),
+        ("follower of addresses", addresses),
+    ];
+    for (what, thread) in threads {
         if thread.join().is_err() {
             tracing::error!("the {what} ended by a panic");
         }

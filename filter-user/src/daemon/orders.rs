@@ -9,7 +9,7 @@ use crate::kernel::clock;
 use crate::kernel::orders::{self as cells, InForce};
 use crate::lockout::Connection;
 use crate::policy;
-use crate::text::quantity::{Measure, rate};
+use crate::text::quantity::{self, Measure, rate};
 
 use super::gate::Gate;
 use super::profile::packet_rate;
@@ -94,7 +94,9 @@ impl Gate {
             cells::Order::Monitor(on) => {
                 Order::Mode { mode: if on { Mode::Monitor } else { Mode::Enforce } }
             }
-            cells::Order::Limit { rate, .. } => Order::Limit { packets: show(&rate) },
+            cells::Order::Limit { rate, .. } => {
+                Order::Limit { packets: show(&rate, Measure::Packets) }
+            }
         };
         OrderInForce {
             order,
@@ -187,15 +189,42 @@ impl Gate {
     }
 }
 
-/// A rate as a person would write it, from its cost.
-fn show(rate: &filter_common::gcra::Rate) -> String {
-    let grains = rate.mul as f64 / (1u64 << rate.shift) as f64;
+/// A rate as a person would write it, from its cost: in the shortest time in which it is a whole
+/// number.
+pub(super) fn show(rate: &filter_common::gcra::Rate, measure: Measure) -> String {
+    let grains = rate.mul.max(1) as f64 / (1u64 << (rate.shift & 63)) as f64;
     let per_second = 1e9 * filter_common::gcra::GRAINS_PER_NS as f64 / grains;
-    for (unit, seconds) in [("s", 1.0), ("min", 60.0), ("h", 3600.0), ("day", 86400.0)] {
-        let amount = per_second * seconds;
-        if amount >= 0.999 {
-            return format!("{amount:.0}/{unit}");
+    for seconds in [1, 60, 3_600, 86_400] {
+        let amount = per_second * seconds as f64;
+        let whole = amount.round();
+        if whole >= 1.0 && (amount - whole).abs() <= amount * 1e-4 {
+            let rate =
+                quantity::Rate { amount: whole as u64, period: Duration::from_secs(seconds) };
+            return rate.display(measure).to_string();
         }
     }
-    format!("{:.3}/day", per_second * 86400.0)
+    format!("{:.3}/day", per_second * 86_400.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_shown_as_they_were_written() {
+        let rows = [
+            ("1/s", Measure::Packets),
+            ("90/min", Measure::Packets),
+            ("1/day", Measure::Connections),
+            ("1000000/s", Measure::Packets),
+            ("10MB/s", Measure::Bytes),
+            ("7/h", Measure::Connections),
+        ];
+        for (text, measure) in rows {
+            let rate = rate(text, measure).expect("a rate");
+            let burst = policy::DEFAULT_BURST.max(rate.time_for(1));
+            let gcra = policy::compile::gcra(rate, burst, measure).expect("fits");
+            assert_eq!(show(&gcra, measure), text);
+        }
+    }
 }

@@ -27,6 +27,7 @@ use crate::sensor::transaction::Transaction;
 use crate::sensor::{Output, Sensor, SensorConfig};
 
 use super::core::{Core, Message, lock, unix_ns};
+use super::enforcement::Enforcement;
 use super::escalate::Networks;
 use super::gate::Source;
 use super::orders;
@@ -104,6 +105,7 @@ struct Pipeline {
     sensor: Sensor,
     analysis: Analysis,
     losses: Losses,
+    enforcement: Enforcement,
 }
 
 /// What is made of transactions and notices.
@@ -141,6 +143,7 @@ impl Pipeline {
             sensor: Sensor::new(config),
             analysis,
             losses: Losses::default(),
+            enforcement: Enforcement::new(epoch),
         }
     }
 
@@ -199,6 +202,7 @@ impl Pipeline {
     fn look_after(&mut self, now: u64) {
         self.core.sweep_bans();
         self.analysis.escalate();
+        self.core.look_after_enforcement(&mut self.enforcement);
         self.read_losses();
         self.analysis.tell_refusals(now);
         self.report();
@@ -238,6 +242,9 @@ impl Pipeline {
         let mut open = BTreeMap::new();
         for finding in self.analysis.engine.open() {
             *open.entry(finding.severity.name()).or_default() += 1;
+        }
+        if let Some(severity) = self.enforcement.open() {
+            *open.entry(severity.name()).or_default() += 1;
         }
         let report = Report {
             completeness: self.losses.completeness(),

@@ -13,6 +13,7 @@ use crate::export::metrics::{
     ApiInfo, EgressCount, FeedCount, KernelSnapshot, MapFill, PacketCount, PolicyEntries,
     PolicyInfo,
 };
+use crate::kernel::agreement::Entries;
 
 /// Counters of the programs that have metrics of their own under `weir_samples_total`.
 const SAMPLES: [(Stat, &str); 4] = [
@@ -70,6 +71,14 @@ fn stats(gate: &Gate, snapshot: &mut KernelSnapshot) -> crate::kernel::error::Re
     let errors = gate.received.decode_errors.load(Ordering::Relaxed);
     snapshot.samples.push(("received", received));
     snapshot.samples.push(("decode_errors", errors));
+    let stat = |stat| gate.state.counters.stat(stat);
+    snapshot.insert_failures = vec![
+        ("bans", gate.state.bans.failures()),
+        ("limiter", stat(Stat::LimiterFull)?),
+        ("ring", stat(Stat::Dropped)? + stat(Stat::NoticeDropped)?),
+    ];
+    snapshot.evictions =
+        vec![("limiter", stat(Stat::LimiterEvicted)?), ("seen", stat(Stat::SeenEvicted)?)];
     for &stat in Stat::ALL {
         if !SAMPLES.iter().any(|(sample, _)| *sample == stat) {
             snapshot.kernel.push((stat.name(), gate.state.counters.stat(stat)?));
@@ -81,9 +90,10 @@ fn stats(gate: &Gate, snapshot: &mut KernelSnapshot) -> crate::kernel::error::Re
 fn policy(gate: &Gate, snapshot: &mut KernelSnapshot) {
     let now = &gate.now;
     let policy = &now.policy;
+    let ring = gate.positions.pending();
     snapshot.maps = gate
         .state
-        .map_uses()
+        .map_uses(ring)
         .into_iter()
         .map(|map| MapFill { map: map.name, entries: map.entries, capacity: map.capacity })
         .collect();
@@ -92,17 +102,8 @@ fn policy(gate: &Gate, snapshot: &mut KernelSnapshot) {
         hash: now.hash.clone(),
         generation: now.generation,
     });
-    match gate.agreement() {
-        Ok(tables) => {
-            for (kind, desired, enforced) in tables {
-                snapshot.policy_entries.push(PolicyEntries {
-                    kind: kind.to_owned(),
-                    desired: desired as u64,
-                    enforced: enforced as u64,
-                });
-            }
-        }
-        Err(error) => tracing::error!(%error, "what is enforced is missing from this scrape"),
+    for Entries { kind, desired, enforced } in gate.entries() {
+        snapshot.policy_entries.push(PolicyEntries { kind: kind.to_owned(), desired, enforced });
     }
     snapshot.apis = policy.apis.iter().map(ApiInfo::of).collect();
     for (id, name) in gate.state.ids_ref().apis() {

@@ -13,6 +13,7 @@ use crate::control::api::{
 use crate::export::criticality;
 use crate::kernel::counters::Row;
 use crate::kernel::error::Result;
+use crate::policy::treatment_name;
 use crate::policy::{Directory, MAX_POLICY_BYTES, NamedFile, ReadFile};
 use crate::text::read_text;
 
@@ -59,7 +60,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
         },
         maps: gate
             .state
-            .map_uses()
+            .map_uses(gate.positions.pending())
             .into_iter()
             .filter_map(|map| {
                 Some(MapStatus { entries: map.entries?, map: map.name, capacity: map.capacity })
@@ -111,6 +112,13 @@ fn policy(gate: &Gate) -> PolicyStatus {
         applied_at: now.since,
         number: now.number,
         confirm_seconds: gate.confirm_seconds(),
+        packets: now
+            .policy
+            .packets
+            .iter()
+            .filter(|&(kind, _)| now.policy.packets.at(kind).is_some())
+            .map(|(kind, treatment)| (kind.key().to_owned(), treatment_name(treatment).to_owned()))
+            .collect(),
     }
 }
 

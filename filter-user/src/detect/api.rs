@@ -119,6 +119,7 @@ impl ApiProfile {
             (Detector::RateShift, Low) => Severity::Info,
             (Detector::RateShift, Medium) => Severity::Notice,
             (Detector::RateShift, High | Critical) => Severity::Warning,
+            (Detector::Enforcement, _) => Severity::Critical,
         }
     }
 }

@@ -11,17 +11,20 @@ pub enum Detector {
     BruteForce,
     /// A shift of an API's request rate.
     RateShift,
+    /// The kernel does not hold what the policy says. Found by the daemon, not by the engine.
+    Enforcement,
 }
 
 impl Detector {
     /// Every detector.
-    pub const ALL: [Self; 2] = [Self::BruteForce, Self::RateShift];
+    pub const ALL: [Self; 3] = [Self::BruteForce, Self::RateShift, Self::Enforcement];
 
     /// The name in the policy, in metrics and in events.
     pub const fn name(self) -> &'static str {
         match self {
             Self::BruteForce => "brute_force",
             Self::RateShift => "rate_shift",
+            Self::Enforcement => "enforcement",
         }
     }
 }

@@ -29,6 +29,10 @@ pub struct Image {
     /// Bits of `filter_common::tables::feature` that follow from the policy: all but `SENSOR`
     /// and `EXACT_CLOCK`, which the loader adds.
     pub features: u32,
+    /// Kinds of packets that are dropped: bits of `filter_common::oddity::Oddity`.
+    pub drops: u32,
+    /// Kinds of packets that are would-drops.
+    pub watches: u32,
     /// Classes 1 to this less one are trusted.
     pub trusted_classes: u32,
     /// Names of the interfaces that trust is narrowed to, at most 8.

@@ -1,18 +1,22 @@
 //! The verdict's tables over an [`Image`] and over state in memory.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use filter_common::addr::Addr;
 use filter_common::classify::{ClassTables, Node};
 use filter_common::stat::{STATS, Stat};
 use filter_common::tables::{
     Api, BAN_WORDS, Ban, BanControl, BanKey, ClassGroups, Listen, Override, Profile, Rule,
-    SEEN_CELLS, SHARED_PER_API, Shared,
+    SEEN_CELLS, SHARED_PER_API, Shared, own_place,
 };
 use filter_common::verdict::{Step, Tables};
 use filter_common::{limiter, seen};
 
 use super::Image;
+
+/// The name of the loopback interface.
+pub const LOOPBACK: &str = "lo";
 
 /// What the kernel keeps in pinned maps, in memory.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub struct State {
     pub ban_bits: Vec<u64>,
     /// Bans.
     pub bans: HashMap<BanKey, Ban>,
+    /// This host's own addresses.
+    pub own: HashSet<Addr>,
     /// The limiter; a power of two of cells.
     pub limiter: Vec<limiter::Cell>,
     /// Shared budgets.
@@ -46,6 +52,7 @@ impl State {
             ban_control: BanControl::default(),
             ban_bits: vec![0; BAN_WORDS as usize],
             bans: HashMap::new(),
+            own: HashSet::new(),
             limiter: fill(cells.next_power_of_two() as usize),
             shared: fill((apis * SHARED_PER_API) as usize),
             seen: fill(SEEN_CELLS as usize),
@@ -139,6 +146,27 @@ impl Tables for View<'_> {
         self.image.classes()
     }
 
+    fn drops(&self) -> u32 {
+        self.image.drops
+    }
+
+    fn watches(&self) -> u32 {
+        self.image.watches
+    }
+
+    fn own_bits(&self, index: u32) -> u64 {
+        let places = self.state.own.iter().map(|&addr| own_place(addr));
+        places.filter(|&(word, _)| word == index).fold(0, |bits, (_, bit)| bits | 1 << bit)
+    }
+
+    fn is_own(&self, addr: &Addr) -> bool {
+        self.state.own.contains(addr)
+    }
+
+    fn on_loopback(&self) -> bool {
+        self.interface == LOOPBACK
+    }
+
     fn on_trusted_interface(&self) -> bool {
         self.image.trusted_interfaces.iter().any(|name| name == self.interface)
     }
@@ -207,6 +235,10 @@ impl Tables for View<'_> {
         if let Some(counter) = self.state.stats.borrow_mut().get_mut(stat as usize) {
             *counter += 1;
         }
+    }
+
+    fn tells(&self) -> bool {
+        self.listener.is_some()
     }
 
     fn trace(&self, step: Step<'_>) {

@@ -7,13 +7,14 @@
 use std::collections::HashMap as Counted;
 use std::net::IpAddr;
 
-use aya::maps::{Array, HashMap, MapData};
+use aya::maps::{Array, HashMap, MapData, MapError};
 use filter_common::addr::Addr;
 use filter_common::slot::Slot;
 use filter_common::tables::{
     BAN_AUTOMATIC, BAN_SOURCES_SHIFT, BanControl, BanKey, FOREVER, UNCLAIMED, WIDE_BANS, ban_place,
 };
 
+use super::agreement::Entries;
 use super::clock;
 use super::error::{Error, Result};
 use super::mapped::Mapped;
@@ -53,6 +54,11 @@ pub struct Bans {
     known: Counted<BanKey, Words>,
     shared: Counted<(u32, u32), u32>,
     changes: u64,
+    failures: u64,
+    /// Bans that the last whole comparison found otherwise in the kernel.
+    differing: usize,
+    /// Bans that were compared in this one, and of them those found otherwise.
+    compared: (usize, usize),
 }
 
 impl Bans {
@@ -70,7 +76,20 @@ impl Bans {
             known.insert(key, words);
         }
         let shared = Counted::new();
-        let mut bans = Self { table, bits, control, seed, capacity, known, shared, changes: 0 };
+        let (failures, differing, compared) = (0, 0, (0, 0));
+        let mut bans = Self {
+            table,
+            bits,
+            control,
+            seed,
+            capacity,
+            known,
+            shared,
+            changes: 0,
+            failures,
+            differing,
+            compared,
+        };
         for key in bans.known.keys().filter(|key| is_exact(key)) {
             *bans.shared.entry(ban_place(seed, key.addr)).or_default() += 1;
         }
@@ -124,6 +143,19 @@ impl Bans {
     }
 
     fn put(
+        &mut self,
+        network: IpAddr,
+        prefix: u8,
+        api: Option<u32>,
+        until: Option<u64>,
+        flags: u64,
+    ) -> Result<Entry> {
+        let added = self.insert(network, prefix, api, until, flags);
+        self.failures += u64::from(added.is_err());
+        added
+    }
+
+    fn insert(
         &mut self,
         network: IpAddr,
         prefix: u8,
@@ -244,6 +276,42 @@ impl Bans {
         state.ban_control = self.make_control();
     }
 
+    /// Bans that could not be placed since this process began.
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// Compares some of the bans with what the packet path reads, going on where the last call ended.
+    pub fn compare(&mut self, most: usize) {
+        let (start, mut found) = self.compared;
+        let whole = self.control.get(&0, 0).is_ok_and(|control| control == self.make_control());
+        let kept = |(key, words): &(&BanKey, &Words)| {
+            let held = self.table.get(key, 0);
+            let same = held
+                .is_ok_and(|held| [0, 2, 3].iter().all(|&word| held.get(word) == words.get(word)));
+            whole && same && (!is_exact(key) || self.has_bit(key))
+        };
+        let part = self.known.iter().skip(start).take(most);
+        found += part.filter(|ban| !kept(ban)).count();
+        self.compared = (start + most, found);
+        self.differing = self.differing.max(found).min(self.known.len());
+        if start + most >= self.known.len() {
+            self.differing = found;
+            self.compared = (0, 0);
+        }
+    }
+
+    /// Bans that were placed, and how many of them the packet path finds.
+    pub fn entries(&self) -> Entries {
+        let desired = self.known.len() as u64;
+        Entries { kind: "bans", desired, enforced: desired.saturating_sub(self.differing as u64) }
+    }
+
+    fn has_bit(&self, key: &BanKey) -> bool {
+        let (word, bit) = ban_place(self.seed, key.addr);
+        self.bits.cells().get(word as usize).is_some_and(|slot| slot.load() >> bit & 1 != 0)
+    }
+
     /// The same with a ban that is not in force.
     ///
     /// # Errors
@@ -270,7 +338,7 @@ impl Bans {
                 *bits |= 1 << bit;
             }
         }
-        state.ban_control = control_of(state.bans.keys());
+        state.ban_control = control_of(&state.bans.keys());
         Ok(())
     }
 
@@ -294,7 +362,11 @@ impl Bans {
         self.known.remove(key);
         self.changes += 1;
         match self.table.remove(key) {
-            Ok(()) | Err(aya::maps::MapError::KeyNotFound) => Ok(()),
+            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+            // Somebody else took it out of the kernel's table.
+            Err(MapError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::ENOENT) => {
+                Ok(())
+            }
             Err(e) => Err(Error::new(format!("cannot unban {}", ip(key.addr))).because(e)),
         }
     }
@@ -316,7 +388,7 @@ impl Bans {
     }
 
     fn make_control(&self) -> BanControl {
-        control_of(self.known.keys())
+        control_of(&self.known.keys())
     }
 
     fn write_control(&mut self) -> Result<()> {
@@ -341,7 +413,7 @@ fn wide_lengths<'a>(keys: impl Iterator<Item = &'a BanKey>, v4: bool) -> Vec<u8>
     lengths
 }
 
-fn control_of<'a>(keys: impl Iterator<Item = &'a BanKey> + Clone) -> BanControl {
+fn control_of<'a>(keys: &(impl Iterator<Item = &'a BanKey> + Clone)) -> BanControl {
     let exact = keys.clone().filter(|key| is_exact(key)).count() as u64;
     let mut control = BanControl { exact, ..BanControl::default() };
     for (list, v4) in [(&mut control.v4, true), (&mut control.v6, false)] {

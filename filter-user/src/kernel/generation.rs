@@ -1,11 +1,12 @@
 //! One generation: the programs with one policy's tables, loaded and ready to be attached.
 
+use aya::maps::Map;
 use aya::programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use filter_common::tables::{Config, feature};
 
+use super::agreement::{Agreement, Entries};
 use super::error::{Error, Result};
-use super::mapped::{Cell, Mapped};
 use super::state::State;
 use super::trial::{Trial, run_xdp};
 use super::{OBJECT, host};
@@ -33,6 +34,7 @@ pub struct Effort {
 /// Loaded programs over filled tables.
 pub struct Generation {
     ebpf: Ebpf,
+    agreement: Agreement,
     /// Its number.
     pub number: u32,
     /// The constants it was loaded with.
@@ -70,22 +72,24 @@ impl Generation {
         let mut ebpf = loader
             .load(OBJECT)
             .map_err(|e| Error::new("cannot create the tables of the policy").because(e))?;
-        fill(&ebpf, "V4_TOP", &image.v4_top)?;
-        fill(&ebpf, "V6_ROOT", &image.v6_root)?;
-        fill(&ebpf, "ENTRIES", &image.entries)?;
-        fill(&ebpf, "NODES", &image.nodes)?;
-        fill(&ebpf, "PORTS", &image.ports)?;
-        fill(&ebpf, "LISTENS", &image.listens)?;
-        fill(&ebpf, "APIS", &image.apis)?;
-        fill(&ebpf, "RULES", &image.rules)?;
-        fill(&ebpf, "PROFILES", &image.profiles)?;
-        fill(&ebpf, "CLASS_GROUPS", &image.class_groups)?;
+        let agreement = Agreement::fill(&ebpf, image)?;
 
         let ingress: &mut Xdp = program(&mut ebpf, "weir_ingress")?;
         ingress.load().map_err(|e| refused("weir_ingress", e))?;
         let egress: &mut SchedClassifier = program(&mut ebpf, "weir_egress")?;
         egress.load().map_err(|e| refused("weir_egress", e))?;
-        Ok(Self { ebpf, number: config.generation, config })
+        Ok(Self { ebpf, agreement, number: config.generation, config })
+    }
+
+    /// A map of this generation, its own or shared.
+    pub(super) fn map(&self, name: &str) -> Result<&Map> {
+        let found = self.ebpf.map(name);
+        found.ok_or_else(|| Error::new(format!("the object has no map {name}")))
+    }
+
+    /// The maps of this generation, its own and shared.
+    pub(super) fn maps(&self) -> impl Iterator<Item = (&str, &Map)> {
+        self.ebpf.maps()
     }
 
     /// Whether trust is narrowed to the interfaces of these names as they are now: one that was made
@@ -123,29 +127,15 @@ impl Generation {
         }))
     }
 
-    /// How many cells of the small tables the kernel holds as the image has them: name, cells of
-    /// the image, cells that agree.
-    ///
-    /// # Errors
-    /// When a table cannot be read.
-    pub fn agreement(&self, image: &Image) -> Result<[(&'static str, usize, usize); 3]> {
-        Ok([
-            ("apis", image.apis.len(), self.agree("APIS", &image.apis)?),
-            ("rules", image.rules.len(), self.agree("RULES", &image.rules)?),
-            ("limits", image.profiles.len(), self.agree("PROFILES", &image.profiles)?),
-        ])
+    /// Compares a part of the tables with the image they were made from: of the small ones all, of
+    /// the others 4 MiB.
+    pub fn compare(&mut self, image: &Image) {
+        self.agreement.step(image);
     }
 
-    fn agree<T: Cell + Copy + PartialEq>(&self, name: &str, cells: &[T]) -> Result<usize> {
-        if cells.is_empty() {
-            return Ok(0);
-        }
-        let map = self
-            .ebpf
-            .map(name)
-            .ok_or_else(|| Error::new(format!("the object has no map {name}")))?;
-        let held = Mapped::<T>::new(name, map)?;
-        Ok(held.cells().iter().zip(cells).filter(|(held, wanted)| held == wanted).count())
+    /// Cells of the tables by kind, as far as [`Self::compare`] has come.
+    pub fn entries(&self, image: &Image) -> Vec<Entries> {
+        self.agreement.entries(image)
     }
 
     /// What the programs log, to be flushed into this process's log now and then.
@@ -215,17 +205,11 @@ fn constants(state: &mut State, image: &Image) -> Result<Config> {
         trusted_classes: image.trusted_classes,
         snap: state.settings.snap,
         classes: image.classes(),
+        drops: image.drops,
+        watches: image.watches,
         reserved: 0,
         trusted_interfaces,
     })
-}
-
-fn fill<T: Cell + Copy + PartialEq>(ebpf: &Ebpf, name: &str, cells: &[T]) -> Result<()> {
-    if cells.is_empty() {
-        return Ok(());
-    }
-    let map = ebpf.map(name).ok_or_else(|| Error::new(format!("the object has no map {name}")))?;
-    Mapped::new(name, map)?.fill(name, cells)
 }
 
 fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T>

@@ -126,6 +126,21 @@ impl<T: Cell + Copy> Mapped<T> {
     }
 }
 
+impl<T: Cell + Copy + PartialEq> Mapped<T> {
+    /// How many of the cells from `from` on are not as `wanted`; those beyond the end are not.
+    pub fn differing(&self, wanted: &[T], from: usize) -> usize {
+        let held = self.cells.saturating_sub(from);
+        let differs = |(place, wanted): &(usize, &T)| {
+            // SAFETY: below `cells`. Volatile, because whoever can write to the map may do so
+            // meanwhile; any bytes are a value.
+            let cell = unsafe { self.start.as_ptr().add(from + place).read_volatile() };
+            cell != **wanted
+        };
+        let missing = wanted.len().saturating_sub(held);
+        wanted.iter().take(held).enumerate().filter(differs).count() + missing
+    }
+}
+
 impl<T> Drop for Mapped<T> {
     fn drop(&mut self) {
         // SAFETY: mapped by `of` with this length; nothing refers to it any more.

@@ -3,6 +3,8 @@
 //! With the ring reader this is the only place that knows aya. It carries out; what to enforce is
 //! `policy`'s and whether to is `respond`'s and the daemon's.
 
+pub mod addresses;
+pub mod agreement;
 pub mod attach;
 pub mod bans;
 pub mod before;
@@ -10,13 +12,17 @@ pub mod clock;
 pub mod counters;
 pub mod device;
 pub mod error;
+pub mod forecast;
 pub mod generation;
 pub mod held;
 pub mod holders;
 pub mod host;
+pub mod live;
 pub mod mapped;
+pub mod memory;
 pub mod netlink;
 pub mod orders;
+pub mod own;
 pub mod ring;
 pub mod state;
 pub mod trial;

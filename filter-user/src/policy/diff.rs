@@ -10,6 +10,7 @@ use crate::text::quantity::{Measure, show_duration};
 
 use super::api::{Allow, Api, LimitSpec, Overflow, Per, Response};
 use super::model::{Action, GroupIndex, Policy, Sited};
+use super::packets::treatment_name;
 use super::ranges::Addresses;
 
 /// Prefixes that are shown of each set.
@@ -188,6 +189,9 @@ fn whole(policy: &Policy) -> Settings {
     let mut to = Writer { policy, settings: Settings::new() };
     to.put("policy.name", policy.name.as_str());
     to.put("unclaimed", if policy.unclaimed == Action::Drop { "drop" } else { "pass" });
+    for (kind, treatment) in policy.packets.iter() {
+        to.put(&format!("packets.{}", kind.key()), treatment_name(treatment));
+    }
     to.list("trusted.ports", policy.trusted.ports.iter().map(|port| port.value.to_string()));
     to.list("trusted.interfaces", policy.trusted.interfaces.iter().map(|name| name.value.clone()));
     to.settings
@@ -327,7 +331,7 @@ mod tests {
         // from, to, gained, lost, settings
         type Row =
             (&'static str, &'static str, &'static str, &'static str, &'static [&'static str]);
-        let rows: [Row; 7] = [
+        let rows: [Row; 8] = [
             ("10.1.0.0/16", "10.1.0.0/17", "10.1.128.0/17", "", &[]),
             ("2001:db8::/32\"", "2001:db8::/33\"", "", "2001:db8:8000::/33", &[]),
             ("deny = [\"b\"]", "", "10.1.0.0/16", "", &["deny: b → -"]),
@@ -341,6 +345,13 @@ mod tests {
             ),
             ("\"tcp/80\", \"tcp/81\"", "\"tcp/80\"", "", "", &["listen: tcp/80, tcp/81 → tcp/80"]),
             ("ports = [\"tcp/22\"]", "", "", "", &["trusted.ports: tcp/22 → -"]),
+            (
+                "[groups.a]",
+                "[packets]\ntcp_flags = \"pass\"\nbad_ip = \"drop\"\n[groups.a]",
+                "",
+                "",
+                &["packets.tcp_flags: drop → pass"],
+            ),
         ];
         for (from, to, gained, lost, expected) in rows {
             let text = BASE.replacen(from, to, 1);

@@ -9,9 +9,11 @@ mod api;
 mod cidr;
 pub mod compile;
 pub mod diff;
+pub mod examples;
 mod feed;
 mod files;
 mod model;
+mod packets;
 mod prefixes;
 mod ranges;
 mod read;
@@ -33,6 +35,7 @@ pub use cidr::{Cidr, CidrError};
 pub use compile::compile;
 pub use files::{Directory, MAX_FILE_BYTES, NamedFile, ReadFile};
 pub use model::{Action, Group, GroupIndex, Listen, Policy, Port, Protocol, Sited, Trusted};
+pub use packets::{Packets, treatment_name};
 pub use prefixes::{Member, Prefixes};
 
 /// The largest policy text that is read, feeds apart.
@@ -90,6 +93,7 @@ pub fn parse_with(text: &str, name: &str, from: &dyn ReadFile) -> Loaded {
             name: draft.name,
             trusted: draft.trusted,
             unclaimed: draft.unclaimed,
+            packets: draft.packets,
             enforce: true,
             groups: draft.groups,
             apis: draft.apis,

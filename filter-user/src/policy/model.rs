@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::text::Location;
 
 use super::api::Api;
+use super::packets::Packets;
 use super::prefixes::Prefixes;
 
 /// Index of a group in [`Policy::groups`].
@@ -34,6 +35,8 @@ pub struct Policy {
     pub trusted: Trusted,
     /// What becomes of traffic that no API claims.
     pub unclaimed: Action,
+    /// What becomes of packets that are odd whatever they are for.
+    pub packets: Packets,
     /// Whether a policy is in force at all: without one nothing is refused, not even what is
     /// malformed.
     pub enforce: bool,
@@ -53,6 +56,7 @@ impl Policy {
             name: "observe".to_owned(),
             trusted: Trusted::default(),
             unclaimed: Action::Pass,
+            packets: Packets::default(),
             enforce: false,
             groups: Vec::new(),
             apis: Vec::new(),

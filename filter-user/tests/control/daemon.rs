@@ -104,6 +104,8 @@ impl Daemon for InMemory {
             interfaces: vec!["eth0".into()],
             not_gated: Vec::new(),
             seconds: 0.25,
+            difference: None,
+            size: None,
             warnings: Vec::new(),
         })
     }
@@ -111,7 +113,8 @@ impl Daemon for InMemory {
     fn diff(&self, request: &DiffRequest, _: &Caller) -> Answer<Differences> {
         let added = vec![request.path.display().to_string()];
         let difference = Difference { added, ..Difference::default() };
-        Ok(Differences { in_force: None, hash: "ab".into(), same: false, difference })
+        let size = Size::default();
+        Ok(Differences { in_force: None, hash: "ab".into(), same: false, difference, size })
     }
 
     fn confirm(&self, caller: &Caller) -> Answer<Confirmed> {
@@ -202,16 +205,16 @@ impl Daemon for InMemory {
 
     fn explain(&self, request: &ExplainRequest) -> Answer<Explanation> {
         assert_ne!(request.proto, "panic", "a request that trips over a bug");
-        let banned = |ban: &Ban| ban.prefix == request.src.to_string();
+        let source = request.src.map(|source| source.to_string());
+        let banned = |ban: &Ban| Some(&ban.prefix) == source.as_ref();
         let banned = self.state.lock().expect("no panic").bans.iter().any(banned);
         let (verdict, reason) = if banned { ("drop", "banned") } else { ("pass", "allowed") };
         Ok(Explanation {
             verdict: verdict.into(),
             reason: reason.into(),
-            reason_text: String::new(),
             api: Some("orders".into()),
             generation: 1,
-            steps: Vec::new(),
+            ..Explanation::default()
         })
     }
 

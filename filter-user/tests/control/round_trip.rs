@@ -57,14 +57,11 @@ fn state_changes_and_is_read_back() {
     assert_eq!(client.bans().expect("bans").len(), 2);
 
     let question = ExplainRequest {
-        src: "192.0.2.1".parse().expect("an address"),
-        dst: "192.0.2.2".parse().expect("an address"),
+        src: "192.0.2.1".parse().ok(),
+        dst: "192.0.2.2".parse().ok(),
         proto: "tcp".into(),
-        sport: None,
         dport: Some(80),
-        interface: None,
-        length: None,
-        established: false,
+        ..ExplainRequest::default()
     };
     assert_eq!(client.explain(&question).expect("explains").reason, "banned");
     let remove = BanRemove { prefix: "192.0.2.1".into(), api: None };

@@ -7,6 +7,7 @@ pub(crate) const SYN: u8 = 0x02;
 pub(crate) const RST: u8 = 0x04;
 pub(crate) const PSH: u8 = 0x08;
 pub(crate) const ACK: u8 = 0x10;
+pub(crate) const URG: u8 = 0x20;
 
 /// The server that weir stands in front of.
 pub(crate) const SERVER: &str = "203.0.113.5";
@@ -26,6 +27,11 @@ pub(crate) fn options(number: u8, more: u8) -> Extension {
     let mut bytes = vec![0, more];
     bytes.resize(8 + 8 * usize::from(more), 0);
     Extension { number, bytes }
+}
+
+/// A routing header of a type, with so many segments left.
+pub(crate) fn routing(kind: u8, left: u8) -> Extension {
+    Extension { number: 43, bytes: vec![0, 2, kind, left].into_iter().chain([0; 20]).collect() }
 }
 
 /// An authentication header of `8 + 4 * more` bytes.

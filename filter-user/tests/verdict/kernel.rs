@@ -4,9 +4,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use filter_common::bytes::Slice;
+use filter_common::packet::{self, Packet};
 use filter_common::reason::Reason;
 use filter_common::stat::Stat;
-use filter_user::kernel::clock::boot_ns;
+use filter_common::verdict::{Decision, judge, judge_unparsed};
+use filter_user::kernel::clock::{boot_ns, monotonic_ns};
 use filter_user::kernel::counters::Row as Counted;
 use filter_user::kernel::generation::Generation;
 use filter_user::kernel::host::interface_index;
@@ -102,6 +105,20 @@ impl Kernel {
         self.state.counters.stat(stat).expect("counters")
     }
 
+    /// What `weir explain` says of a frame.
+    pub(crate) fn foretell(&self, frame: &[u8], interface: &str) -> Decision {
+        let now = self.generation.grains(monotonic_ns());
+        let index = interface_index(interface).expect("the interface");
+        let live = self.generation.live(index, now, &|_| ()).unwrap_or_else(|e| panic!("{e}"));
+        let mut packet = Packet::default();
+        let decision = match packet::parse(&Slice::whole(frame), &mut packet) {
+            Ok(()) => judge(&live, &packet),
+            Err(reason) => judge_unparsed(&live, &packet, reason),
+        };
+        live.whole().unwrap_or_else(|e| panic!("{e}"));
+        decision
+    }
+
     fn api(&self, name: &str) -> u32 {
         api_id(&self.state.ids(), name)
     }
@@ -144,6 +161,8 @@ fn time(until: Until) -> Option<u64> {
 impl World for Kernel {
     fn judge(&mut self, frame: &[u8], interface: &str) -> Outcome {
         let before = self.counts();
+        let foretold = self.foretell(frame, interface);
+        assert_eq!(self.counts(), before, "asking counted something");
         let trial = if interface == LOOPBACK {
             self.generation.try_ingress(frame, 1)
         } else {
@@ -152,7 +171,11 @@ impl World for Kernel {
         };
         let action = trial.unwrap_or_else(|e| panic!("{e}")).action;
         assert!(action == PASS || action == DROP, "action {action}");
-        Outcome { passes: action == PASS, counted: self.changes(&before, &self.counts()) }
+        let found =
+            Outcome { passes: action == PASS, counted: self.changes(&before, &self.counts()) };
+        let told = found.counted.first().map(|(_, reason, would, ..)| (*reason, *would));
+        assert_eq!(Some((foretold.reason, foretold.would)), told, "foretold {foretold:?}");
+        found
     }
 
     fn change(&mut self, change: &Change) {
@@ -185,6 +208,10 @@ impl World for Kernel {
             Change::Sent(frame) => {
                 let trial = self.generation.try_egress(&frame().bytes());
                 trial.unwrap_or_else(|e| panic!("{e}"));
+            }
+            Change::Own(addresses) => {
+                let addresses = addresses.iter().map(|text| network(text).0).collect();
+                assert_eq!(self.state.own.set(&addresses).unwrap_or_else(|e| panic!("{e}")), 0);
             }
         }
     }

@@ -5,11 +5,13 @@
 //!
 //! How packets get to the programs, and what the sensor makes of the records, is left to others.
 
+mod agreement;
 mod differential;
 mod frame;
 mod kernel;
 mod loading;
 mod memory;
+mod naive;
 mod rows;
 mod sampling;
 mod script;
@@ -32,4 +34,4 @@ macro_rules! topics {
     };
 }
 
-topics! { parse lengths extensions fragments trusted bans orders rules unclaimed limits overflow observe }
+topics! { parse lengths extensions fragments trusted bans orders rules unclaimed limits overflow observe oddities }

@@ -62,6 +62,15 @@ impl Memory {
         Self { image, ids, state, seed: SEED, boot_ns: BOOT_NS, missed: false }
     }
 
+    fn time(&self, until: Until) -> u64 {
+        match until {
+            Until::Never => FOREVER,
+            Until::InAnHour => self.boot_ns + 3_600_000_000_000,
+            // As early as it can be on a host that was just booted.
+            Until::AMinuteAgo => self.boot_ns.saturating_sub(60_000_000_000).max(1),
+        }
+    }
+
     /// The decision on a frame, and the bytes it is counted with.
     pub(crate) fn decide(&mut self, frame: &[u8], interface: &str) -> (Decision, u64) {
         let mut view = View::new(&self.image, &self.state);
@@ -70,7 +79,7 @@ impl Memory {
         let mut packet = Packet::default();
         let decision = match packet::parse(&Slice::whole(frame), &mut packet) {
             Ok(()) => judge(&view, &packet),
-            Err(reason) => judge_unparsed(&view, reason),
+            Err(reason) => judge_unparsed(&view, &packet, reason),
         };
         self.missed |= view.missed.get();
         (decision, u64::from(packet.wire_len))
@@ -87,14 +96,6 @@ pub(crate) fn api_id(ids: &Ids, name: &str) -> u32 {
         return UNCLAIMED;
     }
     ids.find_api(name).unwrap_or_else(|| panic!("no API {name}"))
-}
-
-fn time(until: Until) -> u64 {
-    match until {
-        Until::Never => FOREVER,
-        Until::InAnHour => BOOT_NS + 3_600_000_000_000,
-        Until::AMinuteAgo => BOOT_NS - 60_000_000_000,
-    }
 }
 
 /// The key of a ban, as `kernel::bans` makes it.
@@ -119,7 +120,7 @@ impl World for Memory {
             Change::Ban { network, api, until, automatic } => {
                 let key = ban_key(network, self.api(api));
                 let ban = Ban {
-                    until: Slot::new(time(until)),
+                    until: Slot::new(self.time(until)),
                     flags: Slot::new(if automatic { BAN_AUTOMATIC } else { 0 }),
                     ..Ban::default()
                 };
@@ -132,7 +133,7 @@ impl World for Memory {
                 self.index_bans();
             }
             Change::Order { api, order, group, until } => {
-                self.order(api, order, group, time(until));
+                self.order(api, order, group, self.time(until));
             }
             Change::Lift { api, kind } => {
                 let cell = &self.state.overrides[self.api(api) as usize];
@@ -151,6 +152,9 @@ impl World for Memory {
                 let mut view = View::new(&self.image, &self.state);
                 (view.seed, view.boot_ns) = (self.seed, self.boot_ns);
                 note_sent(&view, &packet);
+            }
+            Change::Own(addresses) => {
+                self.state.own = addresses.iter().map(|text| addr(network(text).0)).collect();
             }
         }
     }

@@ -120,6 +120,8 @@ pub(crate) enum Change {
     },
     /// A packet leaves the host.
     Sent(fn() -> Frame),
+    /// The host's own addresses are these from now on.
+    Own(&'static [&'static str]),
 }
 
 /// An operator's ban of the whole host for good.
@@ -162,6 +164,10 @@ pub(crate) fn sent(frame: fn() -> Frame) -> Step {
     Step::Change(Change::Sent(frame))
 }
 
+pub(crate) fn own(addresses: &'static [&'static str]) -> Step {
+    Step::Change(Change::Own(addresses))
+}
+
 /// What a world did to a packet.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
@@ -197,6 +203,7 @@ pub(crate) fn run<W: World>(scripts: Vec<Script>, mut open: impl FnMut(&Script) 
                 Step::Change(change) => world.change(change),
                 Step::Row(row) => {
                     packets += 1;
+                    keep_seed(&row.frame);
                     let (expected, found) = (row.outcome(), world.judge(&row.frame, row.interface));
                     if found != expected {
                         let (about, what) = (script.about, &row.what);
@@ -211,4 +218,13 @@ pub(crate) fn run<W: World>(scripts: Vec<Script>, mut open: impl FnMut(&Script) 
     }
     assert!(packets != 0, "no rows");
     assert!(wrong.is_empty(), "{} of {packets} rows:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Writes a row's frame where `WEIR_SEEDS` says: what `cargo xtask fuzz packet` begins with.
+fn keep_seed(frame: &[u8]) {
+    let Ok(directory) = std::env::var("WEIR_SEEDS") else { return };
+    let mut hasher = std::hash::DefaultHasher::new();
+    std::hash::Hasher::write(&mut hasher, frame);
+    let name = format!("{:016x}", std::hash::Hasher::finish(&hasher));
+    std::fs::write(std::path::Path::new(&directory).join(name), frame).expect("writes a seed");
 }

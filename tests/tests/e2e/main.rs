@@ -3,16 +3,20 @@
 
 mod apply;
 mod bans;
+mod enforcement;
 mod escalation;
+mod explain;
 mod feeds;
 mod gate;
 mod guard;
 mod leaving;
 mod limits;
+mod martians;
 mod measure;
 mod modes;
 mod orders;
 mod refusals;
 mod replay;
 mod site;
+mod size;
 mod survival;

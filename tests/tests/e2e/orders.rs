@@ -56,12 +56,12 @@ fn each_order_takes_effect_at_once() -> Result<()> {
     }
 
     // Orders outlive the daemon, and end by themselves.
-    weir.verb(&["breach", "shutdown", "orders", "--ttl", "3s"])?.success()?;
+    weir.verb(&["breach", "shutdown", "orders", "--ttl", "8s"])?.success()?;
     weir.crash()?;
     assert_eq!(site::answered(client, server)?, [false; 2]);
     weir.start_again()?;
     assert_eq!(site::answered(client, server)?, [false; 2]);
-    weir_tests::wait::until("the end of the shutdown", std::time::Duration::from_secs(6), || {
+    weir_tests::wait::until("the end of the shutdown", std::time::Duration::from_secs(20), || {
         anyhow::ensure!(site::answered(client, server)? == [true; 2], "it is shut down");
         Ok(())
     })

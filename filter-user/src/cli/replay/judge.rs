@@ -8,9 +8,10 @@ use filter_common::reason::Reason;
 use filter_common::tables::{API_OPAQUE, UNCLAIMED};
 use filter_common::verdict::{Decision, claim_destination, claim_source, judge, judge_unparsed};
 
-use crate::image::view::{State, View};
+use crate::image::view::{LOOPBACK, State, View};
 use crate::image::{Ids, Image};
 use crate::policy::{self, Policy};
+use crate::sensor::transaction::ip;
 use crate::text::render;
 
 /// APIs a policy may have here.
@@ -21,7 +22,7 @@ const LIMITER_CELLS: u32 = 65_536;
 const EPOCH: u64 = 3_600_000_000_000;
 
 /// Judges the packets of a capture as the kernel would, by the capture's clock. Bans and orders are
-/// none; limits begin full.
+/// none; limits begin full; which addresses are the host's own is not known.
 pub(super) struct Judge {
     image: Image,
     ids: Ids,
@@ -40,6 +41,12 @@ pub(super) struct Judged {
     pub(super) answers: bool,
     /// Whether that API's payload is never looked at.
     pub(super) opaque: bool,
+}
+
+/// Whether a packet was captured on the loopback interface, which a capture does not always say:
+/// nowhere else does one loopback address write to another.
+fn is_loopback(packet: &Packet) -> bool {
+    ip(packet.source).is_loopback() && ip(packet.destination).is_loopback()
 }
 
 impl Judge {
@@ -71,9 +78,10 @@ impl Judge {
         let elapsed = time.saturating_sub(*self.first.get_or_insert(time));
         let boot_ns = EPOCH.saturating_add(elapsed);
         let now = boot_ns.saturating_mul(GRAINS_PER_NS);
-        let view = View { now, boot_ns, ..View::new(&self.image, &self.state) };
+        let interface = if is_loopback(packet) { LOOPBACK } else { "" };
+        let view = View { now, boot_ns, interface, ..View::new(&self.image, &self.state) };
         if let Err(reason) = parsed {
-            let decision = judge_unparsed(&view, reason);
+            let decision = judge_unparsed(&view, packet, reason);
             return Judged { decision, api: UNCLAIMED, answers: false, opaque: false };
         }
         let decision = judge(&view, packet);

@@ -129,6 +129,10 @@ fn facts(page: &mut String, status: &Status, style: Style) {
         let path = clean(&policy.path.display().to_string());
         fact("policy", path);
         fact("", format!("generation {}, {hash}, applied {age} ago", policy.generation));
+        if !policy.packets.is_empty() {
+            let said = policy.packets.iter().map(|(kind, what)| format!("{kind} {what}"));
+            fact("packets", clean(&said.collect::<Vec<_>>().join(", ")));
+        }
     }
     let instance = match &daemon.instance {
         Some(name) => format!(", instance {}", clean(name)),

@@ -63,6 +63,8 @@ fn example() -> Status {
             pending: false,
             number: Some(9),
             confirm_seconds: None,
+            packets: [("tcp_flags".into(), "monitor".into()), ("vlan_tags".into(), "drop".into())]
+                .into(),
         }),
         interfaces: vec![interface("eth0"), interface("eth1")],
         apis: vec![api("orders", Mode::Enforce, busy), api("login", Mode::Monitor, watched)],
@@ -105,6 +107,7 @@ ENFORCING policy `edge` on eth0, eth1
 
 policy    /etc/weir/policy.toml
           generation 7, 3f2a9c001122, applied 3h 12m ago
+packets   tcp_flags monitor, vlan_tags drop
 daemon    weir 0.1.0, pid 4242, up 5d 3h
 metrics   http://127.0.0.1:9720/metrics
 sensor    100 % of flows, 99.99 % complete, 1.00M records, 100 lost

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Size;
 use crate::policy::diff::Difference;
 use crate::store::{Record, State, Who};
 
@@ -104,6 +105,9 @@ pub struct Differences {
     /// What does not.
     #[serde(flatten)]
     pub difference: Difference,
+    /// How large it is, and what it would cost.
+    #[serde(default)]
+    pub size: Size,
 }
 
 /// A policy that stays.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Diagnostic;
+use super::{Diagnostic, Difference, Size};
 use crate::kernel::attach::Removed;
 
 /// A policy to put in force.
@@ -47,6 +47,12 @@ pub struct Applied {
     pub not_gated: Vec<String>,
     /// How long it took from request to answer.
     pub seconds: f64,
+    /// What it changed; `None` when it was put back as it had been.
+    #[serde(default)]
+    pub difference: Option<Difference>,
+    /// How large it is, and what it costs; `None` when it was put back as it had been.
+    #[serde(default)]
+    pub size: Option<Size>,
     /// What is accepted, but likely not what was meant.
     #[serde(default)]
     pub warnings: Vec<Diagnostic>,

@@ -1,5 +1,6 @@
 //! All there is to know at a glance.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,8 @@ pub struct PolicyStatus {
     pub number: Option<u64>,
     /// Seconds until it is rolled back unless it is confirmed; `None`: it stays.
     pub confirm_seconds: Option<u64>,
+    /// What becomes of the odd kinds of packets for which it says so: `[packets]`, by key.
+    pub packets: BTreeMap<String, String>,
 }
 
 /// What is in force of a feed.

@@ -67,7 +67,7 @@ metrics! {
     API_OVERRIDE Gauge "weir_api_override" ["api", "kind"]
         "An order in force at an API beside the policy (shutdown, lockdown, mode, limit); always 1.";
     POLICY_ENTRIES Gauge "weir_policy_entries" ["kind", "state"]
-        "Entries of the policy, as desired and as enforced in the kernel.";
+        "Cells of the policy's tables and bans, as desired and as found in the kernel.";
     INTERFACE_GATED Gauge "weir_interface_gated" ["interface"]
         "Whether an interface that is to be gated is: 1 or 0.";
     BANS Gauge "weir_bans" ["origin"]
@@ -76,6 +76,12 @@ metrics! {
         "Entries in use of a kernel table.";
     MAP_CAPACITY Gauge "weir_map_capacity" ["map"]
         "Entries that a kernel table has room for.";
+    MAP_INSERT_FAILURES Counter "weir_map_insert_failures_total" ["map"]
+        "Entries for which a kernel table had no room: bans refused, sources without a limit of their \
+         own, records dropped.";
+    MAP_EVICTIONS Counter "weir_map_evictions_total" ["map"]
+        "Entries of a kernel table that made room for others: idle sources of the limiter, UDP flows \
+         whose answer could still come.";
     FEED_SUCCESS Gauge "weir_feed_last_success_timestamp_seconds" ["feed"]
         "When a feed's file was last read and found to say what is in force, seconds since 1970.";
     FEED_STALE Gauge "weir_feed_stale" ["feed"]

@@ -227,6 +227,11 @@ fn read(snapshot: &KernelSnapshot) -> Vec<MetricFamily> {
         rows(&def::FEED_SUCCESS, s.feeds.iter().map(|row| ([&*row.feed], row.last_success))),
         rows(&def::FEED_STALE, s.feeds.iter().map(|row| ([&*row.feed], f64::from(row.stale)))),
         rows(&def::FEED_ENTRIES, s.feeds.iter().map(|row| ([&*row.feed], row.entries as f64))),
+        rows(
+            &def::MAP_INSERT_FAILURES,
+            s.insert_failures.iter().map(|(map, count)| ([*map], *count as f64)),
+        ),
+        rows(&def::MAP_EVICTIONS, s.evictions.iter().map(|(map, count)| ([*map], *count as f64))),
         rows(&def::SAMPLES, s.samples.iter().map(|(outcome, count)| ([*outcome], *count as f64))),
         rows(&def::RING_PENDING, [([], s.ring_pending_bytes as f64)]),
         rows(&def::COMPLETENESS, [([], s.completeness)]),

@@ -80,7 +80,7 @@ impl ApiInfo {
 /// Entries of a policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyEntries {
-    /// What: `apis`, `groups`, `prefixes_v4` and so on.
+    /// What: `apis`, `rules`, `limits`, `listens`, `ports`, `groups`, `sources`, `bans`.
     pub kind: String,
     /// As the policy file says.
     pub desired: u64,
@@ -126,6 +126,10 @@ pub struct KernelSnapshot {
     pub kernel: Vec<(&'static str, u64)>,
     /// Tables.
     pub maps: Vec<MapFill>,
+    /// Entries for which a table had no room, by table.
+    pub insert_failures: Vec<(&'static str, u64)>,
+    /// Entries that made room for others, by table.
+    pub evictions: Vec<(&'static str, u64)>,
     /// Bytes in the ring that were not read yet.
     pub ring_pending_bytes: u64,
     /// Share of the telemetry that was not lost lately, 0 to 1.

@@ -57,6 +57,8 @@ fn full() -> KernelSnapshot {
             MapFill { map: "bans".to_owned(), entries: Some(1), capacity: 65_536 },
             MapFill { map: "ring".to_owned(), entries: None, capacity: 16 << 20 },
         ],
+        insert_failures: vec![("limiter", 7)],
+        evictions: vec![("seen", 5)],
         ring_pending_bytes: 12,
         completeness: 0.98,
         policy: Some(PolicyInfo { name: "edge".to_owned(), hash: "abc".to_owned(), generation: 3 }),

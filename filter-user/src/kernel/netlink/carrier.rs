@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
+use super::LOOPBACK;
 use super::{INFO, ask, attributes, field};
 use crate::lockout::Connection;
 
@@ -22,8 +23,6 @@ const RTA_OIF: u16 = 4;
 /// Bytes of an ifaddrmsg and of an rtmsg.
 const ADDRESS: usize = 8;
 const ROUTE: usize = 12;
-/// The loopback interface of every network namespace.
-const LOOPBACK: u32 = 1;
 
 /// An interface and those it is connected to in this namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Asks the kernel by rtnetlink (rtnetlink(7)) what no library of ours answers: whether an XDP
-//! program is attached to an interface, and which ([`xdp_programs`]); when interfaces come and go
-//! ([`LinkEvents`]); which of them carry a connection ([`carrier`]).
+//! program is attached to an interface, and which ([`xdp_programs`]); when interfaces or addresses come
+//! and go ([`Changes`]); which of them carry a connection ([`carrier`]).
 
 pub mod carrier;
 
@@ -9,6 +9,9 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use super::error::{Error, Result};
+
+/// The index of the loopback interface of every network namespace.
+pub(super) const LOOPBACK: u32 = 1;
 
 const IFLA_XDP: u16 = 43;
 const IFLA_XDP_ATTACHED: u16 = 2;
@@ -60,7 +63,8 @@ pub fn xdp_programs(index: u32) -> Result<Vec<Attached>> {
     Ok(parse(&reply))
 }
 
-fn route_socket() -> io::Result<OwnedFd> {
+/// A socket that speaks to the kernel and hears what it tells these groups.
+pub(super) fn open(groups: u32) -> io::Result<OwnedFd> {
     // SAFETY: creates a descriptor that nothing else owns.
     let socket = unsafe {
         libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE)
@@ -69,44 +73,57 @@ fn route_socket() -> io::Result<OwnedFd> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: just made, owned by nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(socket) })
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: an all-zero sockaddr_nl is valid.
+    let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+    address.nl_family = libc::AF_NETLINK as u16;
+    address.nl_groups = groups;
+    let length = size_of_val(&address) as libc::socklen_t;
+    // SAFETY: the address is valid for its length.
+    let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
+    if bound < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(socket)
 }
 
-/// Tells when an interface of this network namespace changes: comes, goes, or is set otherwise.
+/// Tells when something of this network namespace changes: comes, goes, or is set otherwise.
 #[derive(Debug)]
-pub struct LinkEvents(OwnedFd);
+pub struct Changes(OwnedFd);
 
-impl LinkEvents {
-    /// Begins to listen.
+impl Changes {
+    /// Begins to listen for changes of interfaces.
     ///
     /// # Errors
     /// When the kernel gives no socket.
-    pub fn open() -> Result<Self> {
+    pub fn of_links() -> Result<Self> {
         let failed =
             |e: io::Error| Error::new("cannot listen for changes of interfaces").because(e);
-        let socket = route_socket().map_err(failed)?;
-        // SAFETY: an all-zero sockaddr_nl is valid.
-        let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
-        address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
-        address.nl_groups = libc::RTMGRP_LINK as u32;
-        let length = size_of_val(&address) as libc::socklen_t;
-        // SAFETY: the address is valid for its length.
-        let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
-        if bound < 0 { Err(failed(io::Error::last_os_error())) } else { Ok(Self(socket)) }
+        open(libc::RTMGRP_LINK as u32).map(Self).map_err(failed)
     }
 
-    /// Waits until something has changed, `timeout` at the most (rounded up to ms).
+    /// Begins to listen for changes of addresses.
+    ///
+    /// # Errors
+    /// When the kernel gives no socket.
+    pub fn of_addresses() -> Result<Self> {
+        let failed = |e: io::Error| Error::new("cannot listen for changes of addresses").because(e);
+        let groups = libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+        open(groups as u32).map(Self).map_err(failed)
+    }
+
+    /// Waits until something has changed, `timeout` at the most (rounded up to ms); whether it has.
     ///
     /// # Errors
     /// When the kernel refuses to wait.
-    pub fn wait(&self, timeout: Duration) -> io::Result<()> {
+    pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
         let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let limit = i32::try_from(timeout.as_millis() + 1).unwrap_or(i32::MAX);
         // SAFETY: one pollfd, valid for reading and writing.
         let ready = unsafe { libc::poll(&raw mut poll, 1, limit) };
         if ready < 0 {
             let error = io::Error::last_os_error();
-            return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
+            return if error.kind() == io::ErrorKind::Interrupted { Ok(false) } else { Err(error) };
         }
         // What has changed is asked anew, also after an overflow (ENOBUFS): the messages say only when.
         let mut scrap = [0u8; 8192];
@@ -116,7 +133,7 @@ impl LinkEvents {
             libc::recv(self.0.as_raw_fd(), to, scrap.len(), libc::MSG_DONTWAIT)
         } > 0
         {}
-        Ok(())
+        Ok(ready > 0)
     }
 }
 
@@ -138,7 +155,7 @@ const HEAD: usize = 16;
 
 /// Sends one request, and returns the bodies of the answers: one, or with NLM_F_DUMP all there are.
 fn ask(kind: u16, flags: libc::c_int, body: &[u8]) -> io::Result<Vec<Vec<u8>>> {
-    let socket = route_socket()?;
+    let socket = open(0)?;
     // nlmsghdr { len, type, flags, seq, pid }
     let mut message = Vec::with_capacity(HEAD + body.len());
     message.extend(((HEAD + body.len()) as u32).to_ne_bytes());
@@ -186,12 +203,13 @@ fn take(mut reply: &[u8], answers: &mut Vec<Vec<u8>>) -> io::Result<bool> {
     Ok(false)
 }
 
-fn field(bytes: &[u8], at: usize) -> Option<[u8; 4]> {
+/// Four bytes at a place.
+pub(super) fn field(bytes: &[u8], at: usize) -> Option<[u8; 4]> {
     bytes.get(at..at + 4)?.try_into().ok()
 }
 
 /// The attributes in a run of `rtattr`s.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let head = field(bytes, 0)?;
         let length = usize::from(u16::from_ne_bytes([head[0], head[1]]));

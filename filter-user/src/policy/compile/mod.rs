@@ -39,7 +39,10 @@ pub fn compile(policy: &Policy, ids: &mut Ids) -> Result<Image, Problem> {
     let rules = rules::compile(policy, &classes, &api_ids, &group_ids, ids, &mut profiles)?;
     let ports = ports::compile(policy)?;
 
+    let (drops, watches) = policy.packets.masks(policy.enforce);
     let mut image = Image {
+        drops,
+        watches,
         features: classes.features | ports.features | profiles.features | rules.features,
         trusted_classes: classes.trusted,
         trusted_interfaces: names(&policy.trusted.interfaces),

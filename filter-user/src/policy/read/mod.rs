@@ -9,6 +9,7 @@ mod limit;
 mod listen;
 mod names;
 mod networks;
+mod packets;
 mod respond;
 
 use std::collections::{BTreeSet, HashMap};
@@ -20,11 +21,12 @@ use super::api::Api;
 use super::cidr::Cidr;
 use super::files::Files;
 use super::model::{Action, Group, Listen, Port, Sited, Trusted};
+use super::packets::Packets;
 use super::prefixes::Prefixes;
 
 type Span = Range<usize>;
 
-const ROOT: [&str; 5] = ["policy", "trusted", "unclaimed", "groups", "api"];
+const ROOT: [&str; 6] = ["policy", "trusted", "unclaimed", "packets", "groups", "api"];
 const CIDRS: &str = "cidrs = [\"192.0.2.0/24\", \"2001:db8::/32\"]";
 
 /// What could be read of a policy.
@@ -32,6 +34,7 @@ pub(super) struct Draft {
     pub(super) name: String,
     pub(super) trusted: Trusted,
     pub(super) unclaimed: Action,
+    pub(super) packets: Packets,
     pub(super) groups: Vec<Group>,
     pub(super) apis: Vec<Api>,
 }
@@ -71,6 +74,7 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
         let spans = reader.groups(root);
         let trusted = reader.trusted(root);
         let unclaimed = reader.unclaimed(root);
+        let packets = reader.packets(root);
         let apis = reader.apis(root);
         reader.unused_groups(&spans);
         if root.get("api").is_none() && unclaimed == Action::Pass {
@@ -80,7 +84,7 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
                 "add an [[api]], or [unclaimed] action = \"drop\"",
             );
         }
-        Draft { name, trusted, unclaimed, groups: reader.groups, apis }
+        Draft { name, trusted, unclaimed, packets, groups: reader.groups, apis }
     })
 }
 

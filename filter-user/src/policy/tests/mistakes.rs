@@ -34,6 +34,33 @@ fn one_mistake_gives_one_diagnostic_that_says_where_and_what_to_do() {
         ("[policy]\nversion = \"1\"", Error, 8, 11, "must be an integer, not a string", "number"),
         ("[policy]\nname = \"Edge 1\"", Error, 8, 8, "not a name", "write \"edge-1\""),
         ("[unclaimed]\naction = \"reject\"", Error, 8, 10, "cannot be", "\"pass\", \"drop\""),
+        // Kinds of packets.
+        ("[packets]\ntcp_flag = \"drop\"", Error, 8, 1, "unknown key `tcp_flag`", "`tcp_flags`?"),
+        (
+            "[packets]\nbad_ip = \"reject\"",
+            Error,
+            8,
+            10,
+            "cannot be",
+            "\"pass\", \"monitor\", \"drop\"",
+        ),
+        (
+            "[packets]\nbad_ip = true",
+            Error,
+            8,
+            10,
+            "must be a string, not a boolean",
+            "\"monitor\"",
+        ),
+        ("=packets = \"drop\"", Error, 1, 11, "must be a table, not a string", "[packets]"),
+        (
+            "[packets]\ntruncated = \"pass\"",
+            Warning,
+            8,
+            13,
+            "`truncated` packets pass without being judged",
+            "is the default",
+        ),
         // Syntax.
         ("x = ", Error, 7, 5, "", "the file is TOML"),
         ("mode = \"enforce", Error, 7, 16, "", "the file is TOML"),

@@ -6,6 +6,7 @@ pub(crate) mod fragments;
 pub(crate) mod lengths;
 pub(crate) mod limits;
 pub(crate) mod observe;
+pub(crate) mod oddities;
 pub(crate) mod orders;
 pub(crate) mod overflow;
 pub(crate) mod parse;

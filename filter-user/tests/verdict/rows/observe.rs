@@ -4,7 +4,7 @@ use filter_common::reason::Reason;
 
 use super::{CLIENT, CLIENT6, STRANGER};
 use crate::frame::{ACK, Frame, fragment, icmp, not_ip, options, other, syn, tcp, udp};
-use crate::script::{Script, Step, ban, dropped, pass, row, would_drop};
+use crate::script::{OTHER_INTERFACE, Script, Step, ban, dropped, pass, row, row_on, would_drop};
 
 pub(crate) fn scripts() -> Vec<Script> {
     vec![Script { about: "observing", policy: None, sources: 4096, steps: steps() }]
@@ -49,9 +49,18 @@ fn steps() -> Vec<Step> {
         ),
         row("overlay", &bent(|f| f.fragment = 1), would(Reason::EvilFragment)),
         row("mapped source", &syn("::ffff:10.0.0.1", 80), would(Reason::MappedSource)),
+        row("no flags", &tcp(CLIENT, 80, 0), would(Reason::TcpFlags)),
+        row("source route", &bent(|f| f.options = vec![131, 3, 4, 0]), would(Reason::SourceRoute)),
+        row_on(OTHER_INTERFACE, "from loopback", &syn("::1", 80), would(Reason::LoopbackSource)),
+        row("loopback", &syn("::1", 80), unclaimed),
         ban(STRANGER),
         ban("2001:db8:bad::/48"),
         row("banned", &syn(STRANGER, 8080), dropped(Reason::Banned, "")),
+        row(
+            "banned, with a header that lies",
+            &syn(STRANGER, 8080).with(|f| f.length = Some(99)),
+            dropped(Reason::Banned, ""),
+        ),
         row("banned, IPv6", &udp("2001:db8:bad::1", 53), dropped(Reason::Banned, "")),
     ]);
     steps

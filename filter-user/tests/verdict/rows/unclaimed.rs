@@ -38,7 +38,7 @@ fn refused() -> Vec<Step> {
         steps.extend([
             row("SYN", &syn(client, 81), refused),
             row("SYN with data", &syn(client, 81).carrying(b"fast open"), refused),
-            row("SYN and FIN", &tcp(client, 81, SYN | FIN), refused),
+            row("SYN and FIN", &tcp(client, 81, SYN | FIN), dropped(Reason::TcpFlags, "")),
             row("SYN and PSH", &tcp(client, 81, SYN | PSH), refused),
             // A connection that this host opened: its answers are not new connections.
             row("SYN and ACK", &tcp(client, 81, SYN | ACK), unclaimed),

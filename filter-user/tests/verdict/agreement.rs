@@ -1,0 +1,69 @@
+//! Whoever may write to the maps can change what is enforced: whichever table it is, it is found, and
+//! so is its end.
+
+use aya::maps::{Array, Map, MapData};
+use aya::programs::loaded_programs;
+use filter_user::policy::compile;
+
+use crate::kernel::Kernel;
+use crate::loading::EVERYTHING;
+use crate::memory::policy;
+use crate::script::script;
+
+/// Steps in which every cell of a policy of a few prefixes is compared.
+const STEPS: usize = 12;
+
+/// A map of a loaded program, as any process with the right to may open it.
+fn open(program: u32, name: &str) -> MapData {
+    let known = |found: &aya::programs::ProgramInfo| found.id() == program;
+    let program = loaded_programs().flatten().find(known).expect("the program");
+    let ids = program.map_ids().expect("ids of maps").expect("a kernel that tells them");
+    ids.into_iter()
+        .map(|id| MapData::from_id(id).expect("a map"))
+        .find(|data| data.info().expect("a map").name_as_str() == Some(name))
+        .unwrap_or_else(|| panic!("no map {name}"))
+}
+
+/// Flips a bit of a cell of so many words.
+fn flip<const N: usize>(data: MapData, index: u32) {
+    let mut cells: Array<_, [u64; N]> = Map::Array(data).try_into().expect("an array");
+    let mut words = cells.get(&index, 0).expect("a cell");
+    words[N - 1] ^= 1 << 40;
+    cells.set(index, words, 0).expect("the kernel takes it");
+}
+
+#[test]
+fn a_changed_cell_of_any_table_is_found() {
+    let script = script("everything", EVERYTHING, Vec::new());
+    let mut kernel = Kernel::open(&script);
+    let image = compile(&policy(&script), &mut kernel.state.ids()).expect("compiles");
+    let [ingress, _] = kernel.generation.efforts().expect("efforts");
+    let differing = |kernel: &Kernel| {
+        let entries = kernel.generation.entries(&image);
+        let differ = entries.iter().filter(|entry| entry.enforced < entry.desired);
+        differ.map(|entry| (entry.kind, entry.desired - entry.enforced)).collect::<Vec<_>>()
+    };
+    type Flip = fn(MapData, u32);
+    let rows: [(&str, &str, Flip, usize); 10] = [
+        ("APIS", "apis", flip::<8>, image.apis.len()),
+        ("RULES", "rules", flip::<1>, image.rules.len()),
+        ("PROFILES", "limits", flip::<12>, image.profiles.len()),
+        ("LISTENS", "listens", flip::<3>, image.listens.len()),
+        ("PORTS", "ports", flip::<1>, image.ports.len()),
+        ("CLASS_GROUPS", "groups", flip::<4>, image.class_groups.len()),
+        ("V4_TOP", "sources", flip::<1>, image.v4_top.len()),
+        ("V6_ROOT", "sources", flip::<1>, image.v6_root.len()),
+        ("ENTRIES", "sources", flip::<1>, image.entries.len()),
+        ("NODES", "sources", flip::<5>, image.nodes.len()),
+    ];
+    for (map, kind, flip, cells) in rows {
+        let last = u32::try_from(cells).expect("a table") - 1;
+        assert!(last > 0, "{map} has one cell only");
+        for (place, expected) in [(0, 1), (last, 2), (0, 1), (last, 0)] {
+            flip(open(ingress.id, map), place);
+            (0..2 * STEPS).for_each(|_| kernel.generation.compare(&image));
+            let expected = if expected == 0 { vec![] } else { vec![(kind, expected)] };
+            assert_eq!(differing(&kernel), expected, "{map}, cell {place}");
+        }
+    }
+}

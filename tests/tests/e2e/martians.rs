@@ -1,0 +1,62 @@
+//! An address that moves from a client to the server and back: while it is the server's own, whoever
+//! claims to come from it is refused; the moment it is not, it is a client like any other.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use weir_tests::curl;
+use weir_tests::lab::{Host, INTERFACE};
+use weir_tests::reading::Reading;
+use weir_tests::wait;
+
+use crate::site::{self, PATIENCE, PORT};
+
+const MOVING: [&str; 2] = ["192.0.2.200", "2001:db8:0:2::200"];
+
+/// Whether the server answers the client's other addresses.
+fn answered(client: &Host, server: &Host) -> Result<[bool; 2]> {
+    let mut answers = [false; 2];
+    for (number, address) in server.addresses().into_iter().enumerate() {
+        let url = site::url(address, PORT, "/");
+        let arguments = ["--interface", MOVING[number], "--max-time", PATIENCE, &url];
+        answers[number] = curl::one(client, &arguments)?.status == 200;
+    }
+    Ok(answers)
+}
+
+#[test]
+fn own_addresses_are_followed_as_they_move() -> Result<()> {
+    let lab = site::lab()?;
+    let [server, client] = [lab.host("server")?, lab.host("client")?];
+    client.netns.ip(&format!("address add {}/24 dev {INTERFACE}", MOVING[0]))?;
+    client.netns.ip(&format!("address add {}/64 dev {INTERFACE} nodad", MOVING[1]))?;
+    let _nginx = site::nginx(&lab)?;
+    let policy =
+        format!("[[api]]\nname = \"orders\"\nlisten = [\"tcp/{PORT}\"]\nallow = \"any\"\n");
+    let weir = site::weir(&lab, &policy)?;
+    let back = || {
+        wait::until("the address is a client's", Duration::from_secs(10), || {
+            ensure!(answered(client, server)? == [true; 2], "it is not answered");
+            Ok(())
+        })
+    };
+    back()?;
+
+    server.netns.ip(&format!("address add {}/32 dev lo", MOVING[0]))?;
+    server.netns.ip(&format!("address add {}/128 dev lo nodad", MOVING[1]))?;
+    wait::until("the address is the server's own", Duration::from_secs(10), || {
+        ensure!(answered(client, server)? == [false; 2], "it is answered");
+        let refused = Reading::now(&weir)?.kernel("__unclaimed__", "own_source");
+        ensure!(refused >= 2, "{refused} packets were refused for it");
+        Ok(())
+    })?;
+    assert_eq!(site::answered(client, server)?, [true; 2], "its other addresses");
+    let explained =
+        weir.verb(&["explain", MOVING[0], &server.v4().to_string(), "--dport", "8080"])?;
+    assert_eq!(explained.code, 1, "{explained:?}");
+    assert!(explained.stdout.contains("own_sources = \"drop\", the default"), "{explained:?}");
+
+    server.netns.ip(&format!("address del {}/32 dev lo", MOVING[0]))?;
+    server.netns.ip(&format!("address del {}/128 dev lo", MOVING[1]))?;
+    back()
+}
