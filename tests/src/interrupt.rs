@@ -32,7 +32,7 @@ pub(crate) fn is_asked() -> bool {
 }
 
 /// An error once the end was asked for.
-pub(crate) fn check() -> Result<()> {
+pub fn check() -> Result<()> {
     match asked() {
         Some(signal) => bail!("interrupted by signal {signal}"),
         None => Ok(()),

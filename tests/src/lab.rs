@@ -147,6 +147,11 @@ impl Lab {
             .ok_or_else(|| anyhow!("the laboratory has no host {name}"))
     }
 
+    /// The namespace of the switch, where the other end of each host's interface has its name.
+    pub fn switch(&self) -> &Netns {
+        &self.switch
+    }
+
     /// What all names of this laboratory begin with.
     pub fn prefix(&self) -> &str {
         &self.prefix

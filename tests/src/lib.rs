@@ -20,6 +20,8 @@ pub mod prometheus;
 pub mod reading;
 pub mod services;
 pub mod ssh;
+pub mod stream;
+pub mod swaps;
 pub mod sweep;
 pub mod wait;
 pub mod weir;

@@ -144,6 +144,20 @@ impl<'lab> Weir<'lab> {
         self.process.take().context("the daemon does not run")?.crash()
     }
 
+    /// Starts a client verb and ends the daemon by SIGKILL a moment later, done or not; what the
+    /// verb says does not matter.
+    pub fn crash_during(&mut self, arguments: &[&str], moment: Duration) -> Result<()> {
+        let mut command = self.host.netns.command(&self.binary);
+        command.args(arguments).arg("--socket").arg(self.socket());
+        std::thread::scope(|scope| {
+            let verb = scope.spawn(move || process::run(&mut command, VERB));
+            std::thread::sleep(moment);
+            let crashed = self.crash();
+            verb.join().map_err(|_| anyhow::anyhow!("the thread of a verb panicked"))??;
+            crashed
+        })
+    }
+
     /// Sends it a signal, for example `libc::SIGHUP`.
     pub fn signal(&self, number: libc::c_int) -> Result<()> {
         self.process.as_ref().context("the daemon does not run")?.signal(number);

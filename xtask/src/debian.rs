@@ -15,8 +15,12 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// How a file of ours is told from the administrator's.
 const MARK: &str = "# written by weir's cargo xtask setup";
 /// Packages whose service would start with the machine, and what that is called.
-const SERVICES: [(&str, &str); 3] =
-    [("nginx", "nginx"), ("prometheus", "prometheus"), ("openssh-server", "ssh")];
+const SERVICES: [(&str, &str); 4] = [
+    ("nftables", "nftables"),
+    ("nginx", "nginx"),
+    ("prometheus", "prometheus"),
+    ("openssh-server", "ssh"),
+];
 
 /// Is this Debian or something built on it?
 pub(crate) fn is_here() -> bool {

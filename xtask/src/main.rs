@@ -14,7 +14,6 @@ mod process;
 mod setup;
 mod tally;
 mod test;
-#[expect(dead_code, reason = "the build script of filter-user builds; the xtask looks and lints")]
 mod toolchain;
 
 use std::path::{Path, PathBuf};

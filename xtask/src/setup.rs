@@ -42,6 +42,8 @@ pub(crate) enum Purpose {
     Test,
     /// Try other kernels in emulated machines
     Kernels,
+    /// Measure, beside the peers
+    Bench,
     /// Everything
     All,
 }
@@ -68,27 +70,35 @@ enum Remedy {
 /// The compiler of libFuzzer, which is in C++.
 const CXX: &str = "c++";
 
-/// The programs of the laboratory: name, Debian package, whether the demo needs it too.
-const PROGRAMS: [(&str, &[&str], bool); 19] = [
-    (CXX, &["g++"], false),
-    ("ip", &["iproute2"], true),
-    ("nsenter", &["util-linux"], true),
-    ("mount", &["mount"], true),
-    ("curl", &["curl"], true),
-    ("wrk", &["wrk"], true),
-    ("nginx", &["nginx"], true),
-    ("timeout", &["coreutils"], false),
-    ("ethtool", &["ethtool"], false),
-    ("tcpdump", &["tcpdump"], false),
-    ("dnsmasq", &["dnsmasq-base"], false),
-    ("busybox", &["busybox-static"], false),
-    ("dhclient", &["isc-dhcp-client"], false),
-    ("nft", &["nftables"], false),
-    ("prometheus", &["prometheus"], false),
-    ("promtool", &["prometheus"], false),
-    ("sshd", &["openssh-server"], false),
-    ("ssh", &["openssh-client"], false),
-    ("ssh-keygen", &["openssh-client"], false),
+/// For what the programs of the laboratory are needed, `all` aside.
+const LAB: &[Purpose] = &[Purpose::Demo, Purpose::Test, Purpose::Bench];
+const TESTS: &[Purpose] = &[Purpose::Test];
+const PEERS: &[Purpose] = &[Purpose::Bench];
+
+/// The programs of the laboratory: name, Debian package, what needs it.
+const PROGRAMS: [(&str, &[&str], &[Purpose]); 22] = [
+    (CXX, &["g++"], &[Purpose::Fuzz, Purpose::Test]),
+    ("ip", &["iproute2"], LAB),
+    ("nsenter", &["util-linux"], LAB),
+    ("mount", &["mount"], LAB),
+    ("curl", &["curl"], LAB),
+    ("wrk", &["wrk"], LAB),
+    ("nginx", &["nginx"], LAB),
+    ("timeout", &["coreutils"], TESTS),
+    ("ethtool", &["ethtool"], &[Purpose::Test, Purpose::Bench]),
+    ("tcpdump", &["tcpdump"], TESTS),
+    ("dnsmasq", &["dnsmasq-base"], TESTS),
+    ("busybox", &["busybox-static"], TESTS),
+    ("dhclient", &["isc-dhcp-client"], TESTS),
+    ("prometheus", &["prometheus"], TESTS),
+    ("promtool", &["prometheus"], TESTS),
+    ("sshd", &["openssh-server"], TESTS),
+    ("ssh", &["openssh-client"], TESTS),
+    ("ssh-keygen", &["openssh-client"], TESTS),
+    ("xdp-filter", &["xdp-tools"], PEERS),
+    ("nft", &["nftables"], &[Purpose::Test, Purpose::Bench]),
+    ("ipset", &["ipset"], PEERS),
+    ("iptables", &["iptables"], PEERS),
 ];
 
 /// What boots other kernels: name, Debian package.
@@ -188,29 +198,20 @@ fn survey(purpose: Purpose) -> Vec<Need> {
             remedy: Remedy::BpfLinker,
         },
     ];
-    let (demo, test) = match purpose {
-        Purpose::Build | Purpose::Fuzz | Purpose::Kernels => (false, false),
-        Purpose::Demo => (true, false),
-        Purpose::Test | Purpose::All => (true, true),
-    };
-    let is_needed = |name: &str, in_demo: bool| {
-        test || (demo && in_demo) || (purpose == Purpose::Fuzz && name == CXX)
-    };
-    needs.extend(PROGRAMS.iter().filter(|(name, _, in_demo)| is_needed(name, *in_demo)).map(
-        |(name, packages, _)| Need {
-            name,
-            found: shown(process::find(name)),
-            remedy: Remedy::Packages(packages),
-        },
-    ));
-    if matches!(purpose, Purpose::Kernels | Purpose::All) {
+    let wanted = |by: &[Purpose]| purpose == Purpose::All || by.contains(&purpose);
+    needs.extend(PROGRAMS.iter().filter(|(.., by)| wanted(by)).map(|(name, packages, _)| Need {
+        name,
+        found: shown(process::find(name)),
+        remedy: Remedy::Packages(packages),
+    }));
+    if wanted(&[Purpose::Kernels]) {
         needs.extend(MACHINES.iter().map(|(name, packages)| Need {
             name,
             found: shown(process::find(name)),
             remedy: Remedy::Packages(packages),
         }));
     }
-    if test {
+    if wanted(TESTS) {
         let component = |name, subcommand: &str| Need {
             name,
             found: process::answer(process::cargo().args([subcommand, "--version"])),
@@ -365,6 +366,9 @@ mod tests {
         assert!(fuzz.starts_with(&build) && fuzz[build.len()..] == [CXX] && test.contains(&CXX));
         assert!(demo.starts_with(&build) && test.starts_with(&build));
         assert!(demo.contains(&"nginx") && !build.contains(&"nginx"));
+        let (bench, all) = (names(Purpose::Bench), names(Purpose::All));
+        assert!(bench.contains(&"ipset") && !test.contains(&"ipset"));
+        assert!(bench.iter().chain(&test).all(|name| all.contains(name)));
         assert!(test.contains(&"prometheus") && !demo.contains(&"prometheus"));
         assert!(demo.iter().all(|name| test.contains(name)));
     }

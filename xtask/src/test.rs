@@ -65,7 +65,8 @@ enum Kind {
 
 fn phases() -> Result<Vec<Phase>> {
     let root = crate::root();
-    let ebpf = root.join("filter-ebpf/Cargo.toml");
+    let [ebpf, bench] =
+        ["filter-ebpf", "bench/ebpf"].map(|directory| root.join(directory).join("Cargo.toml"));
     let toolchain = Toolchain::find()
         .map_err(|missing| anyhow::anyhow!("{}: {}", missing.join("; "), crate::toolchain::HINT))?;
     let check = |name, command| Phase { name, command, kind: Kind::Check };
@@ -76,23 +77,27 @@ fn phases() -> Result<Vec<Phase>> {
         command
     };
 
-    let mut format_fuzz = cargo(&["fmt", "--check", "--manifest-path"]);
-    format_fuzz.arg(root.join("fuzz/Cargo.toml"));
+    let format = |manifest| {
+        let mut command = cargo(&["fmt", "--check", "--manifest-path"]);
+        command.arg(manifest);
+        command
+    };
+    let lint = |manifest| {
+        toolchain.lint_command(manifest, &root.join("target/ebpf-lint"), std::env::consts::ARCH)
+    };
     let mut fuzz = Command::new(std::env::current_exe().context("cannot find this program")?);
     fuzz.args(["fuzz", "--seconds", FUZZ_SECONDS]);
-    let mut format_ebpf = cargo(&["fmt", "--check", "--manifest-path"]);
-    format_ebpf.arg(&ebpf);
-    let lint_ebpf =
-        toolchain.lint_command(&ebpf, &root.join("target/ebpf-lint"), std::env::consts::ARCH);
     let mut end_to_end = cargo(&["test", "--locked", "--package", "weir-tests", "--no-fail-fast"]);
     // Each test has its own namespaces, but the tests measure rates: on few processors one at a
     // time keeps them honest.
     end_to_end.args(["--", "--test-threads=1"]);
     Ok(vec![
         check("format, workspace", cargo(&["fmt", "--check", "--all"])),
-        check("format, eBPF", format_ebpf),
-        check("format, fuzz targets", format_fuzz),
-        check("lints, eBPF", lint_ebpf),
+        check("format, eBPF", format(&ebpf)),
+        check("format, bench's eBPF", format(&bench)),
+        check("format, fuzz targets", format(&root.join("fuzz/Cargo.toml"))),
+        check("lints, eBPF", lint(&ebpf)),
+        check("lints, bench's eBPF", lint(&bench)),
         check(
             "lints, workspace",
             cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),

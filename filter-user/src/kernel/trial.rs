@@ -59,6 +59,11 @@ impl Program {
         Ok(Self { xdp, name })
     }
 
+    /// The program itself, for measurements that call it from one of their own.
+    pub fn xdp(&self) -> &Xdp {
+        &self.xdp
+    }
+
     /// Runs it on a frame, `repeat` times.
     ///
     /// # Errors

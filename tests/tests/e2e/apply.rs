@@ -3,41 +3,18 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use weir_tests::frame::Transport;
-use weir_tests::generator::{self, Flood, Sources};
 use weir_tests::reading::Reading;
+use weir_tests::swaps::{self, Plan};
 use weir_tests::wait;
 
-use crate::site::{self, PORT};
+use crate::site;
 
+/// `cargo xtask bench --only 7` does the same a thousand times.
 #[test]
-fn under_traffic_allowed_stays_allowed_and_refused_stays_refused() -> Result<()> {
-    let lab = site::lab()?;
-    let [server, client, stranger] =
-        [lab.host("server")?, lab.host("client")?, lab.host("stranger")?];
-    let base = site::orders(&lab, "")?;
-    let weir = site::weir(&lab, &base)?;
-    let more = "[groups.more]\ncidrs = [\"203.0.113.0/24\", \"2001:db8:ffff::/48\"]\n\n\
-                [[api]]\nname = \"catalog\"\nlisten = [\"tcp/8081\"]\nallow = [\"more\"]\n";
-    let other = site::write(&lab, "other.toml", &format!("{base}\n{more}"))?;
-    let first = site::write(&lab, "first.toml", &base)?;
-    let ((), streams) = site::streams(&[client, stranger], server, || {
-        for number in 0..10 {
-            let policy = if number % 2 == 0 { &other } else { &first };
-            weir.verb(&["apply", policy])?.success()?;
-            wait::pause(Duration::from_millis(30))?;
-        }
-        Ok(())
-    })?;
-    let [allowed, refused] = &streams[..] else { unreachable!("two streams") };
-    assert!(allowed.sent > 1_000, "{} packets are no test", allowed.sent);
-    assert_eq!(allowed.arrived, allowed.sent, "an allowed packet was lost");
-    assert_eq!(refused.arrived, 0, "a refused packet came through");
-    let reading = Reading::at_rest(&weir)?;
-    assert_eq!(reading.status["policy"]["generation"], 11);
-    assert_eq!(reading.kernel("orders", "allowed"), allowed.sent, "counters are carried over");
-    assert_eq!(reading.kernel("orders", "not_allowed"), refused.sent);
-    Ok(())
+fn fifty_changes_and_kills_lose_nothing_and_let_nothing_in() -> Result<()> {
+    let outcome = swaps::run(&site::lab()?, Plan { applies: 50, kills: 4 }, |_, _| {})?;
+    assert!(outcome.allowed.sent > 5_000, "{outcome:?} is no test");
+    outcome.check()
 }
 
 #[test]
@@ -46,17 +23,7 @@ fn limits_bans_and_orders_are_carried_over() -> Result<()> {
     let [server, client] = [lab.host("server")?, lab.host("client")?];
     let limit = r#"limit = { packets = "60/min", burst = "10m" }"#;
     let weir = site::weir(&lab, &site::orders(&lab, limit)?)?;
-    let spend = || {
-        let flood = Flood {
-            sources: Sources::One(client.v4().into()),
-            destination: server.v4().into(),
-            transport: Transport::Udp { port: PORT, payload: 10 },
-            rate: 4_000,
-            duration: Duration::from_millis(250),
-        };
-        generator::send(client, server, &flood)
-    };
-    spend()?;
+    site::spend(client, server)?;
     let spent = Reading::at_rest(&weir)?.kernel("orders", "allowed");
     assert!((600..=602).contains(&spent), "{spent}");
     weir.verb(&["ban", "add", &client.v6().to_string(), "--ttl", "5m"])?.success()?;
@@ -69,10 +36,13 @@ fn limits_bans_and_orders_are_carried_over() -> Result<()> {
     );
     let path = site::write(&lab, "other.toml", &text)?;
     weir.verb(&["apply", &path])?.success()?;
-    spend()?;
+    site::spend(client, server)?;
     let reading = Reading::at_rest(&weir)?;
     let after = reading.kernel("orders", "allowed");
     assert!(after >= spent && after <= spent + 20, "{spent}, then {after}");
+    let rows = reading.status["reasons"].as_array().cloned().unwrap_or_default();
+    let others = rows.iter().filter(|row| row["api"] == "before" && row["packets"] != 0);
+    assert_eq!(others.count(), 0, "counters of another API moved: {rows:?}");
     assert_eq!(reading.status["bans"], 1);
     weir.verb(&["breach", "shutdown", "orders"])?.success()?;
     weir.verb(&["apply", &path])?.success()?;

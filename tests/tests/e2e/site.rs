@@ -1,15 +1,17 @@
 //! What the tests have in common: hosts, policies, requests and streams of packets.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 use weir_tests::curl::{self, Response};
+use weir_tests::frame::Transport;
+use weir_tests::generator::{self, Flood, Sent, Sources};
 use weir_tests::lab::{Host, Lab};
 use weir_tests::nginx::Nginx;
+use weir_tests::stream::{self, Stream};
 use weir_tests::weir::Weir;
 
 /// The port of the API `orders`, TCP and UDP.
@@ -91,88 +93,23 @@ pub(crate) fn named<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
     events.iter().filter(|event| event["event"] == name).collect()
 }
 
-/// Numbered datagrams from a host to a port of another, at a steady pace, while something happens.
-pub(crate) struct Stream {
-    /// How many were sent.
-    pub(crate) sent: u64,
-    /// How many arrived.
-    pub(crate) arrived: u64,
-}
-
-/// Streams from several hosts to the server's `orders` over IPv4 and IPv6 while `during` runs.
-/// What it returns is in the order of the hosts.
+/// Streams to the server's `orders` while something happens.
 pub(crate) fn streams<T>(
     from: &[&Host],
     server: &Host,
     during: impl FnOnce() -> Result<T>,
 ) -> Result<(T, Vec<Stream>)> {
-    let over = AtomicBool::new(false);
-    let sockets: Vec<UdpSocket> = server.netns.enter(|| {
-        let bind = |address| -> Result<UdpSocket> {
-            let socket = UdpSocket::bind((address, PORT))?;
-            socket.set_read_timeout(Some(Duration::from_millis(100)))?;
-            Ok(socket)
-        };
-        server.addresses().into_iter().map(bind).collect()
-    })?;
-    let arrived: Vec<AtomicU64> = from.iter().map(|_| AtomicU64::new(0)).collect();
-    let (over, arrived) = (&over, &arrived);
-    std::thread::scope(|scope| {
-        let readers: Vec<_> = sockets
-            .iter()
-            .map(|socket| scope.spawn(move || read(socket, from, arrived, over)))
-            .collect();
-        let writers: Vec<_> =
-            from.iter().map(|host| scope.spawn(move || pour(host, server, over))).collect();
-        let happened = during();
-        over.store(true, Ordering::Relaxed);
-        let panicked = |_| anyhow!("a thread of the test panicked");
-        let mut sent = Vec::new();
-        for writer in writers {
-            sent.push(writer.join().map_err(panicked)??);
-        }
-        for reader in readers {
-            reader.join().map_err(panicked)?;
-        }
-        let streams = sent
-            .into_iter()
-            .zip(arrived)
-            .map(|(sent, arrived)| Stream { sent, arrived: arrived.load(Ordering::Relaxed) });
-        Ok((happened?, streams.collect()))
-    })
+    stream::streams(from, server, PORT, during)
 }
 
-/// Sends a datagram each half millisecond, to IPv4 and IPv6 in turn.
-fn pour(from: &Host, server: &Host, over: &AtomicBool) -> Result<u64> {
-    from.netns.enter(|| {
-        let sockets = [UdpSocket::bind("0.0.0.0:0")?, UdpSocket::bind("[::]:0")?];
-        let start = Instant::now();
-        let mut sent = 0_u64;
-        while !over.load(Ordering::Relaxed) {
-            let due = start.elapsed().as_micros() as u64 / 500;
-            while sent < due {
-                let which = (sent % 2) as usize;
-                sockets[which].send_to(b"weir", (server.addresses()[which], PORT))?;
-                sent += 1;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(sent)
-    })
-}
-
-/// Counts datagrams by who sent them, until it is over and none is left.
-fn read(socket: &UdpSocket, from: &[&Host], arrived: &[AtomicU64], over: &AtomicBool) {
-    loop {
-        match socket.recv_from(&mut [0; 16]) {
-            Ok((_, source)) => {
-                let place = from.iter().position(|host| host.addresses().contains(&source.ip()));
-                if let Some(place) = place {
-                    arrived[place].fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            Err(_) if over.load(Ordering::Relaxed) => return,
-            Err(_) => {}
-        }
-    }
+/// Sends far more to `orders` than any limit of the tests admits.
+pub(crate) fn spend(from: &Host, server: &Host) -> Result<Sent> {
+    let flood = Flood {
+        sources: Sources::One(from.v4().into()),
+        destination: server.v4().into(),
+        transport: Transport::Udp { port: PORT, payload: 10 },
+        rate: 4_000,
+        duration: Duration::from_millis(250),
+    };
+    generator::send(from, server, &flood)
 }

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use weir_tests::frame::Transport;
-use weir_tests::generator::{self, Flood, Sources};
 use weir_tests::lab::INTERFACE;
 use weir_tests::reading::Reading;
 use weir_tests::wait;
@@ -47,22 +45,12 @@ fn a_limit_is_not_forgotten_by_a_restart() -> Result<()> {
     let [server, client] = [lab.host("server")?, lab.host("client")?];
     let limit = r#"limit = { packets = "60/min", burst = "10m" }"#;
     let mut weir = site::weir(&lab, &site::orders(&lab, limit)?)?;
-    let spend = || {
-        let flood = Flood {
-            sources: Sources::One(client.v4().into()),
-            destination: server.v4().into(),
-            transport: Transport::Udp { port: PORT, payload: 10 },
-            rate: 4_000,
-            duration: Duration::from_millis(250),
-        };
-        generator::send(client, server, &flood)
-    };
-    spend()?;
+    site::spend(client, server)?;
     let spent = Reading::at_rest(&weir)?.kernel("orders", "allowed");
     assert!((600..=602).contains(&spent), "a burst of ten minutes' worth is 600: {spent}");
     weir.crash()?;
     weir.start_again()?;
-    spend()?;
+    site::spend(client, server)?;
     let after = Reading::at_rest(&weir)?.kernel("orders", "allowed");
     assert!(after <= spent + 20, "a restart gave a new burst: {spent}, then {after}");
     Ok(())
