@@ -110,11 +110,11 @@ fn v4(packet: &[u8], mut kinds: Vec<Oddity>) -> Result<Seen, Unread> {
         flags: 0,
         icmp: (0, 0),
         hop_limit: packet[8],
-        is_later: field % 0x2000 != 0,
-        is_first: field % 0x2000 == 0 && field & 0x2000 != 0,
+        is_later: field & 0x1fff != 0,
+        is_first: field & 0x1fff == 0 && field & 0x2000 != 0,
         kinds,
     };
-    if field % 0x2000 == 1 && seen.protocol == 6 {
+    if field & 0x1fff == 1 && seen.protocol == 6 {
         return unread(Reason::EvilFragment, Some(source));
     }
     transport(&packet[header..], total - header, &mut seen)?;
@@ -218,7 +218,8 @@ fn transport(bytes: &[u8], length: usize, seen: &mut Seen) -> Result<(), Unread>
         is_good = header >= 20 && header <= length;
         let has = |bit: u8| seen.flags & bit != 0;
         let (fin, syn, rst, ack) = (has(1), has(2), has(4), has(16));
-        if (syn && fin) || (syn && rst) || (fin && rst) || !(syn || rst || ack) {
+        let at_once = [fin, syn, rst].iter().filter(|is_set| **is_set).count();
+        if at_once > 1 || !(syn || rst || ack) {
             seen.kinds.push(Oddity::TcpFlags);
         }
     }
