@@ -18,7 +18,7 @@ fn answered(client: &Host, server: &Host) -> Result<[bool; 2]> {
     let mut answers = [false; 2];
     for (number, address) in server.addresses().into_iter().enumerate() {
         let url = site::url(address, PORT, "/");
-        let arguments = ["--interface", MOVING[number], "--max-time", PATIENCE, &url];
+        let arguments = ["--interface", MOVING[number], "--max-time", PATIENCE, url.as_str()];
         answers[number] = curl::one(client, &arguments)?.status == 200;
     }
     Ok(answers)
