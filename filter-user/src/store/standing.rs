@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row, params};
 use super::Store;
 use super::error::{Error, Result};
 
-/// What the second version of the file adds.
+/// What the third version of the file adds.
 pub(super) const TABLES: &str = "
     CREATE TABLE ban (
         network   TEXT NOT NULL,

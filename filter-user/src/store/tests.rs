@@ -191,7 +191,8 @@ fn a_store_of_the_version_before_is_brought_along() {
     let connection = Connection::open(directory.path().join(FILE)).expect("opens");
     connection
         .execute_batch(
-            "ALTER TABLE generation DROP COLUMN why; DROP TABLE held; PRAGMA user_version = 1",
+            "ALTER TABLE generation DROP COLUMN why; DROP TABLE held; DROP TABLE ban; \
+             DROP TABLE api_order; PRAGMA user_version = 1",
         )
         .expect("goes back");
     drop(connection);

@@ -52,7 +52,14 @@ fn one_mistake_gives_one_diagnostic_that_says_where_and_what_to_do() {
             "must be a string, not a boolean",
             "\"monitor\"",
         ),
-        ("=packets = \"drop\"", Error, 1, 11, "must be a table, not a string", "[packets]"),
+        (
+            "=packets = \"drop\"\n[unclaimed]\naction = \"drop\"",
+            Error,
+            1,
+            11,
+            "must be a table, not a string",
+            "[packets]",
+        ),
         (
             "[packets]\ntruncated = \"pass\"",
             Warning,
