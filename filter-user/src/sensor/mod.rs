@@ -273,11 +273,11 @@ impl Sensor {
         let Some(flow) = self.table.get_mut(handle) else { return };
         let (waits, closed) = (flow.is_waiting(), flow.is_closed());
         if waits && !self.table.mark(handle, WAITING, true) {
-            self.waiting.push_back((self.now + self.config.reorder_ns, handle));
+            self.waiting.push_back((self.now.saturating_add(self.config.reorder_ns), handle));
         }
         if closed && !self.table.mark(handle, CLOSING, true) {
             let linger = self.config.linger_ns.max(self.config.reorder_ns);
-            self.closing.push_back((self.now + linger, handle));
+            self.closing.push_back((self.now.saturating_add(linger), handle));
         }
     }
 }
