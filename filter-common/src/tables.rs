@@ -337,7 +337,15 @@ pub struct BanControl {
     pub v4: [u8; WIDE_BANS],
     /// Other lengths in use for IPv6; 0 ends the list.
     pub v6: [u8; WIDE_BANS],
+    /// Not 0 while there may be an order about any API: without one, nobody looks for it.
+    pub orders: u64,
 }
+
+const _: () = assert!(size_of::<BanControl>() == 32);
+/// Words of [`BanControl`]: exact, v4, v6, orders.
+pub const BAN_CONTROL_WORDS: usize = size_of::<BanControl>() / 8;
+/// The word of [`BanControl::orders`].
+pub const BAN_CONTROL_ORDERS: usize = 3;
 
 /// The word and the bit of an address in the ban bitmap. IPv6 /64s have the masked address's.
 #[inline(always)]

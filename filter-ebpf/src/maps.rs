@@ -78,7 +78,7 @@ pub static CLASS_GROUPS: Array<ClassGroups> = Array::with_max_entries(1, MMAP);
 /// Orders about an API, by stable id. Userspace writes, the verdict reads.
 #[map]
 pub static OVERRIDES: Array<Override> = Array::with_max_entries(1, MMAP);
-/// Which kinds of bans there are. Userspace writes, the verdict reads.
+/// Which kinds of bans there are, and whether any order. Userspace writes, the verdict reads.
 #[map]
 pub static BAN_CONTROL: Array<BanControl> = Array::with_max_entries(1, MMAP);
 /// A bit for each address that may be banned. Userspace writes, the verdict reads.

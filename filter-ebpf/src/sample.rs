@@ -86,14 +86,19 @@ pub fn notice(gate: &Gate, packet: &Packet, decision: &Decision) {
     }
     let what = ((decision.api as u64) << 8) | decision.reason as u64;
     let hash = hash::addr(gate.seed(), source, what);
-    let Some(last) = gate.notice(hash as u32 & (NOTICE_CELLS - 1)) else { return };
     let now = gate.now();
+    let Some(tuning) = gate.tuning() else { return };
+    // Asked first: under a flood from everywhere the cell would be one more word to wait for.
+    if !NOTICE_BUDGET.admits(&tuning.notices, now) {
+        gate.bump(Stat::NoticeSuppressed);
+        return;
+    }
+    let Some(last) = gate.notice(hash as u32 & (NOTICE_CELLS - 1)) else { return };
     let mark = (hash & !0xffff_ffff) | (now >> NOTICE_WINDOW_SHIFT & 0xffff_ffff);
     if last.load() == mark {
         gate.bump(Stat::NoticeSuppressed);
         return;
     }
-    let Some(tuning) = gate.tuning() else { return };
     if NOTICE_BUDGET.charge(&tuning.notices, 1, now) == Charge::Refused {
         gate.bump(Stat::NoticeSuppressed);
         return;

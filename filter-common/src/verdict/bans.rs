@@ -5,17 +5,18 @@ use crate::addr::Addr;
 use crate::packet::Packet;
 use crate::reason::Reason;
 use crate::stat::Stat;
-use crate::tables::{Api, BAN_AUTOMATIC, BanKey, UNCLAIMED, WIDE_BANS, ban_place};
+use crate::tables::{Api, BAN_AUTOMATIC, BanControl, BanKey, UNCLAIMED, WIDE_BANS, ban_place};
 
 /// Stage 2: bans of the source, on the whole host or on the API.
 #[inline(always)]
 pub(super) fn banned<T: Tables>(
     tables: &T,
     packet: &Packet,
+    control: Option<&BanControl>,
     api: Option<&Api>,
     monitor: bool,
 ) -> Option<Decision> {
-    if !may_be_banned(tables, packet) {
+    if !may_be_banned(tables, packet, control?) {
         return None;
     }
     let id = api.map_or(UNCLAIMED, |api| api.id);
@@ -35,8 +36,7 @@ const BY_DETECTORS: u32 = 2;
 /// Whether any ban could be on the source: one look at the list of kinds when there are none, and
 /// one at a bit when there are only single addresses.
 #[inline(always)]
-fn may_be_banned<T: Tables>(tables: &T, packet: &Packet) -> bool {
-    let Some(control) = tables.ban_control() else { return false };
+fn may_be_banned<T: Tables>(tables: &T, packet: &Packet, control: &BanControl) -> bool {
     let wide = if packet.is_v4 { &control.v4 } else { &control.v6 };
     if wide[0] != 0 {
         return true;

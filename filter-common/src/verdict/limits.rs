@@ -47,7 +47,7 @@ pub(super) fn limited<T: Tables>(
     Some(Decision::monitored(reason, api.id, monitor))
 }
 
-/// The usual case: one limit of packets, of a source that has its way already. Checked by charging
+/// The usual case: one limit of packets, of a source that has its way or gets one. Checked by charging
 /// it; `None` when it is another case after all, or other CPUs are at the same state.
 #[inline(always)]
 fn one_known<T: Tables>(
@@ -58,8 +58,13 @@ fn one_known<T: Tables>(
     now: u64,
 ) -> Option<bool> {
     let hash = source_hash(tables, packet, api);
-    let cell = tables.limiter(limiter::cell_place(hash, tables.limiter_mask()))?;
-    let place = cell.find(limiter::fingerprint(hash, Kind::Packets))?;
+    let number = limiter::cell_place(hash, tables.limiter_mask());
+    let cell = tables.limiter(number)?;
+    let print = limiter::fingerprint(hash, Kind::Packets);
+    let place = match cell.find(print) {
+        Some(place) => place,
+        None => Some(tables.claim_way(number, print, now) as usize).filter(|&place| place < WAYS)?,
+    };
     match profile.packets.charge_once(cell.arrival(place, hash), 1, now) {
         Charge::Admitted => Some(true),
         Charge::Refused => Some(false),
@@ -84,12 +89,15 @@ pub fn many_limits<T: Tables>(tables: &T, packet: &Packet, slot: u32, rule: u32,
     }
 }
 
-/// Makes room for a source in a cell, as [`Cell::claim`]; returns its place.
+/// Makes room for a source in a cell, as [`Cell::claim`]; returns its place. That there is none is
+/// counted by whoever has no other way.
 #[inline(always)]
 pub fn claim_way<T: Tables>(tables: &T, cell: u32, fingerprint: u64, now: u64) -> u32 {
     let Some(cell) = tables.limiter(cell) else { return REFUSED as u32 };
     let (place, stat) = cell.claim(fingerprint, now);
-    tables.bump(stat);
+    if place.is_some() {
+        tables.bump(stat);
+    }
     place.unwrap_or(FULL) as u32
 }
 
@@ -272,6 +280,7 @@ impl<'a, T: Tables> Limits<'a, T> {
             None => self.tables.claim_way(number, fingerprint, self.now) as usize & PLACES,
         };
         if place == FULL {
+            self.tables.bump(Stat::LimiterFull);
             place = match self.api.flags {
                 flags if flags & API_OVERFLOW_PASS != 0 => UNLIMITED,
                 flags if flags & API_OVERFLOW_DROP != 0 => REFUSED,

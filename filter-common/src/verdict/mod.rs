@@ -269,12 +269,16 @@ fn stages<T: Tables>(tables: &T, packet: &Packet) -> Decision {
     let slot = claim::claim(tables, packet.destination, port);
     let api = slot.and_then(|slot| tables.api(slot));
     tables.trace(Step::Api(api));
-    let over = api.and_then(|api| tables.overrides(api.id));
+    let control = tables.ban_control();
+    let over = match control {
+        Some(control) if control.orders == 0 => None,
+        _ => api.and_then(|api| tables.overrides(api.id)),
+    };
     let monitor = forget_flag(
         api.is_some_and(|api| claim::monitors(tables, api, over)),
         packet.destination.lo,
     );
-    if let Some(decision) = bans::banned(tables, packet, api, monitor) {
+    if let Some(decision) = bans::banned(tables, packet, control, api, monitor) {
         return decision;
     }
     if let Some(decision) = odd::odd(tables, packet, api.map_or(UNCLAIMED, |api| api.id)) {

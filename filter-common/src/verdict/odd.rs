@@ -57,7 +57,7 @@ pub fn judge_unparsed<T: Tables>(tables: &T, packet: &Packet, reason: Reason) ->
     if tables.drops() & kind.bit() != 0 {
         return Decision::new(reason, UNCLAIMED);
     }
-    if let Some(banned) = bans::banned(tables, packet, None, false) {
+    if let Some(banned) = bans::banned(tables, packet, tables.ban_control(), None, false) {
         return banned;
     }
     if tables.watches() & kind.bit() != 0 {

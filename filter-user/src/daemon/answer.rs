@@ -60,6 +60,7 @@ impl Core {
     /// Takes out bans whose time is over, and tells of them.
     pub(super) fn sweep_bans(&self) {
         let Some(mut gate) = self.try_gate() else { return };
+        gate.state.orders.settle();
         match gate.state.bans.sweep() {
             Ok(expired) => {
                 for entry in expired {

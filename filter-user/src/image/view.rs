@@ -49,7 +49,8 @@ impl State {
         }
         Self {
             overrides: fill(apis as usize),
-            ban_control: BanControl::default(),
+            // Nobody keeps account of orders here: they are looked for.
+            ban_control: BanControl { orders: 1, ..BanControl::default() },
             ban_bits: vec![0; BAN_WORDS as usize],
             bans: HashMap::new(),
             own: HashSet::new(),

@@ -7,11 +7,11 @@
 use std::collections::HashMap as Counted;
 use std::net::IpAddr;
 
-use aya::maps::{Array, HashMap, MapData, MapError};
+use aya::maps::{HashMap, MapData, MapError};
 use filter_common::addr::Addr;
 use filter_common::slot::Slot;
 use filter_common::tables::{
-    BAN_AUTOMATIC, BAN_SOURCES_SHIFT, BanControl, BanKey, FOREVER, UNCLAIMED, WIDE_BANS, ban_place,
+    BAN_AUTOMATIC, BAN_SOURCES_SHIFT, BAN_CONTROL_ORDERS, BAN_CONTROL_WORDS, BanControl, BanKey, FOREVER, UNCLAIMED, WIDE_BANS, ban_place,
 };
 
 use super::agreement::Entries;
@@ -48,7 +48,7 @@ pub struct Entry {
 pub struct Bans {
     table: HashMap<MapData, BanKey, Words>,
     bits: Mapped<Slot>,
-    control: Array<MapData, BanControl>,
+    control: Mapped<[Slot; BAN_CONTROL_WORDS]>,
     seed: u64,
     capacity: u32,
     known: Counted<BanKey, Words>,
@@ -66,7 +66,7 @@ impl Bans {
     pub(super) fn open(
         table: HashMap<MapData, BanKey, Words>,
         bits: Mapped<Slot>,
-        control: Array<MapData, BanControl>,
+        control: Mapped<[Slot; BAN_CONTROL_WORDS]>,
         seed: u64,
         capacity: u32,
     ) -> Result<Self> {
@@ -97,7 +97,7 @@ impl Bans {
         for &(word, bit) in bans.shared.keys() {
             set_bit(&bans.bits, word, bit, true);
         }
-        bans.write_control()?;
+        bans.write_control();
         Ok(bans)
     }
 
@@ -189,7 +189,7 @@ impl Bans {
             *self.shared.entry(place).or_default() += 1;
             set_bit(&self.bits, place.0, place.1, true);
         }
-        self.write_control()?;
+        self.write_control();
         Ok(entry(&key, &words))
     }
 
@@ -209,7 +209,7 @@ impl Bans {
         }
         let words = self.read(&key);
         self.take_out(&key)?;
-        self.write_control()?;
+        self.write_control();
         Ok(Some(entry(&key, &words)))
     }
 
@@ -228,7 +228,7 @@ impl Bans {
             entries.push(entry(key, &words));
         }
         if !expired.is_empty() {
-            self.write_control()?;
+            self.write_control();
         }
         Ok(entries)
     }
@@ -284,7 +284,7 @@ impl Bans {
     /// Compares some of the bans with what the packet path reads, going on where the last call ended.
     pub fn compare(&mut self, most: usize) {
         let (start, mut found) = self.compared;
-        let whole = self.control.get(&0, 0).is_ok_and(|control| control == self.make_control());
+        let whole = self.control_words().zip(self.wanted_control()).all(|(s, w)| s.load() == w);
         let kept = |(key, words): &(&BanKey, &Words)| {
             let held = self.table.get(key, 0);
             let same = held
@@ -391,11 +391,20 @@ impl Bans {
         control_of(&self.known.keys())
     }
 
-    fn write_control(&mut self) -> Result<()> {
-        let control = self.make_control();
-        self.control
-            .set(0, control, 0)
-            .map_err(|e| Error::new("cannot say which bans there are").because(e))
+    /// The words that are about bans.
+    fn wanted_control(&self) -> [u64; BAN_CONTROL_ORDERS] {
+        let BanControl { exact, v4, v6, .. } = self.make_control();
+        [exact, u64::from_ne_bytes(v4), u64::from_ne_bytes(v6)]
+    }
+
+    fn control_words(&self) -> impl Iterator<Item = &Slot> {
+        self.control.cells().iter().flatten().take(BAN_CONTROL_ORDERS)
+    }
+
+    fn write_control(&mut self) {
+        for (slot, word) in self.control_words().zip(self.wanted_control()) {
+            slot.store(word);
+        }
     }
 }
 
@@ -415,7 +424,7 @@ fn wide_lengths<'a>(keys: impl Iterator<Item = &'a BanKey>, v4: bool) -> Vec<u8>
 
 fn control_of<'a>(keys: &(impl Iterator<Item = &'a BanKey> + Clone)) -> BanControl {
     let exact = keys.clone().filter(|key| is_exact(key)).count() as u64;
-    let mut control = BanControl { exact, ..BanControl::default() };
+    let mut control = BanControl { exact, orders: 1, ..BanControl::default() };
     for (list, v4) in [(&mut control.v4, true), (&mut control.v6, false)] {
         for (to, from) in list.iter_mut().zip(wide_lengths(keys.clone(), v4)) {
             *to = from;

@@ -37,6 +37,8 @@ unsafe impl Cell for tables::Override {}
 // SAFETY: as above.
 unsafe impl Cell for tables::Shared {}
 // SAFETY: as above.
+unsafe impl Cell for [Slot; tables::BAN_CONTROL_WORDS] {}
+// SAFETY: as above.
 unsafe impl Cell for tables::Tuning {}
 
 /// A mapped array of `T`.

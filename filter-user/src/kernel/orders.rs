@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use filter_common::gcra::Rate;
 use filter_common::slot::Slot;
-use filter_common::tables::{FOREVER, OVERRIDE_AUTOMATIC, Override};
+use filter_common::tables::{BAN_CONTROL_ORDERS, BAN_CONTROL_WORDS, FOREVER, OVERRIDE_AUTOMATIC, Override};
 
 use super::clock;
 use super::mapped::Mapped;
@@ -65,19 +65,39 @@ pub struct InForce {
 /// The orders of all APIs.
 pub struct Orders {
     cells: Mapped<Override>,
+    control: Mapped<[Slot; BAN_CONTROL_WORDS]>,
     changes: AtomicU64,
 }
 
 impl Orders {
-    pub(super) fn open(cells: Mapped<Override>) -> Self {
-        Self { cells, changes: AtomicU64::new(0) }
+    pub(super) fn open(
+        cells: Mapped<Override>,
+        control: Mapped<[Slot; BAN_CONTROL_WORDS]>,
+    ) -> Self {
+        let orders = Self { cells, control, changes: AtomicU64::new(0) };
+        orders.settle();
+        orders
     }
 
-    /// Puts an order in force for an API by stable id; whether there is such a cell. The arguments
-    /// go first and the time last, so that the packet path never sees half an order.
+    /// Says whether there is any order: without one the packet path looks for none.
+    pub fn settle(&self) {
+        let kinds = [Kind::Shutdown, Kind::Lockdown, Kind::Limit, Kind::Monitor];
+        let any = |cell: &Override| kinds.iter().any(|&kind| in_force(until_of(cell, kind).load()));
+        self.say(self.cells.cells().iter().any(any));
+    }
+
+    fn say(&self, any: bool) {
+        if let Some(words) = self.control.cells().first() {
+            words[BAN_CONTROL_ORDERS].store(u64::from(any));
+        }
+    }
+
+    /// Puts an order in force for an API by stable id; whether there is such a cell. That there is one
+    /// is said first, then come its arguments, the time last, so that the packet path never sees half an order.
     pub fn set(&self, api: u32, order: Order, until: Option<u64>) -> bool {
         let Some(cell) = self.cells.cells().get(api as usize) else { return false };
         self.changes.fetch_add(1, Ordering::Relaxed);
+        self.say(true);
         write(cell, order, until);
         true
     }
@@ -97,6 +117,7 @@ impl Orders {
         self.changes.fetch_add(1, Ordering::Relaxed);
         let was = in_force(until.load());
         until.store(0);
+        self.settle();
         was
     }
 

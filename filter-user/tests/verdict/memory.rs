@@ -167,7 +167,7 @@ impl World for Memory {
 impl Memory {
     /// Makes the bitmap and the lists of lengths agree with the bans.
     fn index_bans(&mut self) {
-        let mut control = BanControl::default();
+        let mut control = BanControl { orders: 1, ..BanControl::default() };
         self.state.ban_bits.fill(0);
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for key in self.state.bans.keys() {

@@ -86,11 +86,11 @@ impl State {
             bans: Bans::open(
                 typed(&mut ebpf, "BANS")?,
                 mapped(&ebpf, "BAN_BITS")?,
-                typed(&mut ebpf, "BAN_CONTROL")?,
+                mapped(&ebpf, "BAN_CONTROL")?,
                 seed,
                 sizes["BANS"],
             )?,
-            orders: Orders::open(mapped(&ebpf, "OVERRIDES")?),
+            orders: Orders::open(mapped(&ebpf, "OVERRIDES")?, mapped(&ebpf, "BAN_CONTROL")?),
             counters: Counters::open(
                 typed(&mut ebpf, "COUNTS")?,
                 typed(&mut ebpf, "EGRESS")?,
