@@ -63,7 +63,9 @@ fn one_known<T: Tables>(
     let print = limiter::fingerprint(hash, Kind::Packets);
     let place = match cell.find(print) {
         Some(place) => place,
-        None => Some(tables.claim_way(number, print, now) as usize).filter(|&place| place < WAYS)?,
+        None => {
+            Some(tables.claim_way(number, print, now) as usize).filter(|&place| place < WAYS)?
+        }
     };
     match profile.packets.charge_once(cell.arrival(place, hash), 1, now) {
         Charge::Admitted => Some(true),

@@ -11,7 +11,8 @@ use aya::maps::{HashMap, MapData, MapError};
 use filter_common::addr::Addr;
 use filter_common::slot::Slot;
 use filter_common::tables::{
-    BAN_AUTOMATIC, BAN_SOURCES_SHIFT, BAN_CONTROL_ORDERS, BAN_CONTROL_WORDS, BanControl, BanKey, FOREVER, UNCLAIMED, WIDE_BANS, ban_place,
+    BAN_AUTOMATIC, BAN_CONTROL_ORDERS, BAN_CONTROL_WORDS, BAN_SOURCES_SHIFT, BanControl, BanKey,
+    FOREVER, UNCLAIMED, WIDE_BANS, ban_place,
 };
 
 use super::agreement::Entries;

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use filter_common::gcra::Rate;
 use filter_common::slot::Slot;
-use filter_common::tables::{BAN_CONTROL_ORDERS, BAN_CONTROL_WORDS, FOREVER, OVERRIDE_AUTOMATIC, Override};
+use filter_common::tables::{
+    BAN_CONTROL_ORDERS, BAN_CONTROL_WORDS, FOREVER, OVERRIDE_AUTOMATIC, Override,
+};
 
 use super::clock;
 use super::mapped::Mapped;
