@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// How long each target runs
     #[arg(long, default_value_t = 60, value_name = "N")]
     seconds: u32,
+    /// So many inputs instead, the same ones each time: for tests, which are to say the same tomorrow
+    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    runs: Option<u32>,
 }
 
 /// Builds and runs the targets; exit 1 when one found something.
@@ -57,8 +60,16 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         if options.target.as_deref().is_some_and(|wanted| wanted != name) {
             continue;
         }
-        println!("\n== {name}: {} s ==", options.seconds);
-        let mut command = run_command(&root, name, seeds, options.seconds)?;
+        let mut command = match options.runs {
+            Some(runs) => {
+                println!("\n== {name}: {runs} inputs ==");
+                same_command(&root, name, seeds, runs)?
+            }
+            None => {
+                println!("\n== {name}: {} s ==", options.seconds);
+                run_command(&root, name, seeds, options.seconds)?
+            }
+        };
         if !process::status(&mut command)?.success() {
             found.push(name);
         }
@@ -89,22 +100,41 @@ fn build_command(root: &Path) -> Command {
     command
 }
 
+/// What runs for a while, and learns from one run to the next.
 fn run_command(root: &Path, name: &str, seeds: &[&str], seconds: u32) -> Result<Command> {
-    let made = |kind: &str| -> Result<PathBuf> {
-        let path = root.join("fuzz").join(kind).join(name);
-        std::fs::create_dir_all(&path)
+    let corpus = root.join("fuzz/corpus").join(name);
+    let mut command = command(root, name, seeds, &corpus)?;
+    command.arg(format!("-max_total_time={seconds}"));
+    Ok(command)
+}
+
+/// What tries the seeds and the same mutations of them in every run.
+fn same_command(root: &Path, name: &str, seeds: &[&str], runs: u32) -> Result<Command> {
+    let corpus = root.join("target/fuzz/same").join(name);
+    match std::fs::remove_dir_all(&corpus) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot empty {}", corpus.display()));
+        }
+        _ => {}
+    }
+    let mut command = command(root, name, seeds, &corpus)?;
+    command.arg(format!("-runs={runs}")).arg("-seed=1");
+    Ok(command)
+}
+
+/// libFuzzer writes into the first directory, the corpus, and reads all of them.
+fn command(root: &Path, name: &str, seeds: &[&str], corpus: &Path) -> Result<Command> {
+    let artifacts = root.join("fuzz/artifacts").join(name);
+    for path in [corpus, &artifacts] {
+        std::fs::create_dir_all(path)
             .with_context(|| format!("cannot create {}", path.display()))?;
-        Ok(path)
-    };
-    // libFuzzer writes into the first directory and reads all of them.
-    let (corpus, artifacts) = (made("corpus")?, made("artifacts")?);
+    }
     let program = root.join("target/fuzz").join(machine()).join("debug").join(name);
     if !program.exists() {
         bail!("{} was not built", program.display());
     }
     let mut command = Command::new(program);
     command
-        .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-timeout={TIMEOUT}"))
         .arg(format!("-rss_limit_mb={MEMORY}"))
         .arg("-print_final_stats=1")

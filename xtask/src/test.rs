@@ -18,8 +18,9 @@ use crate::toolchain::Toolchain;
 /// No runner may take longer, in seconds: a test that hangs is a failed one.
 const LIMIT: u32 = 900;
 
-/// How long each fuzz target runs: enough for the seeds and some thousand mutations of them.
-const FUZZ_SECONDS: &str = "3";
+/// Inputs that each fuzz target is given: the seeds and some thousand mutations of them, the same in
+/// every run. What is new is looked for by `cargo xtask fuzz`.
+const FUZZ_RUNS: &str = "20000";
 
 /// Runs everything; exit 1 when something failed.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -86,7 +87,7 @@ fn phases() -> Result<Vec<Phase>> {
         toolchain.lint_command(manifest, &root.join("target/ebpf-lint"), std::env::consts::ARCH)
     };
     let mut fuzz = Command::new(std::env::current_exe().context("cannot find this program")?);
-    fuzz.args(["fuzz", "--seconds", FUZZ_SECONDS]);
+    fuzz.args(["fuzz", "--runs", FUZZ_RUNS]);
     let mut end_to_end = cargo(&["test", "--locked", "--package", "weir-tests", "--no-fail-fast"]);
     // Each test has its own namespaces, but the tests measure rates: on few processors one at a
     // time keeps them honest.

@@ -185,9 +185,12 @@ impl Sensor {
     /// several times a second.
     pub fn tick(&mut self, now: u64, out: &mut impl FnMut(Output)) {
         self.now = self.now.max(now);
-        while let Some(&(due, handle)) = self.waiting.front()
-            && due <= self.now
-        {
+        // Each once: at the end of time what is looked at again is due again.
+        for _ in 0..self.waiting.len() {
+            let Some(&(due, handle)) = self.waiting.front() else { break };
+            if due > self.now {
+                break;
+            }
             self.waiting.pop_front();
             self.table.mark(handle, WAITING, false);
             let (flow, mut env) = self.parts(handle, out);
