@@ -3,7 +3,7 @@
 //!
 //! What a run learns stays in fuzz/corpus, what it finds in fuzz/artifacts; both are not committed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
