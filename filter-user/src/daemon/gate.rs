@@ -24,7 +24,7 @@ use crate::policy::{self, Policy};
 use crate::store::{New, State as Fate, Who};
 
 use super::in_force::{self, InForce};
-use super::interfaces::{Open, check_trusted};
+use super::interfaces::{self, Open, check_trusted};
 use super::keeper::Keeper;
 use super::lockout;
 use super::settings;
@@ -165,8 +165,7 @@ impl Gate {
         let restored = standing::restore(&mut state, &mut keeper);
         choice.notes.extend(restored.notes);
         let mut generation = Generation::load(&mut state, &image)?;
-        let indices: Vec<u32> = targets.iter().filter_map(Target::index).collect();
-        state.gate_interfaces(&indices)?;
+        interfaces::note(&mut state, &targets)?;
         // From here on no watcher of an earlier daemon acts: what it would put back is older.
         let held = held::take_all(&config.pins)?;
         let gated = match attach::swap(&config.pins, &targets, &mut generation, None) {

@@ -11,6 +11,7 @@ use crate::kernel::attach::{self, Gated, Target};
 use crate::kernel::error::Error;
 use crate::kernel::generation::Generation;
 use crate::kernel::netlink::Changes;
+use crate::kernel::state::State;
 use crate::kernel::{self, clock};
 
 use super::core::{Core, unix_ns};
@@ -117,8 +118,7 @@ impl Gate {
 
     /// Tells the programs where packets are judged.
     pub(super) fn note_interfaces(&mut self) -> kernel::error::Result<()> {
-        let indices: Vec<u32> = self.targets.iter().filter_map(Target::index).collect();
-        self.state.gate_interfaces(&indices)
+        note(&mut self.state, &self.targets)
     }
 
     /// Names of the interfaces that are to be gated and are not.
@@ -126,6 +126,15 @@ impl Gate {
         let open = |target: &&Target| !self.gated.iter().any(|gated| gated.name == target.name);
         self.targets.iter().filter(open).map(|target| target.name.clone()).collect()
     }
+}
+
+/// Tells the programs where packets are judged: at those of the interfaces that are there.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(super) fn note(state: &mut State, targets: &[Target]) -> kernel::error::Result<()> {
+    let indices: Vec<u32> = targets.iter().filter_map(Target::index).collect();
+    state.gate_interfaces(&indices)
 }
 
 /// Refuses trust on an interface that is not there and not awaited either: likely a slip of the pen.

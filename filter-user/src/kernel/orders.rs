@@ -55,6 +55,9 @@ pub enum Kind {
     Monitor,
 }
 
+/// Every kind.
+const KINDS: [Kind; 4] = [Kind::Shutdown, Kind::Lockdown, Kind::Limit, Kind::Monitor];
+
 /// An order with its end: CLOCK_BOOTTIME in ns, `None` for never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InForce {
@@ -83,8 +86,8 @@ impl Orders {
 
     /// Says whether there is any order: without one the packet path looks for none.
     pub fn settle(&self) {
-        let kinds = [Kind::Shutdown, Kind::Lockdown, Kind::Limit, Kind::Monitor];
-        let any = |cell: &Override| kinds.iter().any(|&kind| in_force(until_of(cell, kind).load()));
+        let now = clock::boot_ns();
+        let any = |cell: &Override| KINDS.iter().any(|&kind| until_of(cell, kind).load() > now);
         self.say(self.cells.cells().iter().any(any));
     }
 
@@ -131,7 +134,7 @@ impl Orders {
     /// The orders in force for an API.
     pub fn of(&self, api: u32) -> Vec<InForce> {
         let Some(cell) = self.cells.cells().get(api as usize) else { return Vec::new() };
-        [Kind::Shutdown, Kind::Lockdown, Kind::Limit, Kind::Monitor]
+        KINDS
             .into_iter()
             .filter_map(|kind| {
                 let until = until_of(cell, kind).load();
