@@ -7,6 +7,8 @@
 //! daemon; what transactions mean, to metrics, inventory and detectors.
 
 mod config;
+mod credentials;
+mod fields;
 mod flow;
 mod http1;
 mod stats;
@@ -20,6 +22,7 @@ use filter_common::packet::{protocol, tcp_flags};
 use filter_common::record::{self, Header};
 
 pub use self::config::SensorConfig;
+use self::credentials::Secrets;
 use self::flow::table::{Handle, Table};
 pub use self::flow::{Application, Closed, FlowSummary};
 use self::flow::{Environment, Flow, Key};
@@ -48,6 +51,7 @@ struct Facts {
 /// Where a flow's transactions go.
 struct Context<'a> {
     stats: &'a mut Stats,
+    secrets: &'a Secrets,
     emit: &'a mut dyn FnMut(Output),
     facts: Facts,
     /// How many went.
@@ -70,6 +74,10 @@ impl Context<'_> {
             host: exchange.host,
             user_agent: exchange.user_agent,
             credentials: exchange.credentials,
+            forwarded: exchange.forwarded,
+            request_type: exchange.request_type,
+            response_type: exchange.response_type,
+            grpc: exchange.grpc,
             status: exchange.status,
             request_body_bytes: exchange.request_body_bytes,
             response_body_bytes: exchange.response_body_bytes,
@@ -77,6 +85,7 @@ impl Context<'_> {
             handshake,
             weight,
             complete: exchange.complete,
+            visibility: transaction::Visibility::Plaintext,
         }));
     }
 }
@@ -93,6 +102,7 @@ const SWEEP: u64 = 1_000_000_000;
 pub struct Sensor {
     config: SensorConfig,
     stats: Stats,
+    secrets: Secrets,
     table: Table,
     /// The latest time seen.
     now: u64,
@@ -110,6 +120,7 @@ impl Sensor {
         Self {
             config,
             stats: Stats::default(),
+            secrets: Secrets::new(),
             table: Table::new(config.max_flows, config.seed),
             now: 0,
             swept: 0,
@@ -207,6 +218,7 @@ impl Sensor {
         }
         if self.now - self.swept >= SWEEP {
             self.swept = self.now;
+            self.secrets.rotate(self.now);
             self.sweep(out);
         }
     }
@@ -236,6 +248,7 @@ impl Sensor {
         let env = Environment {
             config: &self.config,
             stats: &mut self.stats,
+            secrets: &self.secrets,
             emit: out,
             now: self.now,
             losses,

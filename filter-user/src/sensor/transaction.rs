@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use filter_common::addr::Addr;
 
+pub use super::credentials::{Credential, Credentials};
+
 /// An [`Addr`] as the standard library's type.
 pub fn ip(addr: Addr) -> IpAddr {
     if addr.is_v4() { IpAddr::V4(addr.v4_bits().into()) } else { IpAddr::V6(addr.octets().into()) }
@@ -30,6 +32,36 @@ pub struct Flow {
     pub server_port: u16,
 }
 
+/// What could be seen of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Visibility {
+    /// Everything, as it was sent.
+    Plaintext,
+    /// Sizes and times of what is inside TLS or QUIC, and the handshake.
+    TlsMetadata,
+}
+
+impl Visibility {
+    /// The name in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plaintext => "plaintext",
+            Self::TlsMetadata => "tls_metadata",
+        }
+    }
+}
+
+/// A call by gRPC (gRPC over HTTP/2, "Requests" and "Responses").
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Grpc {
+    /// The service with its package, as `helloworld.Greeter`.
+    pub service: String,
+    /// The method, as `SayHello`.
+    pub method: String,
+    /// The status out of the trailers; `None` when they were not seen.
+    pub status: Option<u32>,
+}
+
 /// One request and what became of it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Transaction {
@@ -43,7 +75,7 @@ pub struct Transaction {
     /// Whether the request came into this host (the server is here) rather than left it; true in a
     /// capture.
     pub inbound: bool,
-    /// `0.9` (a request without a version), `1.0` or `1.1`.
+    /// `0.9` (a request without a version), `1.0`, `1.1` or `2`.
     pub version: &'static str,
     /// The method; at most 32 bytes.
     pub method: String,
@@ -54,8 +86,17 @@ pub struct Transaction {
     pub host: Option<String>,
     /// The User-Agent header's value, at most 256 bytes.
     pub user_agent: Option<String>,
-    /// Whether the request carried an Authorization header, cookie or API key; never its value.
-    pub credentials: bool,
+    /// Which secrets the request carried, never their values.
+    pub credentials: Credentials,
+    /// The addresses a Forwarded or X-Forwarded-For header names, nearest to the server last; at
+    /// most 8. Anyone can write them: only what a trusted proxy wrote is to be believed.
+    pub forwarded: Box<[IpAddr]>,
+    /// The media type of the request's body, without parameters, at most 64 bytes.
+    pub request_type: Option<String>,
+    /// The media type of the response's body, likewise.
+    pub response_type: Option<String>,
+    /// What only gRPC has.
+    pub grpc: Option<Box<Grpc>>,
     /// The final status; `None` when the response was not seen, cannot be told from others after a
     /// loss, or has none (HTTP/0.9).
     pub status: Option<u16>,
@@ -75,6 +116,8 @@ pub struct Transaction {
     /// Request and response were seen to their proper end, and nothing of their heads and framing
     /// was lost.
     pub complete: bool,
+    /// What it rests on.
+    pub visibility: Visibility,
 }
 
 /// A transaction as far as the protocol knows it: [`Transaction`] without what the flow adds.
@@ -85,7 +128,11 @@ pub(super) struct Exchange {
     pub(super) target: String,
     pub(super) host: Option<String>,
     pub(super) user_agent: Option<String>,
-    pub(super) credentials: bool,
+    pub(super) credentials: Credentials,
+    pub(super) forwarded: Box<[IpAddr]>,
+    pub(super) request_type: Option<String>,
+    pub(super) response_type: Option<String>,
+    pub(super) grpc: Option<Box<Grpc>>,
     pub(super) status: Option<u16>,
     pub(super) request_body_bytes: Option<u64>,
     pub(super) response_body_bytes: Option<u64>,

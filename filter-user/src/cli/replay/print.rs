@@ -280,7 +280,7 @@ fn http(transaction: &Transaction) -> Value {
         "request_body_bytes": transaction.request_body_bytes,
         "response_body_bytes": transaction.response_body_bytes,
         "latency_seconds": transaction.latency.map(seconds),
-        "visibility": "plaintext",
+        "visibility": transaction.visibility.name(),
         "complete": transaction.complete,
     })
 }

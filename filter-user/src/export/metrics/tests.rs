@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use super::*;
-use crate::sensor::transaction::Flow;
+use crate::sensor::transaction::{Credentials, Flow, Visibility};
 
 fn transaction() -> Transaction {
     Transaction {
@@ -23,7 +23,11 @@ fn transaction() -> Transaction {
         target: "/a?secret".to_owned(),
         host: None,
         user_agent: None,
-        credentials: false,
+        credentials: Credentials::default(),
+        forwarded: Box::default(),
+        request_type: None,
+        response_type: None,
+        grpc: None,
         status: Some(200),
         request_body_bytes: Some(0),
         response_body_bytes: Some(1234),
@@ -31,6 +35,7 @@ fn transaction() -> Transaction {
         handshake: true,
         weight: 1 << 16,
         complete: true,
+        visibility: Visibility::Plaintext,
     }
 }
 

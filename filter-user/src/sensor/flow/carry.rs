@@ -1,9 +1,9 @@
 //! What a flow carries: recognised by its first bytes, then fed to its parser.
 
+use super::carried::{Outcome, Piece, Protocol, Recognised, Start};
 use super::stream::Segment;
-use super::{Carries, Connection, Environment, Flow, Side, Sure};
+use super::{Carries, Environment, Flow, Side, Sure};
 use crate::sensor::Context;
-use crate::sensor::http1::{self, Opening, Outcome, Piece};
 
 /// Segments that a connection entered in its middle may have before one begins a message.
 const MAX_SEEK: u16 = 256;
@@ -26,62 +26,66 @@ impl Flow {
         }
         if fin {
             let from_client = side == self.client;
-            self.with_connection(env, |connection, context| {
-                connection.ended(from_client, context);
-            });
+            self.with_protocol(env, |protocol, context| protocol.ended(from_client, context));
         }
     }
 
     pub(super) fn data(&mut self, side: Side, piece: Piece<'_>, env: &mut Environment<'_>) {
         if let Carries::Unknown(seen) = self.carries {
             match self.recognise(side, &piece) {
-                Some(true) => {}
-                Some(false) => return self.becomes(Carries::Opaque, env),
-                None if seen >= MAX_SEEK => return self.becomes(Carries::Opaque, env),
-                None => {
+                Recognised::Is(protocol) => self.carries = Carries::Known(protocol),
+                Recognised::Unclear if seen < MAX_SEEK => {
                     self.carries = Carries::Unknown(seen + 1);
                     return;
                 }
+                Recognised::Unclear | Recognised::Foreign => {
+                    return self.becomes(Carries::Opaque, env);
+                }
             }
-            let stream = |side: Side| &self.directions[side].stream;
-            let (client, server) = (stream(self.client), stream(1 - self.client));
-            let connection = Connection::new(client.whole(), server.whole(), client.peer_then());
-            self.carries = Carries::Http(Box::new(connection));
         }
         let from_client = side == self.client;
-        let outcome = self.with_connection(env, |connection, context| {
-            connection.data(from_client, piece, context)
-        });
+        let outcome =
+            self.with_protocol(env, |protocol, context| protocol.data(from_client, piece, context));
         match outcome {
-            Some(Outcome::NotHttp) => {
+            Some(Outcome::Foreign) => {
                 self.becomes(Carries::Opaque, env);
             }
             Some(Outcome::Upgraded) => {
-                self.with_connection(env, Connection::finish);
+                self.with_protocol(env, Protocol::finish);
                 self.becomes(Carries::Upgraded, env);
             }
-            Some(Outcome::Http) | None => {}
+            Some(Outcome::Goes) | None => {}
         }
     }
 
-    /// Whether the first bytes seen of a flow are HTTP; `None` when later ones may be.
-    pub(super) fn recognise(&mut self, side: Side, piece: &Piece<'_>) -> Option<bool> {
-        if self.sure != Sure::Guess && self.directions[side].stream.whole() {
-            return Some(http1::can_begin(piece.data, side == self.client));
-        }
-        match http1::opening(piece.data) {
-            Opening::Unknown => return None,
-            Opening::Request => self.is_client(side, Sure::Content),
-            Opening::Response => self.is_client(1 - side, Sure::Content),
-        }
-        Some(true)
+    /// What the first bytes seen of a flow begin. The roles are settled by them where nothing said
+    /// yet who is the client.
+    fn recognise(&mut self, side: Side, piece: &Piece<'_>) -> Recognised {
+        let known = self.sure != Sure::Guess && self.directions[side].stream.whole();
+        let client = if known {
+            side == self.client
+        } else {
+            match Protocol::speaker(piece.data) {
+                Some(client) => client,
+                None => return Recognised::Unclear,
+            }
+        };
+        self.is_client(if client { side } else { 1 - side }, Sure::Content);
+        let stream = |side: Side| &self.directions[side].stream;
+        let (client, server) = (stream(self.client), stream(1 - self.client));
+        let start = Start {
+            client_whole: client.whole(),
+            server_whole: server.whole(),
+            missed: client.peer_then(),
+        };
+        Protocol::recognise(piece.data, side == self.client, known, start)
     }
 
     pub(super) fn becomes(&mut self, carries: Carries, env: &mut Environment<'_>) {
         match carries {
             Carries::Opaque => env.stats.opaque_flows += 1,
             Carries::Upgraded => env.stats.upgraded_flows += 1,
-            Carries::Unknown(_) | Carries::Http(_) => {}
+            Carries::Unknown(_) | Carries::Known(_) => {}
         }
         self.carries = carries;
     }
@@ -93,21 +97,26 @@ impl Flow {
             return;
         }
         let from_client = side == self.client;
-        self.with_connection(env, |connection, context| {
-            connection.missing(from_client, length, peer, context);
+        self.with_protocol(env, |protocol, context| {
+            protocol.missing(from_client, length, peer, context);
         });
     }
 
-    pub(super) fn with_connection<R>(
+    pub(super) fn with_protocol<R>(
         &mut self,
         env: &mut Environment<'_>,
-        run: impl FnOnce(&mut Connection, &mut Context<'_>) -> R,
+        run: impl FnOnce(&mut Protocol, &mut Context<'_>) -> R,
     ) -> Option<R> {
         let facts = self.facts();
-        let Carries::Http(connection) = &mut self.carries else { return None };
-        let mut context =
-            Context { stats: &mut *env.stats, emit: &mut *env.emit, facts, emitted: 0 };
-        let result = run(connection, &mut context);
+        let Carries::Known(protocol) = &mut self.carries else { return None };
+        let mut context = Context {
+            stats: &mut *env.stats,
+            secrets: env.secrets,
+            emit: &mut *env.emit,
+            facts,
+            emitted: 0,
+        };
+        let result = run(protocol, &mut context);
         self.transactions += context.emitted;
         Some(result)
     }

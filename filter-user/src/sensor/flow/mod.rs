@@ -5,8 +5,9 @@
 //! on up to it, and the other direction up to what it acknowledges. What stays away is given up as
 //! soon as something says that it will not come: the peer has it, records were lost, or time is up.
 //!
-//! What the bytes mean is [`super::http1`]'s; which flows there are is [`table`]'s.
+//! What the bytes mean is for the protocols in [`carried`]; which flows there are is [`table`]'s.
 
+pub(crate) mod carried;
 mod carry;
 mod key;
 mod order;
@@ -17,12 +18,13 @@ pub(crate) mod table;
 use filter_common::packet::{protocol, tcp_flags};
 use filter_common::record::{self, Header};
 
+use self::carried::Protocol;
 pub(crate) use self::key::{Key, Seeded, Side};
 pub(crate) use self::stream::ahead;
 use self::stream::{Segment, Stream};
 pub use self::summary::{Application, Closed, FlowSummary};
 use super::config::SensorConfig;
-use super::http1::Connection;
+use super::credentials::Secrets;
 use super::stats::Stats;
 use super::{Facts, Output};
 
@@ -30,6 +32,7 @@ use super::{Facts, Output};
 pub(crate) struct Environment<'a> {
     pub(crate) config: &'a SensorConfig,
     pub(crate) stats: &'a mut Stats,
+    pub(crate) secrets: &'a Secrets,
     pub(crate) emit: &'a mut dyn FnMut(Output),
     /// The sensor's clock: the latest time seen.
     pub(crate) now: u64,
@@ -42,7 +45,8 @@ pub(crate) struct Environment<'a> {
 enum Carries {
     /// Not known yet; segments that told nothing.
     Unknown(u16),
-    Http(Box<Connection>),
+    /// A protocol that is followed.
+    Known(Protocol),
     /// Something that is not followed.
     Opaque,
     /// Something that HTTP turned into.
@@ -141,7 +145,7 @@ impl Flow {
         let held: usize =
             self.directions.iter().map(|direction| direction.stream.held_bytes()).sum();
         match &self.carries {
-            Carries::Http(connection) => held + size_of::<Connection>() + connection.footprint(),
+            Carries::Known(protocol) => held + protocol.footprint(),
             _ => held,
         }
     }
@@ -182,7 +186,7 @@ impl Flow {
 
     fn is_client(&mut self, side: Side, sure: Sure) {
         // Once messages are read the roles stay.
-        if sure > self.sure && !matches!(self.carries, Carries::Http(_)) {
+        if sure > self.sure && !matches!(self.carries, Carries::Known(_)) {
             (self.client, self.sure) = (side, sure);
         }
     }
@@ -254,7 +258,7 @@ impl Flow {
     /// The flow is over: hands out what is unfinished, and the flow itself.
     pub(crate) fn finish(mut self, closed: Closed, env: &mut Environment<'_>) {
         self.relent(true, env);
-        self.with_connection(env, Connection::finish);
+        self.with_protocol(env, Protocol::finish);
         let closed = match () {
             () if self.reset => Closed::Rst,
             () if self.is_closed() => Closed::Fin,

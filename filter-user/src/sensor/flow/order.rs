@@ -1,7 +1,8 @@
 //! When a segment is handed on, kept back, or no longer waited for.
 
+use super::carried::Protocol;
 use super::stream::{Place, Segment, ahead};
-use super::{Carries, Connection, Environment, Flow, Side};
+use super::{Carries, Environment, Flow, Side};
 
 /// Most segments of one direction that are kept back.
 const MAX_HELD: usize = 512;
@@ -147,7 +148,7 @@ impl Flow {
         env.stats.buffer_limit += 1;
         self.relent(true, env);
         if self.footprint() > share {
-            self.with_connection(env, Connection::abandon);
+            self.with_protocol(env, Protocol::abandon);
         }
     }
 }

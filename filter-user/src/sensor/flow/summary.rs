@@ -103,9 +103,9 @@ impl Flow {
             bytes: [client.bytes, server.bytes],
             handshake: facts.handshake,
             closed,
-            application: match self.carries {
+            application: match &self.carries {
                 Carries::Unknown(_) => Application::Unknown,
-                Carries::Http(_) => Application::Http,
+                Carries::Known(protocol) => protocol.application(),
                 Carries::Upgraded => Application::Upgraded,
                 Carries::Opaque => Application::Opaque,
             },

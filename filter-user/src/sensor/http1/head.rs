@@ -3,11 +3,8 @@
 use std::borrow::Cow;
 
 use super::line;
-
-/// Longest target, host and user agent that are kept.
-const MAX_TARGET: usize = 2048;
-const MAX_HOST: usize = 256;
-const MAX_AGENT: usize = 256;
+use crate::sensor::credentials::Secrets;
+use crate::sensor::fields::{MAX_HOST, MAX_TARGET, RequestFields, media_type, text};
 
 /// How the length of a message's body is told by its fields (RFC 9112, 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -31,62 +28,48 @@ pub(super) struct RequestHead {
     pub(super) method: String,
     pub(super) target: String,
     pub(super) version: &'static str,
-    pub(super) host: Option<String>,
-    pub(super) user_agent: Option<String>,
-    pub(super) credentials: bool,
+    pub(super) fields: RequestFields,
     pub(super) length: Length,
 }
 
 /// What is kept of a response's head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ResponseHead {
     pub(super) status: u16,
+    /// The media type of the body.
+    pub(super) content_type: Option<String>,
     pub(super) length: Length,
-}
-
-/// The first `limit` bytes as text.
-fn text(bytes: &[u8], limit: usize) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]).into_owned()
 }
 
 impl RequestHead {
     /// Reads a head: the request line and whole field lines. `None` when the first line is none.
-    pub(super) fn parse(head: &[u8]) -> Option<Self> {
-        let (first, fields) = split_line(head);
+    pub(super) fn parse(head: &[u8], secrets: &Secrets) -> Option<Self> {
+        let (first, rest) = split_line(head);
         let line = line::request(first)?;
         let mut length = LengthFields::default();
-        let (mut host, mut user_agent, mut credentials) = (None, None, false);
-        each_field(fields, |name, value| match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => host = Some(text(value, MAX_HOST)),
-            10 if name.eq_ignore_ascii_case(b"user-agent") => {
-                user_agent = Some(text(value, MAX_AGENT));
+        let mut fields = RequestFields::default();
+        each_field(rest, |name, value| {
+            if !fields.note(name, value, secrets) {
+                length.field(name, value);
             }
-            _ if is_credential(name) => credentials = true,
-            _ => length.field(name, value),
         });
         if let Some(authority) = authority(&line) {
             // The Host field is ignored then: RFC 9112, 3.2.2.
-            host = Some(text(authority, MAX_HOST));
+            fields.host = Some(text(authority, MAX_HOST));
         }
+        fields.note_target(line.target, secrets);
         Some(Self {
             method: text(line.method, usize::MAX),
             target: text(line.target, MAX_TARGET),
             version: line.version,
-            host,
-            user_agent,
-            credentials,
+            fields,
             length: length.told(),
         })
     }
 
     /// Bytes it takes in memory.
     pub(super) fn footprint(&self) -> usize {
-        let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        size_of::<Self>()
-            + self.method.len()
-            + self.target.len()
-            + optional(&self.host)
-            + optional(&self.user_agent)
+        size_of::<Self>() + self.method.len() + self.target.len() + self.fields.footprint()
     }
 }
 
@@ -96,8 +79,12 @@ impl ResponseHead {
         let (first, fields) = split_line(head);
         let status = line::status(first)?;
         let mut length = LengthFields::default();
-        each_field(fields, |name, value| length.field(name, value));
-        Some(Self { status, length: length.told() })
+        let mut content_type = None;
+        each_field(fields, |name, value| match name.len() {
+            12 if name.eq_ignore_ascii_case(b"content-type") => content_type = media_type(value),
+            _ => length.field(name, value),
+        });
+        Some(Self { status, content_type, length: length.told() })
     }
 }
 
@@ -115,22 +102,6 @@ fn authority<'a>(line: &line::RequestLine<'a>) -> Option<&'a [u8]> {
     let authority = &rest[..end.unwrap_or(rest.len())];
     let host = authority.iter().rposition(|&byte| byte == b'@').map_or(0, |at| at + 1);
     Some(&authority[host..])
-}
-
-/// Fields that carry a secret which tells who asks. Only that they are there is kept.
-fn is_credential(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 9] = [
-        b"authorization",
-        b"cookie",
-        b"proxy-authorization",
-        b"x-api-key",
-        b"api-key",
-        b"apikey",
-        b"x-auth-token",
-        b"x-access-token",
-        b"x-amz-security-token",
-    ];
-    matches!(name.len(), 6..=20) && NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// The fields that tell a body's length, gathered.
@@ -267,21 +238,21 @@ mod tests {
             ("GET / HTTP/1.1\r\nAUTHORIZATION: Basic x\r\n\r\n", None, None, true),
             ("GET / HTTP/1.1\r\n lost fold\r\nno colon\r\nHost: a\r\n\r\n", Some("a"), None, false),
         ] {
-            let found = RequestHead::parse(head.as_bytes()).unwrap();
-            assert_eq!(found.host.as_deref(), host, "{head:?}");
-            assert_eq!(found.user_agent.as_deref(), agent, "{head:?}");
-            assert_eq!(found.credentials, credentials, "{head:?}");
+            let found = RequestHead::parse(head.as_bytes(), &Secrets::new()).unwrap();
+            assert_eq!(found.fields.host.as_deref(), host, "{head:?}");
+            assert_eq!(found.fields.user_agent.as_deref(), agent, "{head:?}");
+            assert_eq!(found.fields.credentials.any(), credentials, "{head:?}");
         }
-        assert_eq!(RequestHead::parse(b"hello\r\n\r\n"), None);
+        assert_eq!(RequestHead::parse(b"hello\r\n\r\n", &Secrets::new()), None);
     }
 
     #[test]
     fn long_texts_are_cut() {
         let long = "x".repeat(5000);
         let head = format!("GET /{long} HTTP/1.1\r\nHost: {long}\r\nUser-Agent: {long}\r\n\r\n");
-        let found = RequestHead::parse(head.as_bytes()).unwrap();
+        let found = RequestHead::parse(head.as_bytes(), &Secrets::new()).unwrap();
         assert_eq!(found.target.len(), MAX_TARGET);
-        assert_eq!(found.host.unwrap().len(), MAX_HOST);
-        assert_eq!(found.user_agent.unwrap().len(), MAX_AGENT);
+        assert_eq!(found.fields.host.unwrap().len(), MAX_HOST);
+        assert_eq!(found.fields.user_agent.unwrap().len(), 256);
     }
 }

@@ -77,7 +77,9 @@ impl Connection {
     pub(super) fn client_lost(&mut self, peer: Option<u32>, context: &mut Context<'_>) {
         let origin = self.client.origin();
         if self.client.in_head() {
-            if let Some(head) = whole_lines(self.client.partial()).and_then(RequestHead::parse) {
+            if let Some(head) = whole_lines(self.client.partial())
+                .and_then(|lines| RequestHead::parse(lines, context.secrets))
+            {
                 self.start(context);
                 let unsure = self.review_order(&origin, peer);
                 self.queue_request(Request {
@@ -104,7 +106,7 @@ impl Connection {
         if matches!(head.status, 100 | 102..=199) {
             // The final response is still to come.
             self.server.begin(Framing::Fixed(0));
-            return Outcome::Http;
+            return Outcome::Goes;
         }
         self.answered = true;
         if !paired {
@@ -116,8 +118,12 @@ impl Connection {
         };
         let tunnel = asked == "CONNECT" && matches!(head.status, 200..=299);
         let bodiless = asked == "HEAD" || matches!(head.status, 101 | 204 | 304) || tunnel;
-        self.current =
-            Some(Current { status: Some(head.status), time: origin.time, orphan: !paired });
+        self.current = Some(Current {
+            status: Some(head.status),
+            time: origin.time,
+            content_type: head.content_type,
+            orphan: !paired,
+        });
         let framing = match head.length {
             _ if bodiless => Framing::Fixed(0),
             Length::Fixed(length) => Framing::Fixed(length),
@@ -126,13 +132,13 @@ impl Connection {
             Length::Conflict => {
                 context.stats.length_conflicts += 1;
                 self.server_lost(context);
-                return Outcome::Http;
+                return Outcome::Goes;
             }
         };
         if self.server.begin(framing) {
             self.response_ended(true, context);
         }
-        if tunnel || head.status == 101 { Outcome::Upgraded } else { Outcome::Http }
+        if tunnel || head.status == 101 { Outcome::Upgraded } else { Outcome::Goes }
     }
 
     /// The response at hand has ended, as it should or not.
@@ -150,7 +156,8 @@ impl Connection {
                 && self.pair(&origin, context)
             {
                 let (status, time) = (Some(head.status), origin.time);
-                self.current = Some(Current { status, time, orphan: false });
+                let content_type = head.content_type;
+                self.current = Some(Current { status, time, content_type, orphan: false });
             }
         }
         self.doubt = Some(match self.current {
@@ -171,8 +178,9 @@ impl Connection {
         if !current.orphan
             && let Some(Entry::Request(request)) = self.queue.front_mut()
         {
-            let Current { status, time, .. } = current;
-            let answer = Answer { status, time, body: None, whole: false, hurt: false };
+            let Current { status, time, content_type, .. } = current;
+            let (body, whole, hurt) = (None, false, false);
+            let answer = Answer { status, time, content_type, body, whole, hurt };
             request.answer = Some(finish(answer));
         }
         self.settle(context);

@@ -17,22 +17,10 @@ use self::head::{RequestHead, ResponseHead};
 use self::pairing::{Current, Doubt, Entry};
 use self::parser::{Cursor, Framing, Missing, Parser, Progress};
 use super::Context;
-
-pub(crate) use self::parser::Piece;
+use super::flow::carried::{Outcome, Piece, Start};
 
 /// Most requests of a connection that wait for their responses.
 const MAX_PENDING: usize = 128;
-
-/// What a connection turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// HTTP/1, so far.
-    Http,
-    /// Something else from its first byte on.
-    NotHttp,
-    /// No longer HTTP/1: 101, or a tunnel.
-    Upgraded,
-}
 
 /// Which side of a new connection bytes come from, judged by the bytes alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +76,9 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection whose directions are seen from their beginning, or not. When the client's first
-    /// bytes were missed, `missed` is how far the server's had been handed on then.
-    pub(crate) fn new(client_whole: bool, server_whole: bool, missed: Option<u32>) -> Self {
+    /// A connection that is entered like this.
+    pub(crate) fn new(start: Start) -> Self {
+        let Start { client_whole, server_whole, missed } = start;
         let mut queue = VecDeque::new();
         if !client_whole {
             queue.push_back(Entry::Unknown { seq: None, peer: missed });
@@ -137,11 +125,11 @@ impl Connection {
                     let foreign = !self.started
                         && self.client.in_head()
                         && !can_begin(self.client.partial(), true);
-                    return if foreign { Outcome::NotHttp } else { Outcome::Http };
+                    return if foreign { Outcome::Foreign } else { Outcome::Goes };
                 }
-                Progress::Head(head) => match RequestHead::parse(&head) {
+                Progress::Head(head) => match RequestHead::parse(&head, context.secrets) {
                     Some(head) => self.request(head, &piece, context),
-                    None if !self.started => return Outcome::NotHttp,
+                    None if !self.started => return Outcome::Foreign,
                     None => return self.bad_request(piece.peer, context),
                 },
                 Progress::End => self.request_ended(context),
@@ -149,7 +137,7 @@ impl Connection {
                 Progress::TooLong => {
                     context.stats.head_limit += 1;
                     self.client_lost(piece.peer, context);
-                    return Outcome::Http;
+                    return Outcome::Goes;
                 }
             }
         }
@@ -158,7 +146,7 @@ impl Connection {
     fn bad_request(&mut self, peer: Option<u32>, context: &mut Context<'_>) -> Outcome {
         context.stats.malformed += 1;
         self.client_lost(peer, context);
-        Outcome::Http
+        Outcome::Goes
     }
 
     fn server_data(&mut self, piece: Piece<'_>, context: &mut Context<'_>) -> Outcome {
@@ -166,14 +154,15 @@ impl Connection {
         let cursor = &mut Cursor::new(piece);
         loop {
             if self.server.at_boundary() && self.answers_bare(cursor) {
-                let current = Current { status: None, time: piece.time, orphan: false };
+                let (status, content_type, orphan) = (None, None, false);
+                let current = Current { status, time: piece.time, content_type, orphan };
                 self.server.begin_at(cursor, Framing::UntilClose);
                 self.current = Some(current);
             }
             match self.server.next(cursor) {
                 Progress::Idle => {
                     if !self.server.in_head() || can_begin(self.server.partial(), false) {
-                        return Outcome::Http;
+                        return Outcome::Goes;
                     }
                     return self.bad_response(context);
                 }
@@ -190,7 +179,7 @@ impl Connection {
                 Progress::TooLong => {
                     context.stats.head_limit += 1;
                     self.server_lost(context);
-                    return Outcome::Http;
+                    return Outcome::Goes;
                 }
             }
         }
@@ -198,11 +187,11 @@ impl Connection {
 
     fn bad_response(&mut self, context: &mut Context<'_>) -> Outcome {
         if !self.started {
-            return Outcome::NotHttp;
+            return Outcome::Foreign;
         }
         context.stats.malformed += 1;
         self.server_lost(context);
-        Outcome::Http
+        Outcome::Goes
     }
 
     /// `length` bytes of the client, or of the server, are missing; the other direction has been

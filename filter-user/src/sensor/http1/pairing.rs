@@ -74,21 +74,24 @@ impl Request {
 }
 
 /// A response that is being read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Current {
     /// Its status; `None` for a body without a head (HTTP/0.9).
     pub(super) status: Option<u16>,
     /// When its first byte was seen.
     pub(super) time: u64,
+    /// The media type of its body.
+    pub(super) content_type: Option<String>,
     /// It answers no request that was seen.
     pub(super) orphan: bool,
 }
 
 /// A response that was read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) status: Option<u16>,
     pub(super) time: u64,
+    pub(super) content_type: Option<String>,
     /// Bytes of its body; `None` when a loss hides them.
     pub(super) body: Option<u64>,
     /// It ended as it should.
@@ -122,7 +125,7 @@ impl Connection {
                 // Where nothing was missed, it waits for a response that did not come before this.
                 self.pipelined |= self.doubt.is_none()
                     && matches!(self.queue.front(), Some(Entry::Request(_)))
-                    && !self.current.is_some_and(|current| current.orphan);
+                    && !self.current.as_ref().is_some_and(|current| current.orphan);
                 before.origin.ack
             }
             Some(Entry::Unknown { peer, .. }) => *peer,
@@ -212,25 +215,32 @@ impl Connection {
         let Entry::Request(request) = entry else { return };
         self.queued_bytes = self.queued_bytes.saturating_sub(request.footprint());
         let Request { head, origin, body, done, cut, hurt, answer, .. } = *request;
-        let hurt = hurt || answer.is_some_and(|answer| answer.hurt);
-        let whole = done && !cut && answer.is_some_and(|answer| answer.whole);
+        let hurt = hurt || answer.as_ref().is_some_and(|answer| answer.hurt);
+        let whole = done && !cut && answer.as_ref().is_some_and(|answer| answer.whole);
         if hurt {
             context.stats.voided += 1;
         } else if answer.is_none() {
             context.stats.unanswered += 1;
         }
+        let latency = answer.as_ref().map(|answer| answer.time.saturating_sub(origin.time));
+        let (status, response_body_bytes, response_type) = answer
+            .map_or((None, None, None), |answer| (answer.status, answer.body, answer.content_type));
         context.exchange(Exchange {
             time: origin.time,
             version: head.version,
             method: head.method,
             target: head.target,
-            host: head.host,
-            user_agent: head.user_agent,
-            credentials: head.credentials,
-            status: answer.and_then(|answer| answer.status),
+            host: head.fields.host,
+            user_agent: head.fields.user_agent,
+            credentials: head.fields.credentials,
+            forwarded: head.fields.forwarded.into(),
+            request_type: head.fields.content_type,
+            response_type,
+            grpc: None,
+            status,
             request_body_bytes: body,
-            response_body_bytes: answer.and_then(|answer| answer.body),
-            latency: answer.map(|answer| answer.time.saturating_sub(origin.time)),
+            response_body_bytes,
+            latency,
             complete: whole && !hurt,
         });
     }

@@ -9,25 +9,10 @@ mod tests;
 
 use std::borrow::Cow;
 
-use super::line;
+use super::{Piece, line};
 
 /// Longest head, and longest trailer section, that is looked at.
 const MAX_HEAD: usize = 64 * 1024;
-
-/// Bytes of a stream that follow each other, out of one segment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Piece<'a> {
-    /// The bytes.
-    pub(crate) data: &'a [u8],
-    /// TCP sequence number of the first.
-    pub(crate) seq: u32,
-    /// What the segment acknowledges.
-    pub(crate) ack: Option<u32>,
-    /// When it was captured.
-    pub(crate) time: u64,
-    /// How far the other direction has been handed on.
-    pub(crate) peer: Option<u32>,
-}
 
 /// A piece that is being read.
 pub(super) struct Cursor<'a> {

@@ -1,0 +1,145 @@
+//! The protocols that are followed: which one the first bytes of a connection begin, and one way to
+//! drive them all.
+
+use super::Application;
+use crate::sensor::{Context, http1};
+
+/// Bytes of a stream that follow each other, out of one segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece<'a> {
+    /// The bytes.
+    pub(crate) data: &'a [u8],
+    /// TCP sequence number of the first.
+    pub(crate) seq: u32,
+    /// What the segment acknowledges.
+    pub(crate) ack: Option<u32>,
+    /// When it was captured.
+    pub(crate) time: u64,
+    /// How far the other direction has been handed on.
+    pub(crate) peer: Option<u32>,
+}
+
+/// How a connection is entered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    /// The client's direction is seen from its beginning.
+    pub(crate) client_whole: bool,
+    /// The server's direction is seen from its beginning.
+    pub(crate) server_whole: bool,
+    /// When the client's first bytes were missed: how far the server's had been handed on then.
+    pub(crate) missed: Option<u32>,
+}
+
+/// What a connection turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// What it was taken for, so far.
+    Goes,
+    /// Something else from its first byte on.
+    Foreign,
+    /// No longer what it began as: HTTP's 101, or a tunnel.
+    Upgraded,
+}
+
+/// What the first bytes of a connection begin.
+#[derive(Debug)]
+pub(crate) enum Recognised {
+    /// This protocol.
+    Is(Protocol),
+    /// Later bytes may tell.
+    Unclear,
+    /// Nothing that is followed.
+    Foreign,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) enum Protocol {
+    Http1(Box<http1::Connection>),
+}
+
+impl Protocol {
+    /// Whether a segment somewhere in a connection is its client's, as far as its bytes tell.
+    pub(super) fn speaker(bytes: &[u8]) -> Option<bool> {
+        match http1::opening(bytes) {
+            http1::Opening::Request => Some(true),
+            http1::Opening::Response => Some(false),
+            http1::Opening::Unknown => None,
+        }
+    }
+
+    /// What the first bytes seen of a connection begin. `known` says that they are the first bytes
+    /// of their direction and that the roles are certain.
+    pub(super) fn recognise(
+        bytes: &[u8],
+        from_client: bool,
+        known: bool,
+        start: Start,
+    ) -> Recognised {
+        if !known || http1::can_begin(bytes, from_client) {
+            return Recognised::Is(Self::Http1(Box::new(http1::Connection::new(start))));
+        }
+        Recognised::Foreign
+    }
+
+    /// What it is called in a flow's summary.
+    pub(super) fn application(&self) -> Application {
+        match self {
+            Self::Http1(_) => Application::Http,
+        }
+    }
+
+    /// Memory behind it.
+    pub(super) fn footprint(&self) -> usize {
+        match self {
+            Self::Http1(connection) => size_of::<http1::Connection>() + connection.footprint(),
+        }
+    }
+
+    /// Bytes of the client, or of the server.
+    pub(super) fn data(
+        &mut self,
+        from_client: bool,
+        piece: Piece<'_>,
+        context: &mut Context<'_>,
+    ) -> Outcome {
+        match self {
+            Self::Http1(connection) => connection.data(from_client, piece, context),
+        }
+    }
+
+    /// `length` bytes of the client, or of the server, are missing; the other direction has been
+    /// handed on to `peer`.
+    pub(super) fn missing(
+        &mut self,
+        from_client: bool,
+        length: u32,
+        peer: Option<u32>,
+        context: &mut Context<'_>,
+    ) {
+        match self {
+            Self::Http1(connection) => connection.missing(from_client, length, peer, context),
+        }
+    }
+
+    /// The client, or the server, sends nothing more.
+    pub(super) fn ended(&mut self, from_client: bool, context: &mut Context<'_>) {
+        match self {
+            Self::Http1(connection) => connection.ended(from_client, context),
+        }
+    }
+
+    /// The flow is over: everything there is goes out.
+    pub(super) fn finish(&mut self, context: &mut Context<'_>) {
+        match self {
+            Self::Http1(connection) => connection.finish(context),
+        }
+    }
+
+    /// Lets go of all memory: what is unfinished is void.
+    pub(super) fn abandon(&mut self, context: &mut Context<'_>) {
+        match self {
+            Self::Http1(connection) => connection.abandon(context),
+        }
+    }
+}
