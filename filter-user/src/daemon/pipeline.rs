@@ -17,7 +17,7 @@ use filter_common::stat::Stat;
 use crate::detect::{Engine, Finding, Observation, State};
 use crate::export::events::{ApiField, Event, Kind, LossField, Refused, SourceEvents};
 use crate::export::metrics::DetectorCount;
-use crate::inventory::route::{RouteLimits, Routes};
+use crate::inventory::route::{Request, RouteLimits, Routes};
 use crate::kernel::clock;
 use crate::kernel::orders::Order;
 use crate::kernel::ring::Reader;
@@ -274,6 +274,9 @@ impl Analysis {
         self.engine.set_apis(profile.for_detectors());
         let known = |id| id == filter_common::tables::UNCLAIMED || profile.api(id).is_some();
         self.routes.retain(known);
+        for (id, declared) in profile.declared() {
+            self.routes.declare(id, declared);
+        }
         self.networks.follow();
         self.profile = Some(profile);
     }
@@ -293,7 +296,11 @@ impl Analysis {
 
     fn transaction(&mut self, transaction: &Transaction) {
         if let Some(observation) = Observation::of(transaction) {
-            let route = self.routes.route(transaction.api, &transaction.target, transaction.status);
+            let route = self.routes.route(&Request {
+                api: transaction.api,
+                target: &transaction.target,
+                status: transaction.status,
+            });
             let name = self.field(transaction.api).name;
             self.core.metrics.observe(&name, &route, transaction);
             self.engine.observe(&observation);

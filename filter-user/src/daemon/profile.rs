@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::detect::{ApiProfile, Detector};
 use crate::export::events::ApiField;
 use crate::image::Ids;
+use crate::inventory::path::Path;
+use crate::inventory::route::Declared;
 use crate::policy::{Api, Policy, Response};
 use crate::respond::{Guard, PolicyGuard, Watch, wanted};
 use crate::text::quantity::Measure;
@@ -49,6 +51,17 @@ impl Profile {
     pub(super) fn for_detectors(&self) -> Vec<ApiProfile> {
         let ids = self.by_id.keys();
         ids.filter_map(|&id| Some(ApiProfile::declared(id, self.api(id)?))).collect()
+    }
+
+    /// What the policy says of the routes of each API.
+    pub(super) fn declared(&self) -> Vec<(u32, Declared)> {
+        let declared = |&id: &u32| {
+            let api = self.api(id)?;
+            let logins = api.login.iter().flat_map(|login| &login.routes);
+            let named = logins.filter_map(|route| Some(Path::of(&route.path)?.into_owned()));
+            Some((id, Declared { spec: api.spec.clone(), named: named.collect() }))
+        };
+        self.by_id.keys().filter_map(declared).collect()
     }
 
     /// The APIs that want networks banned when enough of their sources are.

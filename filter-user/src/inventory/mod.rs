@@ -3,6 +3,7 @@
 //! It names routes: everything that keeps a series or a state per endpoint
 //! names it through [`route::Routes`].
 
+pub mod openapi;
 pub mod path;
 pub mod route;
 pub mod segment;
