@@ -150,8 +150,8 @@ impl Header {
     }
 }
 
-/// Whether the sensor wants a packet: a TCP segment with payload or one that opens or ends a
-/// connection, a UDP datagram with payload; not the pieces of a fragmented one.
+/// Whether the sensor wants a packet: a TCP segment with payload, one that opens or ends a
+/// connection, or one that says that its sender has no room; a UDP datagram with payload; not the pieces of a fragmented one.
 #[inline(always)]
 pub const fn wanted(packet: &crate::packet::Packet) -> bool {
     use crate::packet::{Fragment, protocol, tcp_flags};
@@ -162,6 +162,7 @@ pub const fn wanted(packet: &crate::packet::Packet) -> bool {
         protocol::TCP => {
             packet.payload_len != 0
                 || packet.tcp_flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST) != 0
+                || packet.tcp_window == 0
         }
         protocol::UDP => packet.payload_len != 0,
         _ => false,

@@ -24,7 +24,7 @@ use filter_common::record::{self, Header};
 pub use self::config::SensorConfig;
 use self::credentials::Secrets;
 use self::flow::table::{Handle, Table};
-pub use self::flow::{Application, Closed, FlowSummary};
+pub use self::flow::{Application, Closed, FlowSummary, Opening, Tcp};
 use self::flow::{Environment, Flow, Key};
 pub use self::stats::Stats;
 use self::transaction::{Exchange, Transaction};

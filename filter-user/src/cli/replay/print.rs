@@ -288,6 +288,17 @@ fn http(transaction: &Transaction) -> Value {
 fn flow_line(flow: &FlowSummary) -> Value {
     let [packets_in, packets_out] = flow.packets;
     let [bytes_in, bytes_out] = flow.bytes;
+    let pair = |[client, server]: [u64; 2]| json!({ "client": client, "server": server });
+    let tcp = flow.tcp.map(|tcp| {
+        json!({
+            "opening": tcp.opening.name(),
+            "handshake_seconds": tcp.handshake.map(seconds),
+            "retransmissions": pair(tcp.retransmissions),
+            "resets": pair(tcp.resets),
+            "zero_windows": pair(tcp.zero_windows),
+            "unfinished_head": tcp.unfinished_head,
+        })
+    });
     json!({
         "type": "flow",
         "ts": stamp(flow.start),
@@ -300,6 +311,7 @@ fn flow_line(flow: &FlowSummary) -> Value {
         "closed": flow.closed.name(),
         "application": flow.application.name(),
         "transactions": flow.transactions,
+        "tcp": tcp,
     })
 }
 

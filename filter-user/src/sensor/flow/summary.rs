@@ -1,7 +1,8 @@
 //! What is told of a flow when it is over.
 
-use super::{Carries, Flow};
+use super::{Carries, Flow, Tcp};
 use crate::sensor::transaction::Flow as Ends;
+use filter_common::packet::protocol;
 
 /// How a flow ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,11 +86,13 @@ pub struct FlowSummary {
     pub transactions: u64,
     /// How many flows this one stands for, times 2^16.
     pub weight: u32,
+    /// What only TCP has.
+    pub tcp: Option<Tcp>,
 }
 
 impl Flow {
     /// What is told of it.
-    pub(super) fn summary(&self, closed: Closed) -> FlowSummary {
+    pub(super) fn summary(&self, closed: Closed, unfinished_head: bool) -> FlowSummary {
         let facts = self.facts();
         let (client, server) = (&self.directions[self.client], &self.directions[1 - self.client]);
         FlowSummary {
@@ -111,6 +114,8 @@ impl Flow {
             },
             transactions: self.transactions,
             weight: facts.weight,
+            tcp: (self.key.protocol() == protocol::TCP)
+                .then(|| self.tcp.facts(self.client, facts.handshake, unfinished_head)),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod flows;
 mod http;
 mod property;
+mod tcp;
 mod wire;
 
 use super::transaction::Transaction;
