@@ -88,6 +88,9 @@ pub struct Transaction {
     pub user_agent: Option<String>,
     /// Which secrets the request carried, never their values.
     pub credentials: Credentials,
+    /// The client that a PROXY header before the connection names. Anyone can send one: only what a
+    /// trusted proxy says is to be believed.
+    pub announced: Option<IpAddr>,
     /// The addresses a Forwarded or X-Forwarded-For header names, nearest to the server last; at
     /// most 8. Anyone can write them: only what a trusted proxy wrote is to be believed.
     pub forwarded: Box<[IpAddr]>,

@@ -24,6 +24,7 @@ fn transaction() -> Transaction {
         host: None,
         user_agent: None,
         credentials: Credentials::default(),
+        announced: None,
         forwarded: Box::default(),
         request_type: None,
         response_type: None,

@@ -16,6 +16,8 @@ mod summary;
 pub(crate) mod table;
 mod tcp;
 
+use std::net::IpAddr;
+
 use filter_common::packet::{protocol, tcp_flags};
 use filter_common::record::{self, Header};
 
@@ -47,6 +49,8 @@ pub(crate) struct Environment<'a> {
 enum Carries {
     /// Not known yet; segments that told nothing.
     Unknown(u16),
+    /// What a proxy says of its client, before anything else.
+    Announced(Box<carry::Announcement>),
     /// A protocol that is followed.
     Known(Protocol),
     /// Something that is not followed.
@@ -90,6 +94,8 @@ pub(crate) struct Flow {
     /// The sensor's losses when the flow was last in order.
     losses: u64,
     transactions: u64,
+    /// The client that a PROXY header names.
+    announced: Option<IpAddr>,
     directions: [Direction; 2],
     tcp: tcp::Gathered,
     carries: Carries,
@@ -115,6 +121,7 @@ impl Flow {
             reset: false,
             losses,
             transactions: 0,
+            announced: None,
             directions: Default::default(),
             tcp: tcp::Gathered::default(),
             carries: match key.protocol() {
@@ -150,6 +157,7 @@ impl Flow {
             self.directions.iter().map(|direction| direction.stream.held_bytes()).sum();
         match &self.carries {
             Carries::Known(protocol) => held + protocol.footprint(),
+            Carries::Announced(announcement) => held + announcement.footprint(),
             _ => held,
         }
     }
@@ -261,6 +269,7 @@ impl Flow {
             inbound: !self.directions[self.client].egress,
             handshake: self.is_mutual(),
             weight: self.weight,
+            announced: self.announced,
         }
     }
 

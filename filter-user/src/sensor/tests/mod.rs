@@ -4,6 +4,7 @@
 mod flows;
 mod http;
 mod property;
+mod proxies;
 mod tcp;
 mod wire;
 
