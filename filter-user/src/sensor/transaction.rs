@@ -123,6 +123,43 @@ pub struct Transaction {
     pub visibility: Visibility,
 }
 
+#[cfg(test)]
+impl Transaction {
+    /// One for tests: `GET /a` of 198.51.100.1, answered 200 after 3 ms with 1234 bytes.
+    pub(crate) fn example() -> Self {
+        Self {
+            time: 0,
+            flow: Flow {
+                client: [198, 51, 100, 1].into(),
+                client_port: 40_000,
+                server: [192, 0, 2, 1].into(),
+                server_port: 80,
+            },
+            api: 1,
+            inbound: true,
+            version: "1.1",
+            method: "GET".to_owned(),
+            target: "/a".to_owned(),
+            host: None,
+            user_agent: None,
+            credentials: Credentials::default(),
+            announced: None,
+            forwarded: Box::default(),
+            request_type: None,
+            response_type: None,
+            grpc: None,
+            status: Some(200),
+            request_body_bytes: Some(0),
+            response_body_bytes: Some(1234),
+            latency: Some(3_000_000),
+            handshake: true,
+            weight: 1 << 16,
+            complete: true,
+            visibility: Visibility::Plaintext,
+        }
+    }
+}
+
 /// A transaction as far as the protocol knows it: [`Transaction`] without what the flow adds.
 pub(super) struct Exchange {
     pub(super) time: u64,

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use super::parse_name;
 use crate::capture::{End, Frame};
-use crate::sensor::transaction::{Flow, Transaction, ip};
+use crate::sensor::transaction::{Credential, Flow, Transaction, ip};
 use crate::sensor::{FlowSummary, Output, Stats};
 
 /// Columns of the longest target that the table shows.
@@ -267,7 +267,7 @@ impl<W: Write> Printer<W> {
 }
 
 fn http(transaction: &Transaction) -> Value {
-    json!({
+    let mut line = json!({
         "type": "http",
         "ts": stamp(transaction.time),
         "flow": Ends::from(&transaction.flow),
@@ -282,7 +282,18 @@ fn http(transaction: &Transaction) -> Value {
         "latency_seconds": transaction.latency.map(seconds),
         "visibility": transaction.visibility.name(),
         "complete": transaction.complete,
-    })
+    });
+    if transaction.credentials.any() {
+        let kinds = transaction.credentials.kinds().map(Credential::name);
+        line["credentials"] = kinds.collect();
+    }
+    if let Some(client) = transaction.announced {
+        line["announced"] = json!(client);
+    }
+    if !transaction.forwarded.is_empty() {
+        line["forwarded"] = json!(transaction.forwarded);
+    }
+    line
 }
 
 fn flow_line(flow: &FlowSummary) -> Value {
