@@ -3,7 +3,7 @@
 use crate::addr::Addr;
 
 /// Version of the records, in each of them.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Most payload bytes a record can carry.
 pub const MAX_SNAP: u32 = 16 * 1024;
 
@@ -21,6 +21,10 @@ pub const WOULD: u8 = 1 << 1;
 pub const FRAGMENT: u8 = 1 << 2;
 /// [`Header::flags`]: IPv4.
 pub const V4: u8 = 1 << 3;
+
+/// [`Header::flags`]: more of the segment that the record before began; it stands for no packet of
+/// its own.
+pub const CONTINUED: u8 = 1 << 4;
 
 /// The head of every record; the payload's first `captured` bytes follow.
 #[repr(C)]
@@ -60,7 +64,8 @@ pub struct Header {
     pub destination_port: u16,
     /// TCP window, not scaled.
     pub tcp_window: u16,
-    /// Packets on the wire this stands for (segmentation offload), at least 1.
+    /// Packets on the wire this stands for (segmentation offload), at least 1; 0 when
+    /// [`CONTINUED`].
     pub segments: u16,
     /// [`VERSION`].
     pub version: u8,

@@ -184,7 +184,9 @@ impl Flow {
         // How many it stands for changes while the sampling adapts.
         self.weight = header.weight;
         let direction = &mut self.directions[side];
-        direction.packets += u64::from(header.segments.max(1));
+        if header.flags & record::CONTINUED == 0 {
+            direction.packets += u64::from(header.segments.max(1));
+        }
         direction.bytes += u64::from(header.wire_len);
         direction.egress = header.flags & record::EGRESS != 0;
         if header.api != 0 {
