@@ -11,12 +11,14 @@ mod credentials;
 mod fields;
 mod flow;
 mod http1;
+mod proxy;
 mod stats;
 #[cfg(test)]
 mod tests;
 pub mod transaction;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use filter_common::packet::{protocol, tcp_flags};
 use filter_common::record::{self, Header};
@@ -24,7 +26,7 @@ use filter_common::record::{self, Header};
 pub use self::config::SensorConfig;
 use self::credentials::Secrets;
 use self::flow::table::{Handle, Table};
-pub use self::flow::{Application, Closed, FlowSummary};
+pub use self::flow::{Application, Closed, FlowSummary, Opening, Tcp};
 use self::flow::{Environment, Flow, Key};
 pub use self::stats::Stats;
 use self::transaction::{Exchange, Transaction};
@@ -46,6 +48,7 @@ struct Facts {
     inbound: bool,
     handshake: bool,
     weight: u32,
+    announced: Option<IpAddr>,
 }
 
 /// Where a flow's transactions go.
@@ -60,7 +63,7 @@ struct Context<'a> {
 
 impl Context<'_> {
     fn exchange(&mut self, exchange: Exchange) {
-        let Facts { flow, api, inbound, handshake, weight } = self.facts;
+        let Facts { flow, api, inbound, handshake, weight, announced } = self.facts;
         self.stats.transactions += 1;
         self.emitted += 1;
         (self.emit)(Output::Transaction(Transaction {
@@ -74,6 +77,7 @@ impl Context<'_> {
             host: exchange.host,
             user_agent: exchange.user_agent,
             credentials: exchange.credentials,
+            announced,
             forwarded: exchange.forwarded,
             request_type: exchange.request_type,
             response_type: exchange.response_type,

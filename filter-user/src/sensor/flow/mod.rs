@@ -14,6 +14,9 @@ mod order;
 mod stream;
 mod summary;
 pub(crate) mod table;
+mod tcp;
+
+use std::net::IpAddr;
 
 use filter_common::packet::{protocol, tcp_flags};
 use filter_common::record::{self, Header};
@@ -23,6 +26,7 @@ pub(crate) use self::key::{Key, Seeded, Side};
 pub(crate) use self::stream::ahead;
 use self::stream::{Segment, Stream};
 pub use self::summary::{Application, Closed, FlowSummary};
+pub use self::tcp::{Opening, Tcp};
 use super::config::SensorConfig;
 use super::credentials::Secrets;
 use super::stats::Stats;
@@ -45,6 +49,8 @@ pub(crate) struct Environment<'a> {
 enum Carries {
     /// Not known yet; segments that told nothing.
     Unknown(u16),
+    /// What a proxy says of its client, before anything else.
+    Announced(Box<carry::Announcement>),
     /// A protocol that is followed.
     Known(Protocol),
     /// Something that is not followed.
@@ -88,7 +94,10 @@ pub(crate) struct Flow {
     /// The sensor's losses when the flow was last in order.
     losses: u64,
     transactions: u64,
+    /// The client that a PROXY header names.
+    announced: Option<IpAddr>,
     directions: [Direction; 2],
+    tcp: tcp::Gathered,
     carries: Carries,
 }
 
@@ -112,7 +121,9 @@ impl Flow {
             reset: false,
             losses,
             transactions: 0,
+            announced: None,
             directions: Default::default(),
+            tcp: tcp::Gathered::default(),
             carries: match key.protocol() {
                 protocol::TCP => Carries::Unknown(0),
                 _ => Carries::Opaque,
@@ -146,6 +157,7 @@ impl Flow {
             self.directions.iter().map(|direction| direction.stream.held_bytes()).sum();
         match &self.carries {
             Carries::Known(protocol) => held + protocol.footprint(),
+            Carries::Announced(announcement) => held + announcement.footprint(),
             _ => held,
         }
     }
@@ -169,8 +181,12 @@ impl Flow {
     ) {
         self.first = self.first.min(header.time);
         self.last = self.last.max(header.time);
+        // How many it stands for changes while the sampling adapts.
+        self.weight = header.weight;
         let direction = &mut self.directions[side];
-        direction.packets += u64::from(header.segments.max(1));
+        if header.flags & record::CONTINUED == 0 {
+            direction.packets += u64::from(header.segments.max(1));
+        }
         direction.bytes += u64::from(header.wire_len);
         direction.egress = header.flags & record::EGRESS != 0;
         if header.api != 0 {
@@ -194,6 +210,10 @@ impl Flow {
     fn segment(&mut self, side: Side, header: &Header, payload: &[u8], env: &mut Environment<'_>) {
         let flags = header.tcp_flags;
         let acknowledges = flags & tcp_flags::ACK != 0;
+        if flags & tcp_flags::SYN != 0 {
+            self.is_client(if acknowledges { 1 - side } else { side }, Sure::Syn);
+        }
+        self.tcp.note(side, self.client, header);
         if flags & tcp_flags::RST != 0 {
             // What a reset acknowledges is no evidence: it may answer a forged segment.
             self.reset = true;
@@ -201,7 +221,6 @@ impl Flow {
         }
         let mut seq = header.tcp_seq;
         if flags & tcp_flags::SYN != 0 {
-            self.is_client(if acknowledges { 1 - side } else { side }, Sure::Syn);
             self.directions[side].stream.open(seq);
             if acknowledges {
                 // It answers the other side's SYN, seen or not.
@@ -252,18 +271,23 @@ impl Flow {
             inbound: !self.directions[self.client].egress,
             handshake: self.is_mutual(),
             weight: self.weight,
+            announced: self.announced,
         }
     }
 
     /// The flow is over: hands out what is unfinished, and the flow itself.
     pub(crate) fn finish(mut self, closed: Closed, env: &mut Environment<'_>) {
         self.relent(true, env);
+        let unfinished_head = match &self.carries {
+            Carries::Known(protocol) => protocol.in_head(),
+            _ => false,
+        };
         self.with_protocol(env, Protocol::finish);
         let closed = match () {
             () if self.reset => Closed::Rst,
             () if self.is_closed() => Closed::Fin,
             () => closed,
         };
-        (env.emit)(Output::Flow(self.summary(closed)));
+        (env.emit)(Output::Flow(self.summary(closed, unfinished_head)));
     }
 }

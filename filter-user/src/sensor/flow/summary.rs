@@ -1,7 +1,10 @@
 //! What is told of a flow when it is over.
 
-use super::{Carries, Flow};
+use std::net::IpAddr;
+
+use super::{Carries, Flow, Tcp};
 use crate::sensor::transaction::Flow as Ends;
+use filter_common::packet::protocol;
 
 /// How a flow ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,11 +88,15 @@ pub struct FlowSummary {
     pub transactions: u64,
     /// How many flows this one stands for, times 2^16.
     pub weight: u32,
+    /// The client that a PROXY header names, whoever sent it.
+    pub announced: Option<IpAddr>,
+    /// What only TCP has.
+    pub tcp: Option<Tcp>,
 }
 
 impl Flow {
     /// What is told of it.
-    pub(super) fn summary(&self, closed: Closed) -> FlowSummary {
+    pub(super) fn summary(&self, closed: Closed, unfinished_head: bool) -> FlowSummary {
         let facts = self.facts();
         let (client, server) = (&self.directions[self.client], &self.directions[1 - self.client]);
         FlowSummary {
@@ -104,13 +111,16 @@ impl Flow {
             handshake: facts.handshake,
             closed,
             application: match &self.carries {
-                Carries::Unknown(_) => Application::Unknown,
+                Carries::Unknown(_) | Carries::Announced(_) => Application::Unknown,
                 Carries::Known(protocol) => protocol.application(),
                 Carries::Upgraded => Application::Upgraded,
                 Carries::Opaque => Application::Opaque,
             },
             transactions: self.transactions,
             weight: facts.weight,
+            announced: facts.announced,
+            tcp: (self.key.protocol() == protocol::TCP)
+                .then(|| self.tcp.facts(self.client, facts.handshake, unfinished_head)),
         }
     }
 }
