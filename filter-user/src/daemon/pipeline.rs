@@ -117,6 +117,13 @@ struct Analysis {
     responder: Responder,
     networks: Networks,
     refusals: SourceEvents,
+    /// What to add to a record's time for ns since 1970.
+    epoch: i128,
+}
+
+/// What to add to CLOCK_MONOTONIC for the time since 1970, ns.
+fn epoch() -> i128 {
+    i128::from(unix_ns()) - i128::from(clock::monotonic_ns())
 }
 
 impl Pipeline {
@@ -135,6 +142,7 @@ impl Pipeline {
             responder: Responder::new(crate::respond::Config::default()),
             networks: Networks::new(),
             refusals: SourceEvents::new(WINDOW),
+            epoch: self::epoch(),
         };
         Self {
             core,
@@ -243,6 +251,9 @@ impl Pipeline {
         for finding in self.analysis.engine.open() {
             *open.entry(finding.severity.name()).or_default() += 1;
         }
+        for severity in lock(&self.core.inventory).register.severities() {
+            *open.entry(severity.name()).or_default() += 1;
+        }
         if let Some(severity) = self.enforcement.open() {
             *open.entry(severity.name()).or_default() += 1;
         }
@@ -274,9 +285,7 @@ impl Analysis {
         self.engine.set_apis(profile.for_detectors());
         let known = |id| id == filter_common::tables::UNCLAIMED || profile.api(id).is_some();
         self.routes.retain(known);
-        for (id, declared) in profile.declared() {
-            self.routes.declare(id, declared);
-        }
+        self.core.follow_inventory(&profile, &mut self.routes);
         self.networks.follow();
         self.profile = Some(profile);
     }
@@ -289,8 +298,9 @@ impl Analysis {
     }
 
     fn output(&mut self, output: &Output) {
-        if let Output::Transaction(transaction) = output {
-            self.transaction(transaction);
+        match output {
+            Output::Transaction(transaction) => self.transaction(transaction),
+            Output::Flow(flow) => self.core.note_flow(flow, self.epoch),
         }
     }
 
@@ -306,6 +316,8 @@ impl Analysis {
             let name = self.field(transaction.api).name;
             self.core.metrics.observe(&name, &route, transaction);
             self.engine.observe(&observation);
+            self.core.note_transaction(transaction, client, &route, self.epoch);
+            self.core.rename_routes(&mut self.routes);
         }
     }
 
@@ -329,12 +341,13 @@ impl Analysis {
     }
 
     fn detect(&mut self, now: u64, completeness: f64) {
+        self.epoch = epoch();
         for finding in self.engine.tick(now, completeness) {
             let field = self.field(finding.api);
             // Findings are on the records' clock.
-            let epoch = i128::from(unix_ns()) - i128::from(clock::monotonic_ns());
             self.core.metrics.finding(&finding);
-            self.core.tell(&Event::finding(&finding, field.clone(), epoch));
+            self.core.note_finding(&finding, self.epoch);
+            self.core.tell(&Event::finding(&finding, field.clone(), self.epoch));
             if finding.state == State::Open {
                 tracing::warn!(id = %finding.id, api = %field.name, "{}", finding.measure.why);
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::detect::{ApiProfile, Detector, Source};
 use crate::export::events::ApiField;
 use crate::image::Ids;
+use crate::inventory::declared::DeclaredApi;
 use crate::inventory::path::Path;
 use crate::inventory::route::Declared;
 use crate::policy::{Addresses, Api, Policy, Response};
@@ -55,6 +56,12 @@ impl Profile {
     pub(super) fn for_detectors(&self) -> Vec<ApiProfile> {
         let ids = self.by_id.keys();
         ids.filter_map(|&id| Some(ApiProfile::declared(id, self.api(id)?))).collect()
+    }
+
+    /// The APIs as the inventory wants them.
+    pub(super) fn for_inventory(&self) -> Vec<DeclaredApi> {
+        let ids = self.by_id.keys();
+        ids.filter_map(|&id| Some(DeclaredApi::of(id, self.api(id)?))).collect()
     }
 
     /// What the policy says of the routes of each API.

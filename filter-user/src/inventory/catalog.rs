@@ -175,17 +175,18 @@ impl Catalog {
         }
     }
 
-    /// Takes a transaction that came in into account. `now` is its time in seconds since 1970.
-    /// Returns the name of its API here.
+    /// Takes a transaction of this client that came in into account. `now` is its time in seconds
+    /// since 1970. Returns the name of its API here.
     pub fn transaction(
         &mut self,
         transaction: &Transaction,
+        client: IpAddr,
         route: &Arc<str>,
         now: u64,
     ) -> Option<Arc<str>> {
         let port = Port { protocol: Protocol::Tcp, port: transaction.flow.server_port };
         let (name, lengths) = self.name(transaction.api, port)?;
-        let source = Source::of(transaction.flow.client, lengths);
+        let source = Source::of(client, lengths);
         let full = self.endpoints >= MAX_ENDPOINTS;
         let record = self.apis.get_mut(&name)?;
         record.note(now, source.address);

@@ -37,6 +37,8 @@ pub struct Spec {
 pub struct SpecPath {
     /// The base path of a server with the template, as written: the name of its route.
     pub route: Arc<str>,
+    /// The template without a base path: the same operation under each of them.
+    pub template: Arc<str>,
     /// Its methods, upper case.
     pub methods: BTreeMap<String, Operation>,
 }

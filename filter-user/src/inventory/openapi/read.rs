@@ -236,17 +236,19 @@ impl Reader<'_> {
             }
         }
         for (base, methods) in by_base {
-            self.template(spec, &format!("{base}{key}"), at, methods);
+            self.template(spec, &base, key, at, methods);
         }
     }
 
     fn template(
         &mut self,
         spec: &mut Spec,
-        route: &str,
+        base: &str,
+        key: &str,
         at: Place,
         methods: BTreeMap<String, Operation>,
     ) {
+        let route = format!("{base}{key}");
         let shown = route.escape_debug();
         let slashed = format!("/{}", route.trim_start_matches('/'));
         let Some(path) = Path::of(&slashed).filter(|path| !path.deeper) else {
@@ -270,7 +272,7 @@ impl Reader<'_> {
         }
         // As requests are named: one slash between segments, none at the end.
         let route = format!("/{}", path.segments.join("/"));
-        spec.paths.push(SpecPath { route: route.into(), methods });
+        spec.paths.push(SpecPath { route: route.into(), template: key.into(), methods });
     }
 
     /// The path item itself, or the one it refers to within the document (RFC 6901).
