@@ -232,6 +232,18 @@ impl Sensor {
         self.stats.losses += 1;
     }
 
+    /// Fewer flows are sampled: those whose hash has its upper 32 bits at or above `below` get no more
+    /// records, and go without a word about what is unfinished in them.
+    pub fn shed(&mut self, below: u64, out: &mut impl FnMut(Output)) {
+        let seed = self.config.seed;
+        for handle in self.table.without(|key| key.sample_hash(seed) >> 32 < below) {
+            let Some(flow) = self.table.remove(handle) else { continue };
+            self.stats.flows_unsampled += 1;
+            let (_, mut env) = self.parts(handle, out);
+            flow.discard(&mut env);
+        }
+    }
+
     /// The end of a capture, or of the daemon: every flow goes.
     pub fn flush(&mut self, out: &mut impl FnMut(Output)) {
         while let Some(handle) = self.table.oldest().into_iter().flatten().next() {

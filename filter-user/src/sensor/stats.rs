@@ -30,6 +30,8 @@ stats! {
     flows_expired;
     /// Flows taken out because the table, or its share for flows without payload, was full.
     flows_evicted;
+    /// Flows taken out because fewer are sampled than when they began.
+    flows_unsampled;
     /// Segments, or parts of some, that repeat what was there.
     retransmitted;
     /// Segments kept back because one before them, or what they acknowledge, was not there yet.

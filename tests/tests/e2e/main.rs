@@ -24,4 +24,5 @@ mod refusals;
 mod replay;
 mod site;
 mod size;
+mod starved;
 mod survival;

@@ -1,5 +1,7 @@
 //! Opening the pinned state, or making it.
 
+use std::sync::Arc;
+
 use aya::maps::{Array, Map, MapData};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
@@ -78,7 +80,7 @@ impl State {
             group_names,
             interfaces: typed(&mut ebpf, "INTERFACES")?,
             shared,
-            tuning: mapped(&ebpf, "TUNING")?,
+            tuning: Arc::new(mapped(&ebpf, "TUNING")?),
             ring,
             tick,
             ids,

@@ -17,6 +17,8 @@ pub enum Closed {
     Timeout,
     /// It had to make room in the table.
     Evicted,
+    /// Fewer flows are sampled, and it is not among them.
+    Unsampled,
     /// The capture, or the sensor, ended before it.
     End,
 }
@@ -29,6 +31,7 @@ impl Closed {
             Self::Rst => "rst",
             Self::Timeout => "timeout",
             Self::Evicted => "evicted",
+            Self::Unsampled => "unsampled",
             Self::End => "end",
         }
     }
