@@ -111,7 +111,7 @@ mod tests {
         samples.rename("quiet", |_| Some("/b".into()));
         let taken = samples.take();
         assert!(taken.is_sorted_by_key(|exchange| exchange.time));
-        let of = |api: &str| taken.iter().filter(move |exchange| &*exchange.api == api);
+        let of = |api: &'static str| taken.iter().filter(move |exchange| &*exchange.api == api);
         assert_eq!((of("busy").count(), of("quiet").count()), (PER_API, 10));
         assert!(of("quiet").all(|e| e.weight == 1 << 16 && &*e.route == "/b"));
         assert!(of("busy").all(|e| e.weight == 40 << 16));

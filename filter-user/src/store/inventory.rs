@@ -290,7 +290,6 @@ fn read(connection: &Connection) -> rusqlite::Result<Inventory> {
                 .into_iter()
                 .map(|(route, method, since)| ((route, method), since))
                 .collect(),
-            ..Seen::default()
         };
         kept.apis.push((text("name")?.into(), seen));
     }

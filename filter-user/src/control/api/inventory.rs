@@ -52,7 +52,7 @@ pub struct ApiEntry {
     /// What could be seen of its requests: `plaintext`, `tls_metadata`.
     pub visibility: Vec<String>,
     /// Requests by status; `0`: no answer was seen.
-    pub statuses: BTreeMap<u16, u64>,
+    pub statuses: BTreeMap<String, u64>,
     /// Requests by kind of credential; `none`: without any.
     pub credentials: BTreeMap<String, u64>,
     /// Findings that are open.
@@ -82,7 +82,7 @@ pub struct EndpointEntry {
     /// Sources, as in [`ApiEntry::sources`].
     pub sources: u64,
     /// Requests by status; `0`: no answer was seen.
-    pub statuses: BTreeMap<u16, u64>,
+    pub statuses: BTreeMap<String, u64>,
     /// Requests by kind of credential; `none`: without any.
     pub credentials: BTreeMap<String, u64>,
     /// Requests by media type of their bodies; `*/*`: others.
