@@ -23,7 +23,7 @@ use filter_common::packet::{self, Packet};
 use filter_common::reason::{Reason, Verdict};
 use filter_common::stat::Stat;
 use filter_common::tables::{API_OPAQUE, META_JIFFIES, META_MONOTONIC, UNCLAIMED, feature};
-use filter_common::verdict::{self, Decision, SUMMARY_DROPS, SUMMARY_REFUSED, Tables};
+use filter_common::verdict::{self, Summary, Tables};
 use filter_common::verifier::forget_all;
 
 use crate::bytes::{Frame, Skb};
@@ -81,7 +81,6 @@ pub fn weir_empty_drop(_ctx: XdpContext) -> u32 {
 #[repr(C)]
 pub struct Work {
     packet: Packet,
-    decision: Decision,
     /// The packet's IPv4 options, while they are walked.
     options: [u8; OPTIONS_ROOM],
 }
@@ -127,25 +126,23 @@ fn ingress(ctx: &XdpContext) -> Verdict {
     work = look_again(work);
     // In one register, because a packet would wait for what it has just written to memory.
     let summary = match parsed {
-        Ok(()) => {
-            let decision = verdict::judge(&gate, &work.packet);
-            work.decision = decision;
-            decision.summary()
-        }
+        Ok(()) => verdict::summary_of(&gate, &work.packet).bits(),
         Err(reason) => apart::weir_judge_unparsed(reason as u32),
     };
-    let summary = forget_all(summary, work.packet.source.lo);
-    gate.count(summary as u32, work.packet.wire_len);
-    let drops = summary & SUMMARY_DROPS != 0;
-    if summary & SUMMARY_REFUSED != 0 {
+    let summary = Summary::from_bits(forget_all(summary, work.packet.source.lo));
+    gate.count(summary.place(), work.packet.wire_len);
+    if summary.refuses() {
         work = look_again(work);
-        sample::notice(&gate, &work.packet, &work.decision);
+        sample::notice(&gate, &work.packet, summary);
     }
-    if !drops && gate.features() & feature::SENSOR != 0 {
+    if summary.drops() {
+        return Verdict::Drop;
+    }
+    if gate.features() & feature::SENSOR != 0 {
         work = look_again(work);
-        sample::segment(&gate, &frame, &work.packet, &work.decision);
+        sample::segment(&gate, &frame, &work.packet, summary);
     }
-    if drops { Verdict::Drop } else { Verdict::Pass }
+    Verdict::Pass
 }
 
 #[inline(always)]

@@ -12,11 +12,12 @@ use filter_common::gcra::Charge;
 use filter_common::hash;
 use filter_common::packet::Packet;
 use filter_common::record::{EGRESS, HEADER_BYTES, Header, MAX_SNAP, NOTICE, WOULD, wanted};
+use filter_common::reason::Reason;
 use filter_common::stat::Stat;
 use filter_common::tables::{
     API_OPAQUE, NOTICE_BUDGET, NOTICE_CELLS, NOTICE_WINDOW_SHIFT, UNCLAIMED,
 };
-use filter_common::verdict::{self, Decision, Tables};
+use filter_common::verdict::{self, Summary, Tables};
 
 use crate::bytes::Payload;
 use crate::gate::Gate;
@@ -24,17 +25,17 @@ use crate::maps;
 
 /// Samples a segment that was let in.
 #[inline(always)]
-pub fn segment<P: Payload>(gate: &Gate, bytes: &P, packet: &Packet, decision: &Decision) {
-    let mut api = decision.api;
-    if api != UNCLAIMED || matches!(decision.reason, filter_common::reason::Reason::Trusted) {
+pub fn segment<P: Payload>(gate: &Gate, bytes: &P, packet: &Packet, decision: Summary) {
+    let mut api = decision.api();
+    if api != UNCLAIMED || decision.is(Reason::Trusted) {
         match verdict::claim_destination(gate, packet) {
             Some((_, flags)) if flags & API_OPAQUE != 0 => return,
             Some((id, _)) => api = id,
             None => {}
         }
     }
-    let would = if decision.would { WOULD } else { 0 };
-    take(gate, bytes, packet, api, decision.reason as u8, would, 1);
+    let would = if decision.would() { WOULD } else { 0 };
+    take(gate, bytes, packet, api, decision.reason_number(), would, 1);
 }
 
 /// Samples a segment that leaves.
@@ -79,12 +80,12 @@ fn take<P: Payload>(
 /// Tells userspace of a source that is refused: once a window for each source and reason, and
 /// within a budget for all.
 #[inline(always)]
-pub fn notice(gate: &Gate, packet: &Packet, decision: &Decision) {
+pub fn notice(gate: &Gate, packet: &Packet, decision: Summary) {
     let mut source = packet.source;
     if !packet.is_v4 {
         source.lo = 0;
     }
-    let what = ((decision.api as u64) << 8) | decision.reason as u64;
+    let what = ((decision.api() as u64) << 8) | decision.reason_number() as u64;
     let hash = hash::addr(gate.seed(), source, what);
     let now = gate.now();
     let Some(tuning) = gate.tuning() else { return };
@@ -106,9 +107,9 @@ pub fn notice(gate: &Gate, packet: &Packet, decision: &Decision) {
     last.store(mark);
     let Some(header) = fresh(gate, packet) else { return };
     header.kind = NOTICE;
-    header.api = decision.api;
-    header.reason = decision.reason as u8;
-    header.flags |= if decision.would { WOULD } else { 0 };
+    header.api = decision.api();
+    header.reason = decision.reason_number();
+    header.flags |= if decision.would() { WOULD } else { 0 };
     if output(header, 0) {
         gate.bump(Stat::NoticeSubmitted);
     } else {
