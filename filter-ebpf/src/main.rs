@@ -95,17 +95,6 @@ fn work() -> Option<&'static mut Work> {
     maps::WORK.get_ptr_mut(0).map(|work| unsafe { &mut *work })
 }
 
-/// Empties a packet. Word by word: the compiler would call a `memset` that goes byte by byte.
-#[inline(always)]
-fn clear(packet: &mut Packet) {
-    const { assert!(size_of::<Packet>().is_multiple_of(8) && align_of::<Packet>() == 8) };
-    let words = (&raw mut *packet).cast::<u64>();
-    for place in 0..size_of::<Packet>() / 8 {
-        // SAFETY: the word lies in the packet, of which all bits zero are a value: the default.
-        unsafe { words.add(place).write_volatile(0) };
-    }
-}
-
 /// The same place, of whose contents the compiler knows nothing any more.
 #[inline(always)]
 fn look_again<T>(place: &'static mut T) -> &'static mut T {
@@ -121,7 +110,6 @@ fn ingress(ctx: &XdpContext) -> Verdict {
     let Some(mut work) = work() else { return Verdict::Drop };
     let frame = Frame::new(ctx);
     let gate = Gate::new(Place::Incoming(ctx.ctx));
-    clear(&mut work.packet);
     let parsed = packet::parse(&frame, &mut work.packet);
     work = look_again(work);
     // In one register, because a packet would wait for what it has just written to memory.
@@ -155,7 +143,6 @@ fn egress(ctx: &TcContext) {
         return;
     }
     skb.pull_headers();
-    clear(&mut work.packet);
     if let Err(reason) = packet::parse(&skb, &mut work.packet) {
         if reason as u8 != Reason::NotIp as u8 {
             gate.bump(Stat::EgressUnparsed);

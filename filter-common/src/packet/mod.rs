@@ -6,6 +6,7 @@
 mod ip;
 pub mod options;
 mod transport;
+mod usual;
 
 use crate::addr::Addr;
 use crate::bytes::{Bytes, headers};
@@ -127,6 +128,47 @@ const fn odd(kind: Oddity) -> u16 {
 }
 
 impl Packet {
+    /// Forgets everything. In the kernel word by word: the compiler would call a `memset` that goes byte
+    /// by byte.
+    #[inline(always)]
+    fn clear(&mut self) {
+        #[cfg(target_arch = "bpf")]
+        {
+            const { assert!(size_of::<Self>().is_multiple_of(8) && align_of::<Self>() == 8) };
+            let words = (&raw mut *self).cast::<u64>();
+            for place in 0..size_of::<Self>() / 8 {
+                // SAFETY: the word lies in the packet, of which all bits zero are a value: the empty one.
+                unsafe { words.add(place).write_volatile(0) };
+            }
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            *self = Self::EMPTY;
+        }
+    }
+
+    /// What is known of a packet before it is parsed.
+    pub const EMPTY: Self = Self {
+        source: Addr { hi: 0, lo: 0 },
+        destination: Addr { hi: 0, lo: 0 },
+        tcp_seq: 0,
+        tcp_ack: 0,
+        wire_len: 0,
+        payload_len: 0,
+        payload_offset: 0,
+        source_port: 0,
+        destination_port: 0,
+        tcp_window: 0,
+        protocol: 0,
+        tcp_flags: 0,
+        icmp_type: 0,
+        icmp_code: 0,
+        hop_limit: 0,
+        is_v4: false,
+        fragment: Fragment::None,
+        odd: 0,
+    };
+
     /// A TCP segment that opens a connection: SYN without ACK.
     #[inline(always)]
     pub const fn opens_connection(&self) -> bool {
@@ -157,12 +199,26 @@ headers! {
 /// Where the network header may begin, less one.
 const NETWORK_ROOM: usize = 31;
 
-/// Parses a frame that begins with an Ethernet header (IEEE 802.3, 802.1Q, 802.1ad).
+/// Parses a frame that begins with an Ethernet header (IEEE 802.3, 802.1Q, 802.1ad). Whatever `packet`
+/// held before is gone.
 ///
 /// # Errors
 /// The reason under which the packet is to be counted; what `packet` holds is then incomplete.
 #[inline(always)]
 pub fn parse<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<(), Reason> {
+    if usual::parse(bytes, packet) {
+        return Ok(());
+    }
+    parse_any(bytes, packet)
+}
+
+/// As [`parse`], without a short way for the usual packet.
+///
+/// # Errors
+/// As [`parse`].
+#[inline(always)]
+pub fn parse_any<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<(), Reason> {
+    packet.clear();
     let parsed = parse_ethernet(bytes, packet);
     if parsed.is_err() {
         // What is not followed to its end is counted whole all the same.
