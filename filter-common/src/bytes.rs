@@ -66,6 +66,12 @@ impl<const N: usize> Head<'_, N> {
         unsafe { if cfg!(target_arch = "bpf") { at.read() } else { at.read_unaligned() } }
     }
 
+    /// The 64 bits at `OFFSET`, network order turned to host order.
+    #[inline(always)]
+    pub fn be64<const OFFSET: usize>(&self) -> u64 {
+        u64::from_be(self.load::<u64, OFFSET>())
+    }
+
     /// The 32 bits at `OFFSET`, network order turned to host order.
     #[inline(always)]
     pub fn be32<const OFFSET: usize>(&self) -> u32 {

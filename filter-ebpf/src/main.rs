@@ -8,6 +8,7 @@
 
 mod apart;
 mod bytes;
+mod direct;
 mod gate;
 mod maps;
 mod sample;

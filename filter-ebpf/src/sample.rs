@@ -81,12 +81,6 @@ fn take<P: Payload>(
 /// within a budget for all.
 #[inline(always)]
 pub fn notice(gate: &Gate, packet: &Packet, decision: Summary) {
-    let mut source = packet.source;
-    if !packet.is_v4 {
-        source.lo = 0;
-    }
-    let what = ((decision.api() as u64) << 8) | decision.reason_number() as u64;
-    let hash = hash::addr(gate.seed(), source, what);
     let now = gate.now();
     let Some(tuning) = gate.tuning() else { return };
     // Asked first: under a flood from everywhere the cell would be one more word to wait for.
@@ -94,6 +88,12 @@ pub fn notice(gate: &Gate, packet: &Packet, decision: Summary) {
         gate.bump(Stat::NoticeSuppressed);
         return;
     }
+    let mut source = packet.source;
+    if !packet.is_v4 {
+        source.lo = 0;
+    }
+    let what = ((decision.api() as u64) << 8) | decision.reason_number() as u64;
+    let hash = hash::addr(gate.seed(), source, what);
     let Some(last) = gate.notice(hash as u32 & (NOTICE_CELLS - 1)) else { return };
     let mark = (hash & !0xffff_ffff) | (now >> NOTICE_WINDOW_SHIFT & 0xffff_ffff);
     if last.load() == mark {

@@ -80,6 +80,9 @@ pub enum Fragment {
 }
 
 /// What the parser found. Numbers are in host byte order, offsets and lengths in bytes.
+///
+/// Fields that the usual packet fills together lie together, see [`usual`].
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Packet {
     /// Source address.
@@ -90,26 +93,8 @@ pub struct Packet {
     pub tcp_seq: u32,
     /// TCP acknowledgement number.
     pub tcp_ack: u32,
-    /// Bytes of the frame on the wire.
-    pub wire_len: u32,
-    /// Transport payload on the wire, without link-layer padding.
-    pub payload_len: u32,
-    /// Where the transport payload begins.
-    pub payload_offset: u32,
-    /// Source port, 0 when the protocol has none.
-    pub source_port: u16,
-    /// Destination port, 0 when the protocol has none.
-    pub destination_port: u16,
-    /// TCP window as in the header, not scaled.
-    pub tcp_window: u16,
     /// IP protocol after the extension headers.
     pub protocol: u8,
-    /// TCP flags, see [`tcp_flags`].
-    pub tcp_flags: u8,
-    /// ICMP or ICMPv6 type.
-    pub icmp_type: u8,
-    /// ICMP or ICMPv6 code.
-    pub icmp_code: u8,
     /// IPv4 time to live or IPv6 hop limit.
     pub hop_limit: u8,
     /// Whether the IP version is 4.
@@ -118,6 +103,24 @@ pub struct Packet {
     pub fragment: Fragment,
     /// Bits of the [`Oddity`]s that its headers tell, the source address apart.
     pub odd: u16,
+    /// ICMP or ICMPv6 type.
+    pub icmp_type: u8,
+    /// ICMP or ICMPv6 code.
+    pub icmp_code: u8,
+    /// Destination port, 0 when the protocol has none.
+    pub destination_port: u16,
+    /// Source port, 0 when the protocol has none.
+    pub source_port: u16,
+    /// TCP window as in the header, not scaled.
+    pub tcp_window: u16,
+    /// TCP flags, see [`tcp_flags`].
+    pub tcp_flags: u8,
+    /// Bytes of the frame on the wire.
+    pub wire_len: u32,
+    /// Transport payload on the wire, without link-layer padding.
+    pub payload_len: u32,
+    /// Where the transport payload begins.
+    pub payload_offset: u32,
 }
 
 /// The bit of an oddity in [`Packet::odd`].
@@ -137,37 +140,15 @@ impl Packet {
             const { assert!(size_of::<Self>().is_multiple_of(8) && align_of::<Self>() == 8) };
             let words = (&raw mut *self).cast::<u64>();
             for place in 0..size_of::<Self>() / 8 {
-                // SAFETY: the word lies in the packet, of which all bits zero are a value: the empty one.
+                // SAFETY: the word lies in the packet, of which all bits zero are a value: the default.
                 unsafe { words.add(place).write_volatile(0) };
             }
         }
         #[cfg(not(target_arch = "bpf"))]
         {
-            *self = Self::EMPTY;
+            *self = Self::default();
         }
     }
-
-    /// What is known of a packet before it is parsed.
-    pub const EMPTY: Self = Self {
-        source: Addr { hi: 0, lo: 0 },
-        destination: Addr { hi: 0, lo: 0 },
-        tcp_seq: 0,
-        tcp_ack: 0,
-        wire_len: 0,
-        payload_len: 0,
-        payload_offset: 0,
-        source_port: 0,
-        destination_port: 0,
-        tcp_window: 0,
-        protocol: 0,
-        tcp_flags: 0,
-        icmp_type: 0,
-        icmp_code: 0,
-        hop_limit: 0,
-        is_v4: false,
-        fragment: Fragment::None,
-        odd: 0,
-    };
 
     /// A TCP segment that opens a connection: SYN without ACK.
     #[inline(always)]

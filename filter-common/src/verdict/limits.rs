@@ -117,12 +117,13 @@ fn tighter<'a, T: Tables>(
 /// The hash of the source at this API, host bits that do not tell sources apart masked out.
 #[inline(always)]
 fn source_hash<T: Tables>(tables: &T, packet: &Packet, api: &Api) -> u64 {
-    let source = if packet.is_v4 {
-        Addr { hi: 0, lo: packet.source.lo & api.v4_mask }
-    } else {
-        Addr { hi: packet.source.hi & api.v6_mask_hi, lo: packet.source.lo & api.v6_mask_lo }
-    };
-    hash::addr(tables.seed(), source, api.id as u64)
+    let seed = tables.seed();
+    if packet.is_v4 {
+        // The mask leaves what makes it an IPv4 address.
+        return hash::addr_v4(seed, packet.source.lo & api.v4_mask, api.id as u64);
+    }
+    let Addr { hi, lo } = packet.source;
+    hash::addr(seed, Addr { hi: hi & api.v6_mask_hi, lo: lo & api.v6_mask_lo }, api.id as u64)
 }
 
 /// Where a source's state for one limit is: below [`WAYS`] a way of its cell.

@@ -240,11 +240,14 @@ fn stages<T: Tables>(tables: &T, packet: &Packet) -> Summary {
     if let Some(decision) = bans::banned(tables, packet, control, api, monitor) {
         return decision;
     }
-    if let Some(decision) = odd::odd(tables, packet, api.map_or(UNCLAIMED, |api| api.id)) {
-        return decision;
-    }
-    if matches!(packet.fragment, Fragment::Later) {
-        return Summary::new(Reason::Fragment, UNCLAIMED);
+    if packet.odd != 0 {
+        if let Some(decision) = odd::odd(tables, packet, api.map_or(UNCLAIMED, |api| api.id)) {
+            return decision;
+        }
+        // Which is one of the kinds.
+        if matches!(packet.fragment, Fragment::Later) {
+            return Summary::new(Reason::Fragment, UNCLAIMED);
+        }
     }
     let (Some(api), Some(slot)) = (api, slot) else { return unclaimed::unclaimed(tables, packet) };
     if let Some(decision) = claim::overridden(tables, api, over, class, monitor) {

@@ -34,7 +34,10 @@ fn refused<T: Tables>(tables: &T, kinds: u32, api: u32) -> Option<Summary> {
 #[inline(always)]
 pub(super) fn watched<T: Tables>(tables: &T, packet: &Packet, decision: Summary) -> Summary {
     let watches = tables.watches();
-    if watches == 0 || decision.refuses() {
+    if watches == 0 {
+        return decision;
+    }
+    if decision.refuses() {
         return decision;
     }
     let mut kinds = source_kinds(tables, packet, watches);

@@ -16,7 +16,8 @@ use crate::kernel::counters::Counters;
 use crate::kernel::error::{Error, Result};
 use crate::kernel::orders::Orders;
 use crate::kernel::own::Own;
-use crate::kernel::{OBJECT, host};
+use crate::kernel::host;
+use crate::kernel::object::OBJECT;
 
 impl State {
     /// Opens the state under the pins' directory, making what is not there.
