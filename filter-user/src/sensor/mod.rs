@@ -11,6 +11,7 @@ mod credentials;
 mod fields;
 mod flow;
 mod http1;
+mod http2;
 mod proxy;
 mod stats;
 #[cfg(test)]

@@ -186,8 +186,8 @@ impl<W: Write> Printer<W> {
             "{:<12}  {:<21}  {:<7}  {:<TARGET$}  {:>6}  {:>10}  {:>9}  {:>9}",
             clock(transaction.time),
             end(transaction.flow.client, transaction.flow.client_port),
-            clean(&transaction.method),
-            shorten(&clean(&transaction.target), TARGET),
+            clean(known(&transaction.method).unwrap_or("-")),
+            shorten(&clean(known(&transaction.target).unwrap_or("-")), TARGET),
             number(transaction.status.map(u64::from)),
             transaction.latency.map_or_else(|| "-".to_owned(), latency),
             number(transaction.request_body_bytes),
@@ -266,14 +266,19 @@ impl<W: Write> Printer<W> {
     }
 }
 
+/// What is not known is null.
+fn known(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
 fn http(transaction: &Transaction) -> Value {
     let mut line = json!({
         "type": "http",
         "ts": stamp(transaction.time),
         "flow": Ends::from(&transaction.flow),
         "protocol": transaction.version,
-        "method": transaction.method,
-        "target": transaction.target,
+        "method": known(&transaction.method),
+        "target": known(&transaction.target),
         "host": transaction.host,
         "user_agent": transaction.user_agent,
         "status": transaction.status,
@@ -292,6 +297,13 @@ fn http(transaction: &Transaction) -> Value {
     }
     if !transaction.forwarded.is_empty() {
         line["forwarded"] = json!(transaction.forwarded);
+    }
+    if let Some(grpc) = &transaction.grpc {
+        line["grpc"] = json!({
+            "service": known(&grpc.service),
+            "method": known(&grpc.method),
+            "status": grpc.status,
+        });
     }
     line
 }

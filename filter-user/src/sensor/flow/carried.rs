@@ -2,7 +2,7 @@
 //! drive them all.
 
 use super::Application;
-use crate::sensor::{Context, http1};
+use crate::sensor::{Context, http1, http2};
 
 /// Bytes of a stream that follow each other, out of one segment.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,8 @@ pub(crate) enum Outcome {
     Foreign,
     /// No longer what it began as: HTTP's 101, or a tunnel.
     Upgraded,
+    /// HTTP/2 from this place of the piece on; only [`http1`] says so, and [`Protocol`] obeys.
+    Http2(usize),
 }
 
 /// What the first bytes of a connection begin.
@@ -56,6 +58,7 @@ pub(crate) enum Recognised {
 #[derive(Debug)]
 pub(crate) enum Protocol {
     Http1(Box<http1::Connection>),
+    Http2(Box<http2::Connection>),
 }
 
 impl Protocol {
@@ -64,7 +67,7 @@ impl Protocol {
         match http1::opening(bytes) {
             http1::Opening::Request => Some(true),
             http1::Opening::Response => Some(false),
-            http1::Opening::Unknown => None,
+            http1::Opening::Unknown => http2::speaker(bytes),
         }
     }
 
@@ -76,6 +79,15 @@ impl Protocol {
         known: bool,
         start: Start,
     ) -> Recognised {
+        let http2 = if known {
+            http2::begins(bytes, from_client)
+        } else {
+            http1::opening(bytes) == http1::Opening::Unknown
+        };
+        if http2 {
+            let connection = http2::Connection::entered(start, bytes, from_client);
+            return Recognised::Is(Self::Http2(Box::new(connection)));
+        }
         if !known || http1::can_begin(bytes, from_client) {
             return Recognised::Is(Self::Http1(Box::new(http1::Connection::new(start))));
         }
@@ -86,6 +98,7 @@ impl Protocol {
     pub(super) fn application(&self) -> Application {
         match self {
             Self::Http1(_) => Application::Http,
+            Self::Http2(_) => Application::Http2,
         }
     }
 
@@ -93,6 +106,7 @@ impl Protocol {
     pub(super) fn in_head(&self) -> bool {
         match self {
             Self::Http1(connection) => connection.in_head(),
+            Self::Http2(_) => false,
         }
     }
 
@@ -100,6 +114,7 @@ impl Protocol {
     pub(super) fn footprint(&self) -> usize {
         match self {
             Self::Http1(connection) => size_of::<http1::Connection>() + connection.footprint(),
+            Self::Http2(connection) => size_of::<http2::Connection>() + connection.footprint(),
         }
     }
 
@@ -110,9 +125,20 @@ impl Protocol {
         piece: Piece<'_>,
         context: &mut Context<'_>,
     ) -> Outcome {
-        match self {
-            Self::Http1(connection) => connection.data(from_client, piece, context),
-        }
+        let at = match self {
+            Self::Http1(connection) => match connection.data(from_client, piece, context) {
+                Outcome::Http2(at) => {
+                    let next = connection.become_http2(from_client, context);
+                    *self = Self::Http2(Box::new(next));
+                    at
+                }
+                outcome => return outcome,
+            },
+            Self::Http2(connection) => return connection.data(from_client, piece, context),
+        };
+        let data = piece.data.get(at..).unwrap_or_default();
+        let seq = piece.seq.wrapping_add(at as u32);
+        self.data(from_client, Piece { data, seq, ..piece }, context)
     }
 
     /// `length` bytes of the client, or of the server, are missing; the other direction has been
@@ -126,6 +152,7 @@ impl Protocol {
     ) {
         match self {
             Self::Http1(connection) => connection.missing(from_client, length, peer, context),
+            Self::Http2(connection) => connection.missing(from_client, length, context),
         }
     }
 
@@ -133,6 +160,8 @@ impl Protocol {
     pub(super) fn ended(&mut self, from_client: bool, context: &mut Context<'_>) {
         match self {
             Self::Http1(connection) => connection.ended(from_client, context),
+            // What is open then is told when the flow is over.
+            Self::Http2(_) => {}
         }
     }
 
@@ -140,6 +169,7 @@ impl Protocol {
     pub(super) fn finish(&mut self, context: &mut Context<'_>) {
         match self {
             Self::Http1(connection) => connection.finish(context),
+            Self::Http2(connection) => connection.finish(context),
         }
     }
 
@@ -147,6 +177,7 @@ impl Protocol {
     pub(super) fn abandon(&mut self, context: &mut Context<'_>) {
         match self {
             Self::Http1(connection) => connection.abandon(context),
+            Self::Http2(connection) => connection.abandon(context),
         }
     }
 }

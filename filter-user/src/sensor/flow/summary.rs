@@ -44,6 +44,8 @@ pub enum Application {
     Unknown,
     /// HTTP/1.
     Http,
+    /// HTTP/2, from its beginning or after an upgrade.
+    Http2,
     /// HTTP/1, then something else: 101, or a tunnel by CONNECT.
     Upgraded,
     /// Something the sensor does not follow.
@@ -56,6 +58,7 @@ impl Application {
         match self {
             Self::Unknown => "unknown",
             Self::Http => "http",
+            Self::Http2 => "http2",
             Self::Upgraded => "upgraded",
             Self::Opaque => "opaque",
         }
