@@ -8,12 +8,15 @@
 
 mod config;
 mod credentials;
+pub mod encrypted;
 mod fields;
 mod flow;
 mod http1;
+mod reader;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod tls;
 pub mod transaction;
 
 use std::collections::VecDeque;
@@ -23,10 +26,13 @@ use filter_common::record::{self, Header};
 
 pub use self::config::SensorConfig;
 use self::credentials::Secrets;
+use self::encrypted::{Handshake, Turn};
 use self::flow::table::{Handle, Table};
 pub use self::flow::{Application, Closed, FlowSummary};
 use self::flow::{Environment, Flow, Key};
 pub use self::stats::Stats;
+use self::tls::Negotiated;
+use self::tls::turns::Exchanged;
 use self::transaction::{Exchange, Transaction};
 
 /// What the sensor hands out.
@@ -34,6 +40,10 @@ use self::transaction::{Exchange, Transaction};
 pub enum Output {
     /// A request with what became of it.
     Transaction(Transaction),
+    /// The handshake of a TLS connection over TCP.
+    Tls(Box<Handshake>),
+    /// What a client sent inside TLS, and what the server sent until the client sent again.
+    Turn(Turn),
     /// A flow that is over.
     Flow(FlowSummary),
 }
@@ -86,6 +96,49 @@ impl Context<'_> {
             weight,
             complete: exchange.complete,
             visibility: transaction::Visibility::Plaintext,
+        }));
+    }
+
+    fn handshake(&mut self, negotiated: Negotiated) {
+        let Facts { flow, api, inbound, handshake, weight } = self.facts;
+        self.stats.tls_handshakes += 1;
+        let told = Box::new(Handshake {
+            time: negotiated.time,
+            flow,
+            api,
+            inbound,
+            quic: negotiated.quic,
+            version: negotiated.version,
+            offered: negotiated.offered,
+            sni: negotiated.sni,
+            alpn: negotiated.alpn,
+            alpn_selected: negotiated.alpn_selected,
+            cipher: negotiated.cipher,
+            ja4: negotiated.ja4,
+            not_after: negotiated.not_after,
+            duration: negotiated.duration,
+            retried: negotiated.retried,
+            complete: negotiated.complete,
+            handshake,
+            weight,
+        });
+        (self.emit)(Output::Tls(told));
+    }
+
+    fn turn(&mut self, turn: Exchanged) {
+        let Facts { flow, api, inbound, handshake, weight } = self.facts;
+        self.stats.tls_turns += 1;
+        (self.emit)(Output::Turn(Turn {
+            time: turn.time,
+            flow,
+            api,
+            inbound,
+            request_bytes: turn.request_bytes,
+            response_bytes: turn.response_bytes,
+            latency: turn.latency,
+            handshake,
+            weight,
+            complete: turn.complete,
         }));
     }
 }

@@ -64,4 +64,18 @@ stats! {
     malformed;
     /// Messages with several lengths that contradict each other.
     length_conflicts;
+    /// Flows in which TLS was found.
+    tls_flows;
+    /// Those of them that were entered behind their handshake.
+    tls_joined_late;
+    /// TLS handshakes handed out.
+    tls_handshakes;
+    /// Turns of TLS connections handed out.
+    tls_turns;
+    /// Records or hellos that are not TLS.
+    tls_malformed;
+    /// ClientHellos in the format of SSL 2, which are not taken apart.
+    tls_old_hellos;
+    /// Times a loss hid where records begin, and a segment that begins with one was waited for.
+    tls_resynchronised;
 }

@@ -2,7 +2,7 @@
 //! drive them all.
 
 use super::Application;
-use crate::sensor::{Context, http1};
+use crate::sensor::{Context, http1, tls};
 
 /// Bytes of a stream that follow each other, out of one segment.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,19 @@ pub(crate) enum Outcome {
     Upgraded,
 }
 
+/// Whose a segment is, as far as its bytes tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaker {
+    /// The client's.
+    Client,
+    /// The server's.
+    Server,
+    /// Its protocol is known, but both sides speak it alike.
+    Either,
+    /// Nobody knows what it is.
+    Unknown,
+}
+
 /// What the first bytes of a connection begin.
 #[derive(Debug)]
 pub(crate) enum Recognised {
@@ -56,15 +69,22 @@ pub(crate) enum Recognised {
 #[derive(Debug)]
 pub(crate) enum Protocol {
     Http1(Box<http1::Connection>),
+    Tls(Box<tls::Connection>),
 }
 
 impl Protocol {
-    /// Whether a segment somewhere in a connection is its client's, as far as its bytes tell.
-    pub(super) fn speaker(bytes: &[u8]) -> Option<bool> {
+    /// Whose a segment somewhere in a connection is.
+    pub(super) fn speaker(bytes: &[u8]) -> Speaker {
+        match tls::opening(bytes) {
+            tls::Opening::Client => return Speaker::Client,
+            tls::Opening::Server => return Speaker::Server,
+            tls::Opening::Late => return Speaker::Either,
+            tls::Opening::Unknown => {}
+        }
         match http1::opening(bytes) {
-            http1::Opening::Request => Some(true),
-            http1::Opening::Response => Some(false),
-            http1::Opening::Unknown => None,
+            http1::Opening::Request => Speaker::Client,
+            http1::Opening::Response => Speaker::Server,
+            http1::Opening::Unknown => Speaker::Unknown,
         }
     }
 
@@ -76,6 +96,13 @@ impl Protocol {
         known: bool,
         start: Start,
     ) -> Recognised {
+        let tls = match known {
+            true => tls::can_begin(bytes),
+            false => tls::opening(bytes) != tls::Opening::Unknown,
+        };
+        if tls {
+            return Recognised::Is(Self::Tls(Box::new(tls::Connection::new(start, bytes))));
+        }
         if !known || http1::can_begin(bytes, from_client) {
             return Recognised::Is(Self::Http1(Box::new(http1::Connection::new(start))));
         }
@@ -86,6 +113,7 @@ impl Protocol {
     pub(super) fn application(&self) -> Application {
         match self {
             Self::Http1(_) => Application::Http,
+            Self::Tls(_) => Application::Tls,
         }
     }
 
@@ -93,6 +121,7 @@ impl Protocol {
     pub(super) fn footprint(&self) -> usize {
         match self {
             Self::Http1(connection) => size_of::<http1::Connection>() + connection.footprint(),
+            Self::Tls(connection) => size_of::<tls::Connection>() + connection.footprint(),
         }
     }
 
@@ -105,6 +134,7 @@ impl Protocol {
     ) -> Outcome {
         match self {
             Self::Http1(connection) => connection.data(from_client, piece, context),
+            Self::Tls(connection) => connection.data(from_client, piece, context),
         }
     }
 
@@ -119,6 +149,7 @@ impl Protocol {
     ) {
         match self {
             Self::Http1(connection) => connection.missing(from_client, length, peer, context),
+            Self::Tls(connection) => connection.missing(from_client, length, context),
         }
     }
 
@@ -126,6 +157,7 @@ impl Protocol {
     pub(super) fn ended(&mut self, from_client: bool, context: &mut Context<'_>) {
         match self {
             Self::Http1(connection) => connection.ended(from_client, context),
+            Self::Tls(_) => {}
         }
     }
 
@@ -133,13 +165,23 @@ impl Protocol {
     pub(super) fn finish(&mut self, context: &mut Context<'_>) {
         match self {
             Self::Http1(connection) => connection.finish(context),
+            Self::Tls(connection) => connection.finish(context),
         }
+    }
+
+    /// TLS that begins in the middle of another protocol (STARTTLS, a tunnel by CONNECT): a segment
+    /// that begins with a ClientHello.
+    pub(super) fn inside(bytes: &[u8]) -> Option<Self> {
+        // What the server has said so far was not TLS: its first record is looked for.
+        let start = Start { client_whole: true, server_whole: false, missed: None };
+        tls::begins_hello(bytes).then(|| Self::Tls(Box::new(tls::Connection::new(start, bytes))))
     }
 
     /// Lets go of all memory: what is unfinished is void.
     pub(super) fn abandon(&mut self, context: &mut Context<'_>) {
         match self {
             Self::Http1(connection) => connection.abandon(context),
+            Self::Tls(connection) => connection.abandon(context),
         }
     }
 }

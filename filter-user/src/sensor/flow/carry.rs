@@ -1,6 +1,6 @@
 //! What a flow carries: recognised by its first bytes, then fed to its parser.
 
-use super::carried::{Outcome, Piece, Protocol, Recognised, Start};
+use super::carried::{Outcome, Piece, Protocol, Recognised, Speaker, Start};
 use super::stream::Segment;
 use super::{Carries, Environment, Flow, Side, Sure};
 use crate::sensor::Context;
@@ -14,6 +14,12 @@ impl Flow {
         let Segment { seq, len, ack, fin, time, data } = *segment;
         self.directions[side].stream.pass(segment);
         self.confirm(side, ack);
+        if matches!(self.carries, Carries::Opaque | Carries::Upgraded)
+            && side == self.client
+            && let Some(protocol) = Protocol::inside(data)
+        {
+            self.carries = Carries::Known(protocol);
+        }
         if len != 0 && !matches!(self.carries, Carries::Opaque | Carries::Upgraded) {
             if !data.is_empty() {
                 self.data(side, Piece { data, seq, ack, time, peer }, env);
@@ -66,8 +72,10 @@ impl Flow {
             side == self.client
         } else {
             match Protocol::speaker(piece.data) {
-                Some(client) => client,
-                None => return Recognised::Unclear,
+                Speaker::Client => true,
+                Speaker::Server => false,
+                Speaker::Either => side == self.client,
+                Speaker::Unknown => return Recognised::Unclear,
             }
         };
         self.is_client(if client { side } else { 1 - side }, Sure::Content);

@@ -38,6 +38,8 @@ pub enum Application {
     Unknown,
     /// HTTP/1.
     Http,
+    /// TLS, from the beginning or later on.
+    Tls,
     /// HTTP/1, then something else: 101, or a tunnel by CONNECT.
     Upgraded,
     /// Something the sensor does not follow.
@@ -50,6 +52,7 @@ impl Application {
         match self {
             Self::Unknown => "unknown",
             Self::Http => "http",
+            Self::Tls => "tls",
             Self::Upgraded => "upgraded",
             Self::Opaque => "opaque",
         }
