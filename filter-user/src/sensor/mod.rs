@@ -12,6 +12,7 @@ pub mod encrypted;
 mod fields;
 mod flow;
 mod http1;
+mod quic;
 mod reader;
 mod stats;
 #[cfg(test)]
@@ -42,6 +43,8 @@ pub enum Output {
     Transaction(Transaction),
     /// The handshake of a TLS connection over TCP.
     Tls(Box<Handshake>),
+    /// The handshake of a QUIC connection.
+    Quic(Box<Handshake>),
     /// What a client sent inside TLS, and what the server sent until the client sent again.
     Turn(Turn),
     /// A flow that is over.
@@ -68,7 +71,17 @@ struct Context<'a> {
     emitted: u64,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    fn new(env: &'a mut Environment<'_>, facts: Facts) -> Self {
+        Self {
+            stats: &mut *env.stats,
+            secrets: env.secrets,
+            emit: &mut *env.emit,
+            facts,
+            emitted: 0,
+        }
+    }
+
     fn exchange(&mut self, exchange: Exchange) {
         let Facts { flow, api, inbound, handshake, weight } = self.facts;
         self.stats.transactions += 1;
@@ -101,7 +114,8 @@ impl Context<'_> {
 
     fn handshake(&mut self, negotiated: Negotiated) {
         let Facts { flow, api, inbound, handshake, weight } = self.facts;
-        self.stats.tls_handshakes += 1;
+        let quic = negotiated.quic.is_some();
+        *if quic { &mut self.stats.quic_handshakes } else { &mut self.stats.tls_handshakes } += 1;
         let told = Box::new(Handshake {
             time: negotiated.time,
             flow,
@@ -122,7 +136,7 @@ impl Context<'_> {
             handshake,
             weight,
         });
-        (self.emit)(Output::Tls(told));
+        (self.emit)(if quic { Output::Quic(told) } else { Output::Tls(told) });
     }
 
     fn turn(&mut self, turn: Exchanged) {

@@ -78,4 +78,14 @@ stats! {
     tls_old_hellos;
     /// Times a loss hid where records begin, and a segment that begins with one was waited for.
     tls_resynchronised;
+    /// Flows in which QUIC was found.
+    quic_flows;
+    /// QUIC handshakes handed out.
+    quic_handshakes;
+    /// Initial and Retry packets whose tag is wrong.
+    quic_bad_tags;
+    /// Initial packets whose frames, or hellos that, are none.
+    quic_malformed;
+    /// Connections of which no more Initial packets were opened because there were too many.
+    quic_limit;
 }

@@ -195,7 +195,7 @@ impl<W: Write> Printer<W> {
                     Form::Text => self.row(&Row::of(transaction)),
                 }
             }
-            Output::Tls(handshake) => {
+            Output::Tls(handshake) | Output::Quic(handshake) => {
                 self.handshakes += 1;
                 match self.form {
                     Form::Json => self.line(&encrypted::handshake(handshake)),

@@ -93,7 +93,7 @@ impl Flow {
         match carries {
             Carries::Opaque => env.stats.opaque_flows += 1,
             Carries::Upgraded => env.stats.upgraded_flows += 1,
-            Carries::Unknown(_) | Carries::Known(_) => {}
+            Carries::Unknown(_) | Carries::Known(_) | Carries::Quic(_) => {}
         }
         self.carries = carries;
     }
@@ -117,13 +117,7 @@ impl Flow {
     ) -> Option<R> {
         let facts = self.facts();
         let Carries::Known(protocol) = &mut self.carries else { return None };
-        let mut context = Context {
-            stats: &mut *env.stats,
-            secrets: env.secrets,
-            emit: &mut *env.emit,
-            facts,
-            emitted: 0,
-        };
+        let mut context = Context::new(env, facts);
         let result = run(protocol, &mut context);
         self.transactions += context.emitted;
         Some(result)

@@ -9,6 +9,7 @@
 
 pub(crate) mod carried;
 mod carry;
+mod datagram;
 mod key;
 mod order;
 mod stream;
@@ -25,6 +26,7 @@ use self::stream::{Segment, Stream};
 pub use self::summary::{Application, Closed, FlowSummary};
 use super::config::SensorConfig;
 use super::credentials::Secrets;
+use super::quic;
 use super::stats::Stats;
 use super::{Facts, Output};
 
@@ -47,6 +49,8 @@ enum Carries {
     Unknown(u16),
     /// A protocol that is followed.
     Known(Protocol),
+    /// QUIC.
+    Quic(Box<quic::Connection>),
     /// Something that is not followed.
     Opaque,
     /// Something that HTTP turned into.
@@ -113,10 +117,7 @@ impl Flow {
             losses,
             transactions: 0,
             directions: Default::default(),
-            carries: match key.protocol() {
-                protocol::TCP => Carries::Unknown(0),
-                _ => Carries::Opaque,
-            },
+            carries: Carries::Unknown(0),
         }
     }
 
@@ -146,6 +147,9 @@ impl Flow {
             self.directions.iter().map(|direction| direction.stream.held_bytes()).sum();
         match &self.carries {
             Carries::Known(protocol) => held + protocol.footprint(),
+            Carries::Quic(connection) => {
+                held + size_of::<quic::Connection>() + connection.footprint()
+            }
             _ => held,
         }
     }
@@ -181,12 +185,15 @@ impl Flow {
         }
         if header.protocol == protocol::TCP {
             self.segment(side, header, payload, env);
+        } else if header.payload_len != 0 {
+            self.datagram(side, header, payload, env);
         }
     }
 
     fn is_client(&mut self, side: Side, sure: Sure) {
         // Once messages are read the roles stay.
-        if sure > self.sure && !matches!(self.carries, Carries::Known(_)) {
+        let settled = matches!(self.carries, Carries::Known(_) | Carries::Quic(_));
+        if sure > self.sure && !settled {
             (self.client, self.sure) = (side, sure);
         }
     }
@@ -259,6 +266,7 @@ impl Flow {
     pub(crate) fn finish(mut self, closed: Closed, env: &mut Environment<'_>) {
         self.relent(true, env);
         self.with_protocol(env, Protocol::finish);
+        self.with_quic(env, quic::Connection::finish);
         let closed = match () {
             () if self.reset => Closed::Rst,
             () if self.is_closed() => Closed::Fin,

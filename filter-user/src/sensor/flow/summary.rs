@@ -1,5 +1,7 @@
 //! What is told of a flow when it is over.
 
+use filter_common::packet::protocol;
+
 use super::{Carries, Flow};
 use crate::sensor::transaction::Flow as Ends;
 
@@ -40,6 +42,8 @@ pub enum Application {
     Http,
     /// TLS, from the beginning or later on.
     Tls,
+    /// QUIC.
+    Quic,
     /// HTTP/1, then something else: 101, or a tunnel by CONNECT.
     Upgraded,
     /// Something the sensor does not follow.
@@ -53,6 +57,7 @@ impl Application {
             Self::Unknown => "unknown",
             Self::Http => "http",
             Self::Tls => "tls",
+            Self::Quic => "quic",
             Self::Upgraded => "upgraded",
             Self::Opaque => "opaque",
         }
@@ -107,8 +112,13 @@ impl Flow {
             handshake: facts.handshake,
             closed,
             application: match &self.carries {
+                // No datagram of it began anything that is known.
+                Carries::Unknown(1..) if self.key.protocol() == protocol::UDP => {
+                    Application::Opaque
+                }
                 Carries::Unknown(_) => Application::Unknown,
                 Carries::Known(protocol) => protocol.application(),
+                Carries::Quic(_) => Application::Quic,
                 Carries::Upgraded => Application::Upgraded,
                 Carries::Opaque => Application::Opaque,
             },

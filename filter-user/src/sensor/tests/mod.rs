@@ -24,7 +24,7 @@ impl Seen {
     fn take(&mut self, output: Output) {
         match output {
             Output::Transaction(transaction) => self.transactions.push(transaction),
-            Output::Tls(handshake) => self.handshakes.push(*handshake),
+            Output::Tls(handshake) | Output::Quic(handshake) => self.handshakes.push(*handshake),
             Output::Turn(turn) => self.turns.push(turn),
             Output::Flow(flow) => self.flows.push(flow),
         }

@@ -38,6 +38,12 @@ pub(crate) struct ClientHello {
 }
 
 impl ClientHello {
+    /// Memory behind it, its own size included.
+    pub(crate) fn footprint(&self) -> usize {
+        let names: usize = self.alpn.iter().map(|name| size_of::<String>() + name.len()).sum();
+        size_of::<Self>() + names + self.sni.as_ref().map_or(0, String::len)
+    }
+
     /// Reads the body of a ClientHello. `whole` says that it is all there; if it is not, what there
     /// is of it counts. `None` when it is no ClientHello.
     pub(crate) fn parse(body: &[u8], whole: bool, carrier: Carrier) -> Option<Self> {

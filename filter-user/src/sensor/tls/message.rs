@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 
 /// Message: ClientHello.
-pub(super) const CLIENT_HELLO: u8 = 1;
+pub(crate) const CLIENT_HELLO: u8 = 1;
 /// Message: ServerHello.
-pub(super) const SERVER_HELLO: u8 = 2;
+pub(crate) const SERVER_HELLO: u8 = 2;
 /// Message: Certificate.
 pub(super) const CERTIFICATE: u8 = 11;
 

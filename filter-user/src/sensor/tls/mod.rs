@@ -8,7 +8,7 @@ mod certificate;
 pub(crate) mod cipher;
 pub(crate) mod hello;
 mod ja4;
-mod message;
+pub(crate) mod message;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -178,10 +178,7 @@ impl Connection {
 
     /// Memory that is not the connection's own size.
     pub(crate) fn footprint(&self) -> usize {
-        let hello = self.client_hello.as_ref().map_or(0, |hello| {
-            let names: usize = hello.alpn.iter().map(|name| size_of::<String>() + name.len()).sum();
-            size_of::<ClientHello>() + names + hello.sni.as_ref().map_or(0, String::len)
-        });
+        let hello = self.client_hello.as_ref().map_or(0, |hello| hello.footprint());
         hello + self.client.messages.footprint() + self.server.messages.footprint()
     }
 
