@@ -49,6 +49,7 @@ fn settings(pins: &Path) -> Settings {
         sources: 262_144,
         ring_bytes: 1 << 20,
         snap: 4096,
+        turn: 16_384,
         sample: 0.0,
         log: false,
     }

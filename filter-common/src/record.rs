@@ -3,7 +3,7 @@
 use crate::addr::Addr;
 
 /// Version of the records, in each of them.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Most payload bytes a record can carry.
 pub const MAX_SNAP: u32 = 16 * 1024;
 
@@ -21,6 +21,10 @@ pub const WOULD: u8 = 1 << 1;
 pub const FRAGMENT: u8 = 1 << 2;
 /// [`Header::flags`]: IPv4.
 pub const V4: u8 = 1 << 3;
+
+/// [`Header::flags`]: more of the segment that the record before began; it stands for no packet of
+/// its own.
+pub const CONTINUED: u8 = 1 << 4;
 
 /// The head of every record; the payload's first `captured` bytes follow.
 #[repr(C)]
@@ -60,7 +64,8 @@ pub struct Header {
     pub destination_port: u16,
     /// TCP window, not scaled.
     pub tcp_window: u16,
-    /// Packets on the wire this stands for (segmentation offload), at least 1.
+    /// Packets on the wire this stands for (segmentation offload), at least 1; 0 when
+    /// [`CONTINUED`].
     pub segments: u16,
     /// [`VERSION`].
     pub version: u8,
@@ -150,8 +155,8 @@ impl Header {
     }
 }
 
-/// Whether the sensor wants a packet: a TCP segment with payload or one that opens or ends a
-/// connection, a UDP datagram with payload; not the pieces of a fragmented one.
+/// Whether the sensor wants a packet: a TCP segment with payload, one that opens or ends a
+/// connection, or one that says that its sender has no room; a UDP datagram with payload; not the pieces of a fragmented one.
 #[inline(always)]
 pub const fn wanted(packet: &crate::packet::Packet) -> bool {
     use crate::packet::{Fragment, protocol, tcp_flags};
@@ -162,6 +167,7 @@ pub const fn wanted(packet: &crate::packet::Packet) -> bool {
         protocol::TCP => {
             packet.payload_len != 0
                 || packet.tcp_flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST) != 0
+                || packet.tcp_window == 0
         }
         protocol::UDP => packet.payload_len != 0,
         _ => false,

@@ -73,8 +73,8 @@ pub struct Config {
     pub drops: u32,
     /// Kinds of packets that are would-drops.
     pub watches: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Payload bytes of a turn that samples may carry, see [`crate::turn`].
+    pub turn: u32,
     /// Interfaces that trust is narrowed to; unused ones are 0.
     pub trusted_interfaces: [u32; 8],
 }

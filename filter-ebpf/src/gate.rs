@@ -18,6 +18,7 @@ use filter_common::tables::{
     Api, Ban, BanControl, BanKey, ClassGroups, Config, Count, Listen, Override, Profile, Rule,
     Shared, Tuning, feature,
 };
+use filter_common::turn::TURN_CELLS;
 use filter_common::verdict::Tables;
 use filter_common::{limiter, seen};
 
@@ -104,6 +105,18 @@ impl Gate {
     #[inline(always)]
     pub fn snap(&self) -> u32 {
         config!(snap: u32)
+    }
+
+    /// Payload bytes of a turn that samples may carry.
+    #[inline(always)]
+    pub fn turn_budget(&self) -> u32 {
+        config!(turn: u32)
+    }
+
+    /// Whose turn it is in a flow, by the flow's hash.
+    #[inline(always)]
+    pub fn turn(&self, hash: u64) -> Option<&'static Slot> {
+        cell(&maps::TURNS, hash as u32 & (TURN_CELLS - 1))
     }
 
     /// What userspace tunes.

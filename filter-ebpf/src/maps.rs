@@ -15,6 +15,7 @@ use filter_common::tables::{
     MAX_OWN, META_CELLS, NOTICE_CELLS, Name, OWN_WORDS, Override, Profile, Rule, SEEN_CELLS,
     SHARED_PER_API, Shared, Tuning,
 };
+use filter_common::turn::TURN_CELLS;
 use filter_common::{limiter, seen, stat};
 
 /// BPF_F_NO_PREALLOC.
@@ -36,7 +37,7 @@ pub static CONFIG: Global<Config> = Global::new(Config {
     classes: 0,
     drops: 0,
     watches: 0,
-    reserved: 0,
+    turn: 0,
     trusted_interfaces: [0; 8],
 });
 
@@ -119,6 +120,9 @@ pub static RING: RingBuf = RingBuf::with_byte_size(4096, 0);
 /// Number of the next record of each CPU.
 #[map]
 pub static SEQUENCE: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+/// Whose turn it is in a sampled flow. The sensor writes and reads; the newest of a cell wins.
+#[map]
+pub static TURNS: Array<Slot> = Array::with_max_entries(TURN_CELLS, 0);
 /// When a source and reason last gave a notice. The newest of a cell wins.
 #[map]
 pub static NOTICES: Array<Slot> = Array::with_max_entries(NOTICE_CELLS, 0);

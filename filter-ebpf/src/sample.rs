@@ -1,7 +1,8 @@
 //! From a packet to a record in the ring.
 //!
 //! Sampling is by flow: a hash that is the same for both directions against a threshold, so that a
-//! sampled connection is whole. Records are submitted without a wake-up each; the reader drains on
+//! sampled connection is whole. Of each side's turn the first bytes are shipped, of the rest its length
+//! ([`filter_common::turn`]). Records are submitted without a wake-up each; the reader drains on
 //! a timer.
 
 use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
@@ -10,12 +11,15 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_log_ebpf::warn;
 use filter_common::gcra::Charge;
 use filter_common::hash;
-use filter_common::packet::Packet;
-use filter_common::record::{EGRESS, HEADER_BYTES, Header, MAX_SNAP, NOTICE, WOULD, wanted};
+use filter_common::packet::{Packet, tcp_flags};
+use filter_common::record::{
+    CONTINUED, EGRESS, HEADER_BYTES, Header, MAX_SNAP, NOTICE, WOULD, wanted,
+};
 use filter_common::stat::Stat;
 use filter_common::tables::{
     API_OPAQUE, NOTICE_BUDGET, NOTICE_CELLS, NOTICE_WINDOW_SHIFT, UNCLAIMED,
 };
+use filter_common::turn::{PARTS, Turn};
 use filter_common::verdict::{self, Decision, Tables};
 
 use crate::bytes::Payload;
@@ -56,12 +60,16 @@ fn take<P: Payload>(
     if !wanted(packet) {
         return;
     }
-    gate.bump(Stat::Attempted);
     let below = gate.tuning().map_or(0, |tuning| tuning.sample_below.load());
-    if verdict::flow_hash(gate.seed(), packet) >> 32 >= below {
+    let hash = verdict::flow_hash(gate.seed(), packet);
+    if hash >> 32 >= below {
+        gate.bump(Stat::Attempted);
         gate.bump(Stat::SampledOut);
         return;
     }
+    let Some(cell) = gate.turn(hash) else { return };
+    let mut turn = Turn::of(cell.load(), hash, flags & EGRESS != 0);
+    let ship = turn.ship(packet.payload_len, gate.snap(), gate.turn_budget());
     let Some(header) = fresh(gate, packet) else { return };
     header.api = api;
     header.reason = reason;
@@ -69,10 +77,44 @@ fn take<P: Payload>(
     header.segments = segments as u16;
     // 2^32 / below flows, in 16 fractional bits; `below` is never 0 here.
     header.weight = if below >= 1 << 32 { 1 << 16 } else { ((1u64 << 48) / (below | 1)) as u32 };
-    if submit(gate, bytes, packet, header) {
-        gate.bump(Stat::Submitted);
+    if turn.is_whole() && packet.payload_len > MAX_SNAP {
+        parts(gate, bytes, packet, header);
     } else {
-        gate.bump(Stat::Dropped);
+        submit(gate, bytes, packet.payload_offset, ship, header);
+        if ship >= 4 {
+            // SAFETY: the payload lies behind the header, where there is room for more than this.
+            turn.note_opening(unsafe { payload_of(header).cast::<u32>().read_unaligned() });
+        }
+    }
+    cell.store(turn.cell());
+}
+
+/// Ships a segment that is longer than a record as several.
+#[inline(always)]
+fn parts<P: Payload>(gate: &Gate, bytes: &P, packet: &Packet, header: &mut Header) {
+    let whole = packet.payload_len;
+    let ends = header.tcp_flags & tcp_flags::FIN;
+    for part in 0..PARTS {
+        let from = part * MAX_SNAP;
+        if from >= whole {
+            return;
+        }
+        let rest = whole - from;
+        let last = part == PARTS - 1 || rest <= MAX_SNAP;
+        header.tcp_flags &= !ends;
+        header.payload_len = if last { rest } else { MAX_SNAP };
+        if last {
+            header.tcp_flags |= ends;
+        }
+        if part != 0 {
+            header.tcp_seq = header.tcp_seq.wrapping_add(MAX_SNAP);
+            header.flags |= CONTINUED;
+            header.segments = 0;
+            header.wire_len = 0;
+            number(header);
+        }
+        let ship = if rest < MAX_SNAP { rest } else { MAX_SNAP };
+        submit(gate, bytes, packet.payload_offset + from, ship, header);
     }
 }
 
@@ -129,32 +171,38 @@ fn fresh(gate: &Gate, packet: &Packet) -> Option<&'static mut Header> {
     header.generation = gate.generation();
     // SAFETY: no arguments.
     header.cpu = unsafe { bpf_get_smp_processor_id() };
-    let sequence = maps::SEQUENCE.get_ptr_mut(0)?;
+    number(header).then_some(header)
+}
+
+/// Numbers a record.
+#[inline(always)]
+fn number(header: &mut Header) -> bool {
+    let Some(sequence) = maps::SEQUENCE.get_ptr_mut(0) else { return false };
     // SAFETY: the cell is this CPU's own.
     unsafe {
         header.sequence = *sequence;
         *sequence += 1;
     }
-    Some(header)
+    true
 }
 
-/// Copies the payload behind the header and hands both over; whether they went.
+/// Copies `want` bytes of payload behind the header, hands both over, and counts what became of them.
 #[inline(always)]
-fn submit<P: Payload>(gate: &Gate, bytes: &P, packet: &Packet, header: &mut Header) -> bool {
-    let snap = gate.snap();
-    let want = if packet.payload_len < snap { packet.payload_len } else { snap };
+fn submit<P: Payload>(gate: &Gate, bytes: &P, offset: u32, want: u32, header: &mut Header) {
+    gate.bump(Stat::Attempted);
     let mut captured = 0;
     if want != 0 {
         // 1 to MAX_SNAP, in a form whose bounds the verifier follows.
         captured = ((want - 1) & (MAX_SNAP - 1)) + 1;
         // SAFETY: the header is the scratch's, which has MAX_SNAP bytes behind it.
-        if !unsafe { bytes.copy(packet.payload_offset, payload_of(header), captured) } {
-            warn!(gate, "payload of {} bytes at {} cannot be read", want, packet.payload_offset);
-            return false;
+        if !unsafe { bytes.copy(offset, payload_of(header), captured) } {
+            warn!(gate, "payload of {} bytes at {} cannot be read", want, offset);
+            gate.bump(Stat::Dropped);
+            return;
         }
     }
     header.captured = captured;
-    output(header, captured)
+    gate.bump(if output(header, captured) { Stat::Submitted } else { Stat::Dropped });
 }
 
 #[inline(always)]

@@ -66,22 +66,47 @@ impl Nginx {
         for (name, size) in FILES {
             write(files.join(name), &b"weir laboratory\n".repeat(size / 16))?;
         }
+        let servers: String = apis.iter().map(|(name, port)| server(name, *port)).collect();
+        let answers: Vec<_> = apis
+            .iter()
+            .map(|(name, port)| (*name, format!("http://127.0.0.1:{port}/empty")))
+            .collect();
+        Self::run(host, &home, &configure(&home, &servers), &answers)
+    }
+
+    /// Runs it with a configuration, and waits until all of the URLs answer.
+    fn run(host: &Host, home: &Path, text: &str, answers: &[(&str, String)]) -> Result<Self> {
         let configuration = home.join("nginx.conf");
-        write(configuration.clone(), configure(&home, apis).as_bytes())?;
+        std::fs::write(&configuration, text)
+            .with_context(|| format!("cannot write {}", configuration.display()))?;
         let mut command = host.netns.command("nginx");
-        command.arg("-c").arg(&configuration).arg("-p").arg(&home);
+        command.arg("-c").arg(&configuration).arg("-p").arg(home);
         command.arg("-e").arg(home.join("error.log"));
         let process = Background::start("nginx", command, &home.join("error.log"))?;
         let mut nginx = Self { process, access_log: home.join("access.log") };
-        for (api, port) in apis {
+        for (api, url) in answers {
             nginx.process.ready(&format!("nginx answers for {api}"), START, || {
-                let url = format!("http://127.0.0.1:{port}/empty");
-                let response = curl::one(host, &[&url])?;
+                let response = curl::one(host, &[url])?;
                 ensure!(response.status == 204, "{url} answers {}", response.status);
                 Ok(())
             })?;
         }
         Ok(nginx)
+    }
+
+    /// Starts it on a host as a proxy in front of another: what is asked of `port` goes to `upstream`,
+    /// with the client's address in X-Forwarded-For.
+    pub fn proxy(host: &Host, directory: &Path, port: u16, upstream: &str) -> Result<Self> {
+        let home = directory.join("proxy");
+        std::fs::create_dir_all(&home)
+            .with_context(|| format!("cannot create {}", home.display()))?;
+        let servers = format!(
+            "    server {{\n        listen {port};\n        listen [::]:{port};\n        \
+             location / {{\n            proxy_pass http://{upstream};\n            \
+             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n        }}\n    }}\n"
+        );
+        let answers = format!("http://127.0.0.1:{port}/empty");
+        Self::run(host, &home, &configure(&home, &servers), &[("the proxy", answers)])
     }
 
     /// Every request it answered so far, except those of its start. nginx writes the line after
@@ -107,9 +132,8 @@ impl Nginx {
     }
 }
 
-fn configure(home: &Path, apis: &[(&str, u16)]) -> String {
+fn configure(home: &Path, servers: &str) -> String {
     let home = home.display();
-    let servers: String = apis.iter().map(|(name, port)| server(name, *port)).collect();
     // The user stays root: the directory of the laboratory is nobody else's.
     format!(
         r#"user root;

@@ -61,6 +61,9 @@ pub struct Sensor {
     pub sample: f64,
     /// Bytes of a segment that are shipped at most, 64 to 16384.
     pub snap: u32,
+    /// Bytes of a turn (what one side says until the other answers) that are shipped at most, 64 to
+    /// 1048576.
+    pub turn: u32,
     /// Bytes of the ring buffer, a power of two.
     pub ring: u32,
     /// Flows that are followed at once.
@@ -220,7 +223,13 @@ impl Config {
             pins,
             metrics: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9720),
             on_exit: OnExit::Keep,
-            sensor: Sensor { sample: 1.0, snap: 4096, ring: 16 << 20, flows: 100_000 },
+            sensor: Sensor {
+                sample: 1.0,
+                snap: 4096,
+                turn: 16_384,
+                ring: 16 << 20,
+                flows: 100_000,
+            },
             limits: Limits { sources: 262_144, max_apis: 256, max_bans: 65_536 },
             feeds: Feeds { max_shrink: 0.5 },
             audit_bytes: crate::export::audit::MAX_BYTES,

@@ -27,6 +27,7 @@ const ROOT: [&str; 15] = [
 ];
 
 const SNAP: RangeInclusive<i64> = 64..=16_384;
+const TURN: RangeInclusive<i64> = 64..=1_048_576;
 const FLOWS: RangeInclusive<i64> = 100..=10_000_000;
 const SOURCES: RangeInclusive<i64> = 1_024..=1 << 26;
 /// The port table numbers APIs in 14 bits, and each takes kilobytes of counters.
@@ -124,13 +125,14 @@ fn interfaces(report: &mut Report<'_>, item: &Item<'_>, config: &mut Config) {
 }
 
 fn sensor(report: &mut Report<'_>, root: &Table<'_>, config: &mut Config) {
-    let known = ["sample", "snap", "ring", "flows"];
+    let known = ["sample", "snap", "turn", "ring", "flows"];
     let Some(table) = section(report, root, "sensor", &known) else { return };
     let sensor = &mut config.sensor;
     if let Some(item) = table.get("sample") {
         sensor.sample = item.number(report, 0.0..=1.0).unwrap_or(sensor.sample);
     }
     integer(report, &table, "snap", SNAP, &mut sensor.snap);
+    integer(report, &table, "turn", TURN, &mut sensor.turn);
     integer(report, &table, "flows", FLOWS, &mut sensor.flows);
     if let Some(item) = table.get("ring")
         && let Some(text) = item.string(report, "\"16MiB\"")

@@ -17,7 +17,10 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(config.pins, Path::new("/sys/fs/bpf/weir"));
     assert_eq!(config.metrics.to_string(), "127.0.0.1:9720");
     assert_eq!(config.events_path(), Path::new("/var/lib/weir/events.jsonl"));
-    assert_eq!(config.sensor, Sensor { sample: 1.0, snap: 4096, ring: 16 << 20, flows: 100_000 });
+    assert_eq!(
+        config.sensor,
+        Sensor { sample: 1.0, snap: 4096, turn: 16_384, ring: 16 << 20, flows: 100_000 }
+    );
     assert_eq!(config.limits, Limits { sources: 262_144, max_apis: 256, max_bans: 65_536 });
     assert_eq!(config.feeds, Feeds { max_shrink: 0.5 });
     assert_eq!(config.audit_bytes, 64 << 20);
@@ -30,7 +33,7 @@ fn every_key_is_read() {
     let text = "interfaces = [\"eth0\", \"eth1\"]\nxdp_mode = \"generic\"\negress = \"clsact\"\n\
                 policy = \"policy.toml\"\nstate_dir = \"/srv/weir\"\nsocket = \"/tmp/w.sock\"\n\
                 pins = \"/sys/fs/bpf/x\"\nmetrics = \"[::1]:9000\"\non_exit = \"open\"\n\
-                [sensor]\nsample = 0.25\nsnap = 1024\nring = \"1MiB\"\nflows = 5000\n\
+                [sensor]\nsample = 0.25\nsnap = 1024\nturn = 8000\nring = \"1MiB\"\nflows = 5000\n\
                 [limits]\nsources = 4096\nmax_apis = 16\nmax_bans = 1000\n\
                 [feeds]\nmax_shrink = 0.9\n[audit]\nmax_size = \"1MiB\"\n\
                 [events]\npath = \"log/e.jsonl\"\n[log]\nkernel = true\n";
@@ -45,7 +48,10 @@ fn every_key_is_read() {
     assert_eq!(config.feeds, Feeds { max_shrink: 0.9 });
     assert_eq!(config.audit_bytes, 1 << 20);
     assert_eq!(config.on_exit, OnExit::Open);
-    assert_eq!(config.sensor, Sensor { sample: 0.25, snap: 1024, ring: 1 << 20, flows: 5000 });
+    assert_eq!(
+        config.sensor,
+        Sensor { sample: 0.25, snap: 1024, turn: 8000, ring: 1 << 20, flows: 5000 }
+    );
     assert_eq!(config.limits, Limits { sources: 4096, max_apis: 16, max_bans: 1000 });
     assert_eq!(config.events_path(), Path::new("/srv/weir/log/e.jsonl"));
     assert!(config.log_kernel);
@@ -69,6 +75,7 @@ fn one_mistake_gives_one_diagnostic_that_says_where_and_what_to_do() {
         ("[sensor]\nsample = 1.5", 2, 10, "out of range", "0 to 1"),
         ("[sensor]\nsample = nan", 2, 10, "out of range", "0 to 1"),
         ("[sensor]\nsnap = 63", 2, 8, "out of range", "64 to 16384"),
+        ("[sensor]\nturn = 1048577", 2, 8, "out of range", "64 to 1048576"),
         ("[sensor]\nring = 16777216", 2, 8, "must be a string", "\"16MiB\""),
         ("[sensor]\nring = \"10MiB\"", 2, 8, "not a power of two", "\"8MiB\" or \"16MiB\""),
         ("[sensor]\nring = \"2GiB\"", 2, 8, "out of range", "\"1GiB\""),

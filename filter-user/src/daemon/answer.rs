@@ -8,15 +8,18 @@ use crate::control::api::{
     ExplainRequest, Explanation, Feed, HistoryEntry, OrderLift, OrderSet, RollbackRequest, Status,
 };
 use crate::control::ssh::who;
+use crate::detect::Source;
 use crate::export::audit::{Change, verify};
 use crate::export::events::{ActionField, ApiField, Event, Kind, SourceField};
 use crate::kernel::bans::Entry;
+use crate::kernel::clock;
 use crate::policy::Cidr;
-use crate::respond::escalation_reason;
+use crate::respond::{Refusal, escalation_reason};
 use crate::store::Store;
 
 use super::auditor::{Auditor, about, forced};
 use super::change::{Apply, guarded};
+use super::clients::Known;
 use super::core::{Core, lock, unix_ns};
 use super::gate::{Gate, unix_now};
 use super::{orders, trouble};
@@ -55,6 +58,41 @@ impl Core {
             action: Some(action),
             ..Event::new(kind, unix_ns(), format!("{cidr} is {verb}{at}"))
         });
+    }
+
+    /// Refuses to ban who is only known through a proxy: no packet would be dropped. Those who watch
+    /// the events are told, for whoever runs the proxy can do it.
+    fn hand_off(
+        &self,
+        (network, prefix): (IpAddr, u8),
+        gate: &Gate,
+        reason: &str,
+    ) -> Result<(), ApiError> {
+        let source = Source { address: network, length: prefix };
+        let known = lock(&self.clients).hidden(&source, clock::monotonic_ns());
+        let Some(Known { proxy, api, .. }) = known else { return Ok(()) };
+        let field = gate.api_field(api);
+        let message = format!(
+            "not enforceable here: {source} is only known through {proxy}, a proxy of `{}`",
+            field.name
+        );
+        let action = ActionField {
+            kind: "ban",
+            outcome: "refused",
+            refusal: Some(Refusal::BehindProxy.name()),
+            by: Some("operator"),
+            reason: reason.to_owned(),
+            ..ActionField::default()
+        };
+        self.tell(&Event {
+            api: Some(field),
+            source: Some(source.into()),
+            action: Some(action),
+            ..Event::new(Kind::HandOff, unix_ns(), message.clone())
+        });
+        Err(ApiError::refused(message).hint(format!(
+            "ban it at {proxy}; with --force its packets are refused here too, should there be any"
+        )))
     }
 
     /// Takes out bans whose time is over, and tells of them.
@@ -109,11 +147,16 @@ impl Gate {
 
     /// The only API a ban covers, as events show it.
     pub(super) fn ban_api(&self, entry: &Entry) -> Option<ApiField> {
-        let name = self.api_name(entry.api?);
-        Some(match self.now.policy.api(&name) {
+        Some(self.api_field(entry.api?))
+    }
+
+    /// The API of a stable id, as events show it.
+    fn api_field(&self, id: u32) -> ApiField {
+        let name = self.api_name(id);
+        match self.now.policy.api(&name) {
             Some(api) => ApiField::of(api),
             None => ApiField { name: name.into(), ..ApiField::default() },
-        })
+        }
     }
 }
 
@@ -196,6 +239,9 @@ impl Daemon for Core {
                 request.prefix
             ))
             .hint("take it out of [trusted] first"));
+        }
+        if !request.force {
+            self.hand_off((network, prefix), &gate, &request.reason)?;
         }
         if let Some(connection) = &guards {
             gate.guard_ban((network, prefix, api), connection)?;

@@ -18,6 +18,7 @@ use crate::export::metrics::Metrics;
 
 use super::auditor::{Auditor, about, forced};
 use super::change::Apply;
+use super::clients::Clients;
 use super::gate::Gate;
 use super::in_force::InForce;
 use super::pipeline::Report;
@@ -47,6 +48,8 @@ pub(super) struct Core {
     pub(super) metrics: Metrics,
     /// What the pipeline said last.
     pub(super) report: Arc<Mutex<Report>>,
+    /// Clients that are only known through proxies.
+    pub(super) clients: Mutex<Clients>,
     /// The audit log.
     pub(super) auditor: Arc<Mutex<Auditor>>,
     /// When what waits is rolled back, CLOCK_BOOTTIME in ns; `u64::MAX`: nothing waits.
@@ -102,6 +105,7 @@ impl Core {
             events,
             metrics,
             report,
+            clients: Mutex::default(),
             auditor,
             confirm_by: AtomicU64::new(u64::MAX),
             notes: OnceLock::new(),

@@ -47,7 +47,9 @@ impl Networks {
         drop(gate);
         let mut hand = Hand { core, policy: &profile.policy };
         let now = clock::boot_ns();
-        for outcome in self.escalator.look(now, &watched, &bans, &profile.guard(), &mut hand) {
+        // Only what is banned counts here, and nobody behind a proxy is.
+        let guard = profile.guard(|_| false);
+        for outcome in self.escalator.look(now, &watched, &bans, &guard, &mut hand) {
             tell(core, profile, &outcome);
         }
     }

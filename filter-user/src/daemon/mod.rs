@@ -8,6 +8,7 @@ mod addresses;
 mod answer;
 mod auditor;
 mod change;
+mod clients;
 mod core;
 mod enforcement;
 mod escalate;

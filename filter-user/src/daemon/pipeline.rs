@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, anyhow};
 use filter_common::record::{self, Header};
 use filter_common::stat::Stat;
 
-use crate::detect::{Engine, Finding, Observation, State};
+use crate::detect::{Engine, Finding, Observation, Source, State};
 use crate::export::events::{ApiField, Event, Kind, LossField, Refused, SourceEvents};
 use crate::export::metrics::DetectorCount;
 use crate::inventory::route::{RouteLimits, Routes};
@@ -29,7 +29,7 @@ use crate::sensor::{Output, Sensor, SensorConfig};
 use super::core::{Core, Message, lock, unix_ns};
 use super::enforcement::Enforcement;
 use super::escalate::Networks;
-use super::gate::Source;
+use super::gate::Source as Ring;
 use super::orders;
 use super::profile::{Profile, packet_rate};
 
@@ -79,7 +79,7 @@ impl Default for Report {
 }
 
 /// Starts the thread.
-pub(super) fn start(core: Arc<Core>, source: Source) -> Result<JoinHandle<()>> {
+pub(super) fn start(core: Arc<Core>, source: Ring) -> Result<JoinHandle<()>> {
     let messages = core.take_messages().ok_or_else(|| anyhow!("the pipeline runs already"))?;
     std::thread::Builder::new()
         .name("weir-pipeline".to_owned())
@@ -120,7 +120,7 @@ struct Analysis {
 }
 
 impl Pipeline {
-    fn new(core: Arc<Core>, source: Source, messages: Receiver<Message>) -> Self {
+    fn new(core: Arc<Core>, source: Ring, messages: Receiver<Message>) -> Self {
         let config = SensorConfig {
             max_flows: core.config.sensor.flows as usize,
             seed: source.seed,
@@ -292,7 +292,9 @@ impl Analysis {
     }
 
     fn transaction(&mut self, transaction: &Transaction) {
-        if let Some(observation) = Observation::of(transaction) {
+        let proxies = self.profile.as_ref().and_then(|profile| profile.proxies(transaction.api));
+        let client = lock(&self.core.clients).of(transaction, proxies);
+        if let Some(observation) = Observation::of(transaction, client) {
             let route = self.routes.route(transaction.api, &transaction.target, transaction.status);
             let name = self.field(transaction.api).name;
             self.core.metrics.observe(&name, &route, transaction);
@@ -341,7 +343,10 @@ impl Analysis {
         let profile = self.profile.as_ref()?;
         let answer = profile.answer(finding.api, finding.detector);
         let mut executor = Hand { core: &self.core, policy: &profile.policy };
-        self.responder.answer(finding, answer, &profile.guard(), &mut executor)
+        let behind_proxy = |source: &Source| {
+            lock(&self.core.clients).hidden(source, clock::monotonic_ns()).is_some()
+        };
+        self.responder.answer(finding, answer, &profile.guard(behind_proxy), &mut executor)
     }
 }
 

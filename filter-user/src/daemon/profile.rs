@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::detect::{ApiProfile, Detector};
+use crate::detect::{ApiProfile, Detector, Source};
 use crate::export::events::ApiField;
 use crate::image::Ids;
-use crate::policy::{Api, Policy, Response};
+use crate::policy::{Addresses, Api, Policy, Response};
 use crate::respond::{Guard, PolicyGuard, Watch, wanted};
 use crate::text::quantity::Measure;
 
@@ -20,19 +20,23 @@ pub(super) struct Profile {
     pub(super) policy: Arc<Policy>,
     by_id: HashMap<u32, usize>,
     fields: HashMap<u32, ApiField>,
+    /// Of the APIs that have any.
+    proxies: HashMap<u32, Addresses>,
 }
 
 impl Profile {
     pub(super) fn new(policy: Arc<Policy>, ids: &Ids) -> Self {
         let mut by_id = HashMap::new();
         let mut fields = HashMap::new();
+        let mut proxies = HashMap::new();
         for (place, api) in policy.apis.iter().enumerate() {
             if let Some(id) = ids.find_api(&api.name) {
                 by_id.insert(id, place);
                 fields.insert(id, ApiField::of(api));
+                proxies.extend(policy.proxies_of(api).map(|addresses| (id, addresses)));
             }
         }
-        Self { policy, by_id, fields }
+        Self { policy, by_id, fields, proxies }
     }
 
     /// The API of a stable id.
@@ -66,8 +70,16 @@ impl Profile {
     }
 
     /// What keeps an answer from hitting the wrong one.
-    pub(super) fn guard(&self) -> impl Guard + '_ {
-        PolicyGuard::new(&self.policy, |id| self.api(id))
+    pub(super) fn guard<'a>(
+        &'a self,
+        behind_proxy: impl Fn(&Source) -> bool + 'a,
+    ) -> impl Guard + 'a {
+        PolicyGuard::new(&self.policy, |id| self.api(id), behind_proxy)
+    }
+
+    /// The proxies of an API, where it has any.
+    pub(super) fn proxies(&self, api: u32) -> Option<&Addresses> {
+        self.proxies.get(&api)
     }
 }
 

@@ -15,6 +15,7 @@ pub(super) fn of_kernel(config: &Config) -> Settings {
         sources: config.limits.sources,
         ring_bytes: config.sensor.ring,
         snap: config.sensor.snap,
+        turn: config.sensor.turn,
         sample: config.sensor.sample,
         log: config.log_kernel,
     }

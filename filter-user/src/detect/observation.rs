@@ -14,7 +14,7 @@ pub struct Observation<'a> {
     pub time: u64,
     /// Stable id of the API, 0 when none claims the server's address and port.
     pub api: u32,
-    /// Who sent it.
+    /// Who sent it: behind a proxy that the policy names, its client.
     pub source: IpAddr,
     /// The method as sent.
     pub method: &'a str,
@@ -29,12 +29,13 @@ pub struct Observation<'a> {
 }
 
 impl<'a> Observation<'a> {
-    /// What detectors need of a transaction; `None` when it left this host rather than came in.
-    pub fn of(transaction: &'a Transaction) -> Option<Self> {
+    /// What detectors need of a transaction of this client; `None` when it left this host rather than
+    /// came in.
+    pub fn of(transaction: &'a Transaction, client: IpAddr) -> Option<Self> {
         transaction.inbound.then_some(Self {
             time: transaction.time,
             api: transaction.api,
-            source: transaction.flow.client,
+            source: client,
             method: &transaction.method,
             target: &transaction.target,
             status: transaction.status,

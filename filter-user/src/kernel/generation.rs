@@ -207,7 +207,7 @@ fn constants(state: &mut State, image: &Image) -> Result<Config> {
         classes: image.classes(),
         drops: image.drops,
         watches: image.watches,
-        reserved: 0,
+        turn: state.settings.turn,
         trusted_interfaces,
     })
 }

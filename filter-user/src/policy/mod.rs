@@ -37,6 +37,7 @@ pub use files::{Directory, MAX_FILE_BYTES, NamedFile, ReadFile};
 pub use model::{Action, Group, GroupIndex, Listen, Policy, Port, Protocol, Sited, Trusted};
 pub use packets::{Packets, treatment_name};
 pub use prefixes::{Member, Prefixes};
+pub use ranges::Addresses;
 
 /// The largest policy text that is read, feeds apart.
 pub const MAX_POLICY_BYTES: u64 = 4 << 20;

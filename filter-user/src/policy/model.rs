@@ -99,6 +99,13 @@ impl Policy {
         self.find(&self.trusted.prefixes, address)
     }
 
+    /// All proxies of an API; `None` when it has none.
+    pub fn proxies_of(&self, api: &Api) -> Option<super::Addresses> {
+        let groups = api.proxies.iter().filter_map(|group| self.group(group.value));
+        let sets = groups.map(|group| &group.prefixes);
+        (!api.proxies.is_empty()).then(|| super::Addresses::of(sets))
+    }
+
     /// The proxies of an API that an address belongs to.
     pub fn proxy_of(&self, api: &Api, address: IpAddr) -> Option<GroupIndex> {
         let is_inside = |group: &Sited<GroupIndex>| {

@@ -1,5 +1,7 @@
-//! Sets of addresses as sorted ranges that neither touch nor overlap: what the difference of two
-//! policies is worked out with.
+//! Sets of addresses as sorted ranges that neither touch nor overlap: quick to ask, and what the
+//! difference of two policies is worked out with.
+
+use std::net::IpAddr;
 
 use super::cidr::Cidr;
 use super::prefixes::{Member, Prefixes};
@@ -78,6 +80,11 @@ impl<A: Address> Ranges<A> {
         Self(joined)
     }
 
+    fn contains(&self, address: A) -> bool {
+        let after = self.0.partition_point(|(first, _)| *first <= address);
+        after.checked_sub(1).is_some_and(|at| address <= self.0[at].1)
+    }
+
     /// What is in this set and not in the other.
     pub(super) fn without(&self, other: &Self) -> Self {
         let one = A::span(A::BITS - 1);
@@ -129,7 +136,7 @@ impl<A: Address> Ranges<A> {
 
 /// Addresses of both families.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Addresses {
+pub struct Addresses {
     v4: Ranges<u32>,
     v6: Ranges<u128>,
 }
@@ -146,10 +153,18 @@ impl Addresses {
     }
 
     /// Those in any of these sets.
-    pub(super) fn of<'p>(sets: impl Iterator<Item = &'p Prefixes> + Clone) -> Self {
+    pub fn of<'p>(sets: impl Iterator<Item = &'p Prefixes> + Clone) -> Self {
         Self {
             v4: Ranges::of(sets.clone().flat_map(|set| &set.v4)),
             v6: Ranges::of(sets.flat_map(|set| &set.v6)),
+        }
+    }
+
+    /// Whether an address is among them.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => self.v4.contains(address.into()),
+            IpAddr::V6(address) => self.v6.contains(address.into()),
         }
     }
 

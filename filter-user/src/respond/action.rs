@@ -95,6 +95,8 @@ pub enum Refusal {
     Trusted,
     /// The source stands for others.
     Proxy,
+    /// Its packets come from a proxy, here it has none of its own.
+    BehindProxy,
     /// Anyone could have forged the evidence.
     Forgeable,
     /// The finding blames no source.
@@ -109,6 +111,7 @@ impl Refusal {
         match self {
             Self::Trusted => "trusted",
             Self::Proxy => "proxy",
+            Self::BehindProxy => "behind_proxy",
             Self::Forgeable => "forgeable",
             Self::NoSource => "no_source",
             Self::TooMany => "too_many",
@@ -121,6 +124,9 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Trusted => "the source is trusted",
             Self::Proxy => "the source is a proxy of the API and stands for others",
+            Self::BehindProxy => {
+                "not enforceable here: the source is only known through a proxy, which has to ban it"
+            }
             Self::Forgeable => "no handshake was seen both ways: the source may be forged",
             Self::NoSource => "the finding blames no single source",
             Self::TooMany => "too many automatic actions in the last minute",

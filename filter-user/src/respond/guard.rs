@@ -9,20 +9,27 @@ use crate::policy::{Api, Policy, Prefixes};
 /// The guard of a policy. A source that is a network is guarded when any of its addresses is: a
 /// prefix of the policy may lie inside it.
 #[derive(Clone, Copy, Debug)]
-pub struct PolicyGuard<'a, F> {
+pub struct PolicyGuard<'a, F, B> {
     policy: &'a Policy,
     /// Stable id → API.
     find: F,
+    /// Whether a source is only known through a proxy.
+    behind: B,
 }
 
-impl<'a, F: Fn(u32) -> Option<&'a Api>> PolicyGuard<'a, F> {
-    /// The guard of this policy, whose APIs `find` finds by stable id.
-    pub fn new(policy: &'a Policy, find: F) -> Self {
-        Self { policy, find }
+impl<'a, F: Fn(u32) -> Option<&'a Api>, B: Fn(&Source) -> bool> PolicyGuard<'a, F, B> {
+    /// The guard of this policy, whose APIs `find` finds by stable id; `behind` knows who is only
+    /// known through a proxy.
+    pub fn new(policy: &'a Policy, find: F, behind: B) -> Self {
+        Self { policy, find, behind }
     }
 }
 
-impl<'a, F: Fn(u32) -> Option<&'a Api>> Guard for PolicyGuard<'a, F> {
+impl<'a, F, B> Guard for PolicyGuard<'a, F, B>
+where
+    F: Fn(u32) -> Option<&'a Api>,
+    B: Fn(&Source) -> bool,
+{
     fn is_trusted(&self, source: &Source) -> bool {
         overlaps(&self.policy.trusted.prefixes, source)
     }
@@ -38,6 +45,10 @@ impl<'a, F: Fn(u32) -> Option<&'a Api>> Guard for PolicyGuard<'a, F> {
             let groups = api.proxies.iter().filter_map(|group| self.policy.group(group.value));
             groups.into_iter().any(|group| overlaps(&group.prefixes, source))
         })
+    }
+
+    fn is_behind_proxy(&self, source: &Source) -> bool {
+        (self.behind)(source)
     }
 }
 
@@ -90,7 +101,7 @@ mod tests {
     fn rows() {
         let loaded = crate::policy::parse(POLICY, std::path::Path::new("."), "edge.toml");
         let policy = loaded.policy.expect("a good policy");
-        let guard = PolicyGuard::new(&policy, |id| policy.apis.get(id as usize));
+        let guard = PolicyGuard::new(&policy, |id| policy.apis.get(id as usize), |_| false);
         let lengths = |v4, v6| SourceLengths { v4, v6 };
         for (address, lengths, trusted, proxy) in [
             ("192.0.2.10", lengths(32, 64), true, false),
@@ -114,7 +125,7 @@ mod tests {
         let text = POLICY.replace("ports = [\"tcp/22\"]", "");
         let loaded = crate::policy::parse(&text, std::path::Path::new("."), "edge.toml");
         let policy = loaded.policy.expect("a good policy");
-        let guard = PolicyGuard::new(&policy, |id| policy.apis.get(id as usize));
+        let guard = PolicyGuard::new(&policy, |id| policy.apis.get(id as usize), |_| false);
         let source = Source::of("192.0.2.200".parse().unwrap(), lengths(24, 64));
         assert!(guard.is_trusted(&source), "{source}");
         assert!(!guard.is_trusted_in_part(&source), "{source}: it passes before any ban");

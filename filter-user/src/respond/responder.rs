@@ -16,6 +16,8 @@ pub trait Guard {
     fn is_trusted_in_part(&self, source: &Source) -> bool;
     /// Whether any address of the source is a proxy of the API (stable id).
     fn is_proxy(&self, api: u32, source: &Source) -> bool;
+    /// Whether the source is only known through a proxy: no packet carries its address.
+    fn is_behind_proxy(&self, source: &Source) -> bool;
 }
 
 /// Who carries actions out.
@@ -149,6 +151,9 @@ impl Responder {
             if guard.is_proxy(*api, source) {
                 return Some(Refusal::Proxy);
             }
+            if guard.is_behind_proxy(source) {
+                return Some(Refusal::BehindProxy);
+            }
         }
         if finding.measure.evidence_forgeable {
             return Some(Refusal::Forgeable);
@@ -178,6 +183,9 @@ mod tests {
         }
         fn is_proxy(&self, api: u32, source: &Source) -> bool {
             api == 1 && source.to_string() == "192.0.2.2"
+        }
+        fn is_behind_proxy(&self, source: &Source) -> bool {
+            source.to_string() == "192.0.2.3"
         }
     }
 
@@ -239,6 +247,7 @@ mod tests {
             ("trusted", BAN, Some("192.0.2.1"), false, "refused trusted"),
             ("trusted and forged", BAN, Some("192.0.2.1"), true, "refused trusted"),
             ("proxy", BAN, Some("192.0.2.2"), false, "refused proxy"),
+            ("behind a proxy", BAN, Some("192.0.2.3"), false, "refused behind_proxy"),
             ("forged", BAN, somebody, true, "refused forgeable"),
             ("limit", LIMIT, None, false, "done limit 600"),
             ("limit, trusted is not touched", LIMIT, Some("192.0.2.1"), false, "done limit 600"),

@@ -1,6 +1,8 @@
 //! What the sensor makes of encrypted connections: the handshake, and turns, whose sizes and times
 //! can be seen though their content cannot.
 
+use std::net::IpAddr;
+
 use super::tls::cipher;
 use super::transaction::Flow;
 
@@ -89,6 +91,8 @@ pub struct Handshake {
     pub api: u32,
     /// Whether the connection came into this host; true in a capture.
     pub inbound: bool,
+    /// The client that a PROXY header before the handshake names.
+    pub announced: Option<IpAddr>,
     /// The version of QUIC it was made in: the server's, or the client's when the server was not
     /// seen. `None` for TLS over TCP.
     pub quic: Option<QuicVersion>,

@@ -84,13 +84,14 @@ impl RequestFields {
         }
     }
 
-    /// Takes one address, with a port or not, in brackets and quotes or not. What is none (RFC 7239
-    /// allows `unknown` and made-up names) is left out. Of too many the nearest ones stay.
+    /// Takes one address, with a port or not, in brackets and quotes or not. Behind a node that gives
+    /// none (RFC 7239 allows `unknown` and made-up names) nobody is known: what it was told goes. Of
+    /// too many the nearest ones stay.
     fn add_forwarded(&mut self, node: &[u8]) {
         let node = node.trim_ascii();
         let node = node.strip_prefix(b"\"").unwrap_or(node);
         let node = node.strip_suffix(b"\"").unwrap_or(node);
-        let Ok(node) = std::str::from_utf8(node) else { return };
+        let node = std::str::from_utf8(node).unwrap_or_default();
         let address = match node.strip_prefix('[') {
             Some(rest) => rest.split(']').next().unwrap_or_default().parse().ok(),
             None => node.parse().ok().or_else(|| node.split(':').next()?.parse().ok()),
@@ -100,6 +101,8 @@ impl RequestFields {
                 self.forwarded.remove(0);
             }
             self.forwarded.push(address);
+        } else {
+            self.forwarded.clear();
         }
     }
 
@@ -229,11 +232,7 @@ mod tests {
             ("X-Forwarded-For", "unknown, ,x:y", ""),
             ("Forwarded", "for=192.0.2.43;proto=http", "192.0.2.43"),
             ("Forwarded", "By=203.0.113.1;For=\"[2001:db8::17]:4711\"", "2001:db8::17"),
-            (
-                "forwarded",
-                "for=192.0.2.43, for=_hidden, for=198.51.100.17",
-                "192.0.2.43 198.51.100.17",
-            ),
+            ("forwarded", "for=192.0.2.43, for=_hidden, for=198.51.100.17", "198.51.100.17"),
             ("Forwarded", "for=\"192.0.2.43:47011\"", "192.0.2.43"),
             ("Forwarded", "for=", ""),
         ] {

@@ -12,6 +12,7 @@ pub mod encrypted;
 mod fields;
 mod flow;
 mod http1;
+mod proxy;
 mod quic;
 mod reader;
 mod stats;
@@ -21,6 +22,7 @@ mod tls;
 pub mod transaction;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use filter_common::packet::{protocol, tcp_flags};
 use filter_common::record::{self, Header};
@@ -29,7 +31,7 @@ pub use self::config::SensorConfig;
 use self::credentials::Secrets;
 use self::encrypted::{Handshake, Turn};
 use self::flow::table::{Handle, Table};
-pub use self::flow::{Application, Closed, FlowSummary};
+pub use self::flow::{Application, Closed, FlowSummary, Opening, Tcp};
 use self::flow::{Environment, Flow, Key};
 pub use self::stats::Stats;
 use self::tls::Negotiated;
@@ -59,6 +61,7 @@ struct Facts {
     inbound: bool,
     handshake: bool,
     weight: u32,
+    announced: Option<IpAddr>,
 }
 
 /// Where a flow's transactions go.
@@ -83,7 +86,7 @@ impl<'a> Context<'a> {
     }
 
     fn exchange(&mut self, exchange: Exchange) {
-        let Facts { flow, api, inbound, handshake, weight } = self.facts;
+        let Facts { flow, api, inbound, handshake, weight, announced } = self.facts;
         self.stats.transactions += 1;
         self.emitted += 1;
         (self.emit)(Output::Transaction(Transaction {
@@ -97,6 +100,7 @@ impl<'a> Context<'a> {
             host: exchange.host,
             user_agent: exchange.user_agent,
             credentials: exchange.credentials,
+            announced,
             forwarded: exchange.forwarded,
             request_type: exchange.request_type,
             response_type: exchange.response_type,
@@ -113,7 +117,7 @@ impl<'a> Context<'a> {
     }
 
     fn handshake(&mut self, negotiated: Negotiated) {
-        let Facts { flow, api, inbound, handshake, weight } = self.facts;
+        let Facts { flow, api, inbound, handshake, weight, announced } = self.facts;
         let quic = negotiated.quic.is_some();
         *if quic { &mut self.stats.quic_handshakes } else { &mut self.stats.tls_handshakes } += 1;
         let told = Box::new(Handshake {
@@ -121,6 +125,7 @@ impl<'a> Context<'a> {
             flow,
             api,
             inbound,
+            announced,
             quic: negotiated.quic,
             version: negotiated.version,
             offered: negotiated.offered,
@@ -140,7 +145,7 @@ impl<'a> Context<'a> {
     }
 
     fn turn(&mut self, turn: Exchanged) {
-        let Facts { flow, api, inbound, handshake, weight } = self.facts;
+        let Facts { flow, api, inbound, handshake, weight, .. } = self.facts;
         self.stats.tls_turns += 1;
         (self.emit)(Output::Turn(Turn {
             time: turn.time,

@@ -42,6 +42,8 @@ stats! {
     gap_bytes;
     /// Payload bytes of segments of which only the first ones were captured.
     cut_bytes;
+    /// Flows that begin with a PROXY header.
+    announced_flows;
     /// Flows in which HTTP/1 was found.
     http_flows;
     /// Flows whose first bytes are something else.

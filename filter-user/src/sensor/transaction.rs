@@ -88,6 +88,9 @@ pub struct Transaction {
     pub user_agent: Option<String>,
     /// Which secrets the request carried, never their values.
     pub credentials: Credentials,
+    /// The client that a PROXY header before the connection names. Anyone can send one: only what a
+    /// trusted proxy says is to be believed.
+    pub announced: Option<IpAddr>,
     /// The addresses a Forwarded or X-Forwarded-For header names, nearest to the server last; at
     /// most 8. Anyone can write them: only what a trusted proxy wrote is to be believed.
     pub forwarded: Box<[IpAddr]>,
@@ -118,6 +121,43 @@ pub struct Transaction {
     pub complete: bool,
     /// What it rests on.
     pub visibility: Visibility,
+}
+
+#[cfg(test)]
+impl Transaction {
+    /// One for tests: `GET /a` of 198.51.100.1, answered 200 after 3 ms with 1234 bytes.
+    pub(crate) fn example() -> Self {
+        Self {
+            time: 0,
+            flow: Flow {
+                client: [198, 51, 100, 1].into(),
+                client_port: 40_000,
+                server: [192, 0, 2, 1].into(),
+                server_port: 80,
+            },
+            api: 1,
+            inbound: true,
+            version: "1.1",
+            method: "GET".to_owned(),
+            target: "/a".to_owned(),
+            host: None,
+            user_agent: None,
+            credentials: Credentials::default(),
+            announced: None,
+            forwarded: Box::default(),
+            request_type: None,
+            response_type: None,
+            grpc: None,
+            status: Some(200),
+            request_body_bytes: Some(0),
+            response_body_bytes: Some(1234),
+            latency: Some(3_000_000),
+            handshake: true,
+            weight: 1 << 16,
+            complete: true,
+            visibility: Visibility::Plaintext,
+        }
+    }
 }
 
 /// A transaction as far as the protocol knows it: [`Transaction`] without what the flow adds.

@@ -69,6 +69,8 @@ pub(crate) enum Body {
 /// A frame in parts. `None` in a field that could lie: the truth.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
+    /// TCP's window.
+    pub(crate) window: u16,
     /// The EtherTypes of VLAN tags, the outermost first.
     pub(crate) tags: Vec<u16>,
     /// What every tag holds: priority and VLAN.
@@ -120,6 +122,7 @@ fn frame(source: &str, destination: &str, port: u16, body: Body) -> Frame {
         headless: false,
         payload: Vec::new(),
         padding: 0,
+        window: 0x2021,
         cut: None,
     }
 }
@@ -281,7 +284,8 @@ impl Frame {
                 out.extend(ports);
                 out.extend([0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88]);
                 out.extend([data_offset.unwrap_or((5 + options.len() / 4) as u8) << 4, *flags]);
-                out.extend([0x20, 0x21, 0, 0, 0, 0]);
+                out.extend(self.window.to_be_bytes());
+                out.extend([0; 4]);
                 out.extend(options);
             }
             Body::Udp { length } => {

@@ -53,6 +53,7 @@ pub(crate) fn settings(pins: &Pins) -> Settings {
         sources: 4096,
         ring_bytes: 1 << 20,
         snap: 4096,
+        turn: 16_384,
         sample: 1.0,
         log: false,
     }

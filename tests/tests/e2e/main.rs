@@ -17,6 +17,7 @@ mod martians;
 mod measure;
 mod modes;
 mod orders;
+mod proxies;
 mod reboot;
 mod refusals;
 mod replay;

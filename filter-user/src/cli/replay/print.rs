@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use super::parse_name;
 use crate::capture::{End, Frame};
-use crate::sensor::transaction::{Flow, Transaction, ip};
+use crate::sensor::transaction::{Credential, Flow, Transaction, ip};
 use crate::sensor::{FlowSummary, Output, Stats};
 
 /// Columns of the longest target that the table shows.
@@ -320,7 +320,7 @@ impl<W: Write> Printer<W> {
 }
 
 fn http(transaction: &Transaction) -> Value {
-    json!({
+    let mut line = json!({
         "type": "http",
         "ts": stamp(transaction.time),
         "flow": Ends::from(&transaction.flow),
@@ -335,12 +335,34 @@ fn http(transaction: &Transaction) -> Value {
         "latency_seconds": transaction.latency.map(seconds),
         "visibility": transaction.visibility.name(),
         "complete": transaction.complete,
-    })
+    });
+    if transaction.credentials.any() {
+        let kinds = transaction.credentials.kinds().map(Credential::name);
+        line["credentials"] = kinds.collect();
+    }
+    if let Some(client) = transaction.announced {
+        line["announced"] = json!(client);
+    }
+    if !transaction.forwarded.is_empty() {
+        line["forwarded"] = json!(transaction.forwarded);
+    }
+    line
 }
 
 fn flow_line(flow: &FlowSummary) -> Value {
     let [packets_in, packets_out] = flow.packets;
     let [bytes_in, bytes_out] = flow.bytes;
+    let pair = |[client, server]: [u64; 2]| json!({ "client": client, "server": server });
+    let tcp = flow.tcp.map(|tcp| {
+        json!({
+            "opening": tcp.opening.name(),
+            "handshake_seconds": tcp.handshake.map(seconds),
+            "retransmissions": pair(tcp.retransmissions),
+            "resets": pair(tcp.resets),
+            "zero_windows": pair(tcp.zero_windows),
+            "unfinished_head": tcp.unfinished_head,
+        })
+    });
     json!({
         "type": "flow",
         "ts": stamp(flow.start),
@@ -353,6 +375,7 @@ fn flow_line(flow: &FlowSummary) -> Value {
         "closed": flow.closed.name(),
         "application": flow.application.name(),
         "transactions": flow.transactions,
+        "tcp": tcp,
     })
 }
 

@@ -105,6 +105,7 @@ fn json_lines() {
             "latency_seconds": null, "visibility": "plaintext", "complete": false,
         })
     );
+    let none = json!({ "client": 0, "server": 0 });
     assert_eq!(
         objects[2],
         json!({
@@ -116,6 +117,11 @@ fn json_lines() {
         },
             "duration_seconds": 6.0, "handshake": true, "closed": "fin",
             "application": "http", "transactions": 2,
+            "tcp": {
+                "opening": "established", "handshake_seconds": 2.0,
+                "retransmissions": none, "resets": none, "zero_windows": none,
+                "unfinished_head": false,
+            },
         })
     );
     let summary = &objects[3];

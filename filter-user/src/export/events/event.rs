@@ -58,6 +58,7 @@ kinds! {
     FindingClosed "finding_closed" Info "A finding is over.";
     ActionTaken "action_taken" Warning "A finding was answered, or a network banned because its sources are.";
     ActionRefused "action_refused" Warning "A finding was not answered, or a network not banned, as the policy says; why, the action says.";
+    HandOff "hand_off" Warning "A source is to be banned that is only known through a proxy: whoever runs the proxy has to.";
     TelemetryGap "telemetry_gap" Warning "Samples were lost: numbers of that time are too low.";
 }
 

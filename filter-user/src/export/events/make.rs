@@ -60,7 +60,11 @@ impl Event {
             Outcome::Refused(action, refusal) => {
                 let field = ActionField { refusal: Some(refusal.name()), ..of(action, "refused") };
                 let message = format!("no {} for finding {}: {refusal}", action.name(), finding.id);
-                (Kind::ActionRefused, field, message)
+                let kind = match refusal {
+                    Refusal::BehindProxy => Kind::HandOff,
+                    _ => Kind::ActionRefused,
+                };
+                (kind, field, message)
             }
             Outcome::Impossible(refusal) => {
                 let field = ActionField {

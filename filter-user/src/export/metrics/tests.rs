@@ -5,38 +5,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use super::*;
-use crate::sensor::transaction::{Credentials, Flow, Visibility};
 
 fn transaction() -> Transaction {
-    Transaction {
-        time: 0,
-        flow: Flow {
-            client: [198, 51, 100, 1].into(),
-            client_port: 40_000,
-            server: [192, 0, 2, 1].into(),
-            server_port: 80,
-        },
-        api: 1,
-        inbound: true,
-        version: "1.1",
-        method: "GET".to_owned(),
-        target: "/a?secret".to_owned(),
-        host: None,
-        user_agent: None,
-        credentials: Credentials::default(),
-        forwarded: Box::default(),
-        request_type: None,
-        response_type: None,
-        grpc: None,
-        status: Some(200),
-        request_body_bytes: Some(0),
-        response_body_bytes: Some(1234),
-        latency: Some(3_000_000),
-        handshake: true,
-        weight: 1 << 16,
-        complete: true,
-        visibility: Visibility::Plaintext,
-    }
+    Transaction { target: "/a?secret".to_owned(), ..Transaction::example() }
 }
 
 fn full() -> KernelSnapshot {
@@ -110,7 +81,7 @@ fn page() -> String {
     let mut engine = Engine::new(Config::default(), 1);
     engine.set_apis([ApiProfile { id: 1, name: "orders".into(), ..ApiProfile::unclaimed() }]);
     let failed = Transaction { status: Some(401), ..transaction() };
-    (0..15).for_each(|_| engine.observe(&Observation::of(&failed).unwrap()));
+    (0..15).for_each(|_| engine.observe(&Observation::of(&failed, failed.flow.client).unwrap()));
     let finding = engine.tick(1, 1.0).remove(0);
     metrics.finding(&finding);
     metrics.finding(&Finding { id: "other".into(), ..finding.clone() });

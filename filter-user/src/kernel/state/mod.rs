@@ -45,6 +45,8 @@ pub struct Settings {
     pub ring_bytes: u32,
     /// Payload bytes a sample may carry.
     pub snap: u32,
+    /// Payload bytes of a turn that samples may carry.
+    pub turn: u32,
     /// Share of flows in the sample, 0 to 1; at 0 the programs have no sensor.
     pub sample: f64,
     /// Whether the programs log rare events.

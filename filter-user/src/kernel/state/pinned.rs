@@ -16,7 +16,7 @@ use crate::kernel::error::{Error, Result};
 use crate::kernel::mapped::{Cell, Mapped};
 
 /// Every map that is pinned, with the bytes of its values and whether `settings` size it.
-pub(super) const PINNED: [(&str, u32); 19] = [
+pub(super) const PINNED: [(&str, u32); 20] = [
     ("OVERRIDES", size_of::<tables::Override>() as u32),
     ("BAN_CONTROL", size_of::<tables::BanControl>() as u32),
     ("BAN_BITS", 8),
@@ -31,6 +31,7 @@ pub(super) const PINNED: [(&str, u32); 19] = [
     ("STATS", 8),
     ("RING", 0),
     ("SEQUENCE", 8),
+    ("TURNS", 8),
     ("NOTICES", 8),
     ("TUNING", size_of::<Tuning>() as u32),
     ("INTERFACES", 4),

@@ -44,6 +44,10 @@ impl Guard for Policy {
     fn is_proxy(&self, api: u32, _: &Source) -> bool {
         self.proxy && api == ORDERS
     }
+
+    fn is_behind_proxy(&self, _: &Source) -> bool {
+        false
+    }
 }
 
 #[derive(Default)]

@@ -117,6 +117,14 @@ impl Protocol {
         }
     }
 
+    /// Whether the client is in the middle of a request's head.
+    pub(super) fn in_head(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.in_head(),
+            Self::Tls(connection) => connection.in_hello(),
+        }
+    }
+
     /// Memory behind it.
     pub(super) fn footprint(&self) -> usize {
         match self {

@@ -15,6 +15,9 @@ mod order;
 mod stream;
 mod summary;
 pub(crate) mod table;
+mod tcp;
+
+use std::net::IpAddr;
 
 use filter_common::packet::{protocol, tcp_flags};
 use filter_common::record::{self, Header};
@@ -24,6 +27,7 @@ pub(crate) use self::key::{Key, Seeded, Side};
 pub(crate) use self::stream::ahead;
 use self::stream::{Segment, Stream};
 pub use self::summary::{Application, Closed, FlowSummary};
+pub use self::tcp::{Opening, Tcp};
 use super::config::SensorConfig;
 use super::credentials::Secrets;
 use super::quic;
@@ -47,6 +51,8 @@ pub(crate) struct Environment<'a> {
 enum Carries {
     /// Not known yet; segments that told nothing.
     Unknown(u16),
+    /// What a proxy says of its client, before anything else.
+    Announced(Box<carry::Announcement>),
     /// A protocol that is followed.
     Known(Protocol),
     /// QUIC.
@@ -92,7 +98,10 @@ pub(crate) struct Flow {
     /// The sensor's losses when the flow was last in order.
     losses: u64,
     transactions: u64,
+    /// The client that a PROXY header names.
+    announced: Option<IpAddr>,
     directions: [Direction; 2],
+    tcp: tcp::Gathered,
     carries: Carries,
 }
 
@@ -116,7 +125,9 @@ impl Flow {
             reset: false,
             losses,
             transactions: 0,
+            announced: None,
             directions: Default::default(),
+            tcp: tcp::Gathered::default(),
             carries: Carries::Unknown(0),
         }
     }
@@ -150,6 +161,7 @@ impl Flow {
             Carries::Quic(connection) => {
                 held + size_of::<quic::Connection>() + connection.footprint()
             }
+            Carries::Announced(announcement) => held + announcement.footprint(),
             _ => held,
         }
     }
@@ -173,8 +185,12 @@ impl Flow {
     ) {
         self.first = self.first.min(header.time);
         self.last = self.last.max(header.time);
+        // How many it stands for changes while the sampling adapts.
+        self.weight = header.weight;
         let direction = &mut self.directions[side];
-        direction.packets += u64::from(header.segments.max(1));
+        if header.flags & record::CONTINUED == 0 {
+            direction.packets += u64::from(header.segments.max(1));
+        }
         direction.bytes += u64::from(header.wire_len);
         direction.egress = header.flags & record::EGRESS != 0;
         if header.api != 0 {
@@ -201,6 +217,10 @@ impl Flow {
     fn segment(&mut self, side: Side, header: &Header, payload: &[u8], env: &mut Environment<'_>) {
         let flags = header.tcp_flags;
         let acknowledges = flags & tcp_flags::ACK != 0;
+        if flags & tcp_flags::SYN != 0 {
+            self.is_client(if acknowledges { 1 - side } else { side }, Sure::Syn);
+        }
+        self.tcp.note(side, self.client, header);
         if flags & tcp_flags::RST != 0 {
             // What a reset acknowledges is no evidence: it may answer a forged segment.
             self.reset = true;
@@ -208,7 +228,6 @@ impl Flow {
         }
         let mut seq = header.tcp_seq;
         if flags & tcp_flags::SYN != 0 {
-            self.is_client(if acknowledges { 1 - side } else { side }, Sure::Syn);
             self.directions[side].stream.open(seq);
             if acknowledges {
                 // It answers the other side's SYN, seen or not.
@@ -259,12 +278,17 @@ impl Flow {
             inbound: !self.directions[self.client].egress,
             handshake: self.is_mutual(),
             weight: self.weight,
+            announced: self.announced,
         }
     }
 
     /// The flow is over: hands out what is unfinished, and the flow itself.
     pub(crate) fn finish(mut self, closed: Closed, env: &mut Environment<'_>) {
         self.relent(true, env);
+        let unfinished_head = match &self.carries {
+            Carries::Known(protocol) => protocol.in_head(),
+            _ => false,
+        };
         self.with_protocol(env, Protocol::finish);
         self.with_quic(env, quic::Connection::finish);
         let closed = match () {
@@ -272,6 +296,6 @@ impl Flow {
             () if self.is_closed() => Closed::Fin,
             () => closed,
         };
-        (env.emit)(Output::Flow(self.summary(closed)));
+        (env.emit)(Output::Flow(self.summary(closed, unfinished_head)));
     }
 }

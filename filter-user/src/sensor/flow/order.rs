@@ -14,12 +14,12 @@ impl Flow {
         let stream = &self.directions[side].stream;
         match stream.place(*segment) {
             Place::Old => {
-                env.stats.retransmitted += 1;
+                self.repeats(side, env);
                 return;
             }
             Place::Next(next) if self.is_due(side, segment.ack) => {
                 if next.seq != segment.seq {
-                    env.stats.retransmitted += 1;
+                    self.repeats(side, env);
                 }
                 self.hand_on(side, &next, env);
             }
@@ -30,12 +30,11 @@ impl Flow {
                     self.directions[side].stream.pass(segment);
                     return;
                 }
-                let counter = if self.directions[side].stream.hold(segment, env.now) {
-                    &mut env.stats.held
+                if self.directions[side].stream.hold(segment, env.now) {
+                    env.stats.held += 1;
                 } else {
-                    &mut env.stats.retransmitted
-                };
-                *counter += 1;
+                    self.repeats(side, env);
+                }
             }
         }
         if self.is_waiting() {
@@ -45,6 +44,12 @@ impl Flow {
         if self.directions[side].stream.held() > MAX_HELD || self.footprint() > share {
             self.let_go(share, env);
         }
+    }
+
+    /// A segment, or its beginning, was there before.
+    fn repeats(&mut self, side: Side, env: &mut Environment<'_>) {
+        env.stats.retransmitted += 1;
+        self.tcp.repeats(side);
     }
 
     /// Whether a segment that is next in its own direction has its turn.
@@ -70,7 +75,7 @@ impl Flow {
                     let Some(held) = self.directions[side].stream.take() else { break };
                     match self.directions[side].stream.place(held.segment()) {
                         Place::Next(next) => self.hand_on(side, &next, env),
-                        _ => env.stats.retransmitted += 1,
+                        _ => self.repeats(side, env),
                     }
                     moved = true;
                 }

@@ -1,9 +1,10 @@
 //! What is told of a flow when it is over.
 
-use filter_common::packet::protocol;
+use std::net::IpAddr;
 
-use super::{Carries, Flow};
+use super::{Carries, Flow, Tcp};
 use crate::sensor::transaction::Flow as Ends;
+use filter_common::packet::protocol;
 
 /// How a flow ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,11 +94,15 @@ pub struct FlowSummary {
     pub transactions: u64,
     /// How many flows this one stands for, times 2^16.
     pub weight: u32,
+    /// The client that a PROXY header names, whoever sent it.
+    pub announced: Option<IpAddr>,
+    /// What only TCP has.
+    pub tcp: Option<Tcp>,
 }
 
 impl Flow {
     /// What is told of it.
-    pub(super) fn summary(&self, closed: Closed) -> FlowSummary {
+    pub(super) fn summary(&self, closed: Closed, unfinished_head: bool) -> FlowSummary {
         let facts = self.facts();
         let (client, server) = (&self.directions[self.client], &self.directions[1 - self.client]);
         FlowSummary {
@@ -116,7 +121,7 @@ impl Flow {
                 Carries::Unknown(1..) if self.key.protocol() == protocol::UDP => {
                     Application::Opaque
                 }
-                Carries::Unknown(_) => Application::Unknown,
+                Carries::Unknown(_) | Carries::Announced(_) => Application::Unknown,
                 Carries::Known(protocol) => protocol.application(),
                 Carries::Quic(_) => Application::Quic,
                 Carries::Upgraded => Application::Upgraded,
@@ -124,6 +129,9 @@ impl Flow {
             },
             transactions: self.transactions,
             weight: facts.weight,
+            announced: facts.announced,
+            tcp: (self.key.protocol() == protocol::TCP)
+                .then(|| self.tcp.facts(self.client, facts.handshake, unfinished_head)),
         }
     }
 }

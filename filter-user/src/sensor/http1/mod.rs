@@ -98,6 +98,11 @@ impl Connection {
         }
     }
 
+    /// Whether the client is in the middle of a request's head.
+    pub(crate) fn in_head(&self) -> bool {
+        self.client.in_head()
+    }
+
     /// Memory that is not the connection's own size.
     pub(crate) fn footprint(&self) -> usize {
         self.client.footprint() + self.server.footprint() + self.queued_bytes

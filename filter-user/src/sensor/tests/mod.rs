@@ -4,6 +4,8 @@
 mod flows;
 mod http;
 mod property;
+mod proxies;
+mod tcp;
 mod wire;
 
 use super::encrypted::{Handshake, Turn};

@@ -103,6 +103,7 @@ impl Wire {
             wire_len: payload.len() as u32 + 54,
             weight: 1 << 16,
             segments: 1,
+            tcp_window: 1000,
             version: VERSION,
             kind: SEGMENT,
             protocol: protocol::TCP,

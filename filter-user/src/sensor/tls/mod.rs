@@ -139,7 +139,7 @@ pub(crate) struct Connection {
     old_hello: bool,
     /// The connection is entered in its middle: no handshake is expected.
     late: bool,
-    /// Some of the handshake was lost.
+    /// Some of the client's part of the handshake was lost.
     unsure: bool,
     /// How many more records of the client's may belong to its part of the handshake.
     flight: u8,
@@ -182,6 +182,11 @@ impl Connection {
         hello + self.client.messages.footprint() + self.server.messages.footprint()
     }
 
+    /// Whether the client has begun a hello and not ended it.
+    pub(crate) fn in_hello(&self) -> bool {
+        self.client_hello.is_none() && !self.late && !self.unsure && !self.old_hello
+    }
+
     fn half(&mut self, client: bool) -> &mut Half {
         if client { &mut self.client } else { &mut self.server }
     }
@@ -204,7 +209,7 @@ impl Connection {
                 Err(record::NoRecord) => {
                     context.stats.tls_malformed += 1;
                     self.half(from_client).messages.lose();
-                    self.unsure |= !self.is_over();
+                    self.unsure |= from_client && !self.is_over();
                     return Outcome::Goes;
                 }
             }
@@ -397,7 +402,7 @@ impl Connection {
         }
         if missing.lost {
             context.stats.tls_resynchronised += 1;
-            self.unsure |= !self.is_over();
+            self.unsure |= from_client && !self.is_over();
         }
         if role == Role::Data || (missing.lost && self.is_over()) {
             if from_client {

@@ -78,7 +78,8 @@ fn a_share_of_zero_removes_the_sensor() {
 
 #[test]
 fn a_full_ring_loses_nothing_silently() {
-    let mut sensor = Sensor::open(|settings| settings.ring_bytes = 16 * 1024);
+    let mut sensor =
+        Sensor::open(|settings| (settings.ring_bytes, settings.turn) = (16 * 1024, 1 << 20));
     let frame = data(CLIENT, 8080, &[7; 1_000]);
     sensor.comes_in(&frame);
     assert_eq!(sensor.records().len(), 1);

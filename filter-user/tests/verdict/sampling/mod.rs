@@ -4,6 +4,7 @@
 mod flows;
 mod notices;
 mod records;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

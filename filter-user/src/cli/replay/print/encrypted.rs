@@ -38,6 +38,9 @@ pub(super) fn handshake(told: &Handshake) -> Value {
             "handshake_seconds": told.duration.map(seconds),
         }),
     };
+    if let Some(client) = told.announced {
+        value["announced"] = json!(client);
+    }
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
         value.extend(more);
     }

@@ -1,0 +1,99 @@
+//! Clients behind a proxy: told apart by what the proxy says, and never banned here.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use weir_tests::curl;
+use weir_tests::nginx::Nginx;
+use weir_tests::wait;
+
+use crate::site::{self, PORT};
+
+const SOON: Duration = Duration::from_secs(15);
+/// Where the proxy listens.
+const FRONT: u16 = 8000;
+
+#[test]
+fn a_guesser_behind_a_proxy_is_handed_off() -> Result<()> {
+    let lab = site::lab()?;
+    let [server, proxy, client] = [lab.host("server")?, lab.host("stranger")?, lab.host("client")?];
+    let _nginx = site::nginx(&lab)?;
+    let upstream = format!("{}:{PORT}", server.v4());
+    let _proxy = Nginx::proxy(proxy, lab.directory(), FRONT, &upstream)?;
+    let policy = format!(
+        "[groups.front]\ncidrs = [\"{}\"]\n\n[[api]]\nname = \"orders\"\nlisten = [\"tcp/{PORT}\"]\n\
+         allow = \"any\"\nproxies = [\"front\"]\nlogin = {{ routes = [\"POST /login\"] }}\n\
+         respond = {{ brute_force = \"ban 5m\" }}\n",
+        proxy.v4()
+    );
+    let weir = site::weir(&lab, &policy)?;
+    let source = client.v4().to_string();
+    let through = |path: &str| site::url(proxy.v4().into(), FRONT, path);
+
+    curl::many(client, &["--data", "a=b", &through("/login?n=[1-30]")])?;
+    let events = wait::until("the hand-off", SOON, || {
+        let events = weir.events()?;
+        ensure!(!site::named(&events, "hand_off").is_empty(), "{events:?}\n{}", weir.log());
+        Ok(events)
+    })?;
+    let found = site::named(&events, "finding_opened");
+    assert_eq!(found[0]["source"]["ip"], source.as_str(), "the client, not the proxy: {found:?}");
+    let told = site::named(&events, "hand_off");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["source"]["ip"], source.as_str());
+    assert_eq!(told[0]["action"]["refusal"], "behind_proxy");
+    assert_eq!(told[0]["api"]["name"], "orders");
+    assert_eq!(weir.json(&["ban", "list"])?, serde_json::json!([]), "nothing was banned");
+    assert_eq!(curl::one(client, &[&through("/")])?.status, 200, "the proxy is still served");
+
+    let refused = weir.verb(&["ban", "add", &source, "--ttl", "1m", "--reason", "ticket 7"])?;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let said = &refused.stderr;
+    assert!(
+        said.contains("not enforceable here") && said.contains(&proxy.v4().to_string()),
+        "{said}"
+    );
+    let events = weir.events()?;
+    let told = site::named(&events, "hand_off");
+    assert_eq!((told.len(), &told[1]["action"]["by"]), (2, &"operator".into()), "{told:?}");
+    let forced = weir.verb(&["ban", "add", &source, "--ttl", "1m", "--force"])?;
+    assert_eq!(forced.code, 0, "{forced:?}");
+    weir.verb(&["ban", "del", &source])?;
+
+    // Who has packets of its own can be banned.
+    assert_eq!(site::ask(client, server.v4().into(), PORT)?.status, 200);
+    wait::until("the direct request is seen", SOON, || {
+        let added = weir.verb(&["ban", "add", &source, "--ttl", "1m"])?;
+        ensure!(added.code == 0, "{added:?}");
+        Ok(())
+    })?;
+    assert_ne!(site::ask(client, server.v4().into(), PORT)?.status, 200, "banned");
+    assert_eq!(curl::one(client, &[&through("/")])?.status, 200, "not through the proxy");
+    Ok(())
+}
+
+/// What a stranger writes into the header is nobody's word.
+#[test]
+fn only_proxies_are_believed() -> Result<()> {
+    let lab = site::lab()?;
+    let [server, client] = [lab.host("server")?, lab.host("client")?];
+    let _nginx = site::nginx(&lab)?;
+    let policy = format!(
+        "[groups.front]\ncidrs = [\"192.0.2.1\"]\n\n[[api]]\nname = \"orders\"\nlisten = [\"tcp/{PORT}\"]\n\
+         allow = \"any\"\nproxies = [\"front\"]\nlogin = {{ routes = [\"POST /login\"] }}\n\
+         respond = {{ brute_force = \"ban 5m\" }}\n"
+    );
+    let weir = site::weir(&lab, &policy)?;
+    let url = site::url(server.v4().into(), PORT, "/login?n=[1-30]");
+    let forged = ["--header", "X-Forwarded-For: 203.0.113.7", "--max-time", site::PATIENCE];
+    curl::many(client, &[&forged[..], &["--data", "a=b", &url]].concat())?;
+    wait::until("the ban", SOON, || {
+        let bans = weir.json(&["ban", "list"])?;
+        let banned = bans.as_array().is_some_and(|bans| {
+            bans.len() == 1 && bans[0]["prefix"] == client.v4().to_string().as_str()
+        });
+        ensure!(banned, "{bans}\n{}", weir.log());
+        Ok(())
+    })?;
+    Ok(())
+}
