@@ -16,9 +16,10 @@ use crate::kernel::bans::Bans;
 use crate::kernel::clock::{self, Tick};
 use crate::kernel::counters::Counters;
 use crate::kernel::error::{Error, Result};
+use crate::kernel::host;
+use crate::kernel::object::OBJECT;
 use crate::kernel::orders::Orders;
 use crate::kernel::own::Own;
-use crate::kernel::{OBJECT, host};
 
 impl State {
     /// Opens the state under the pins' directory, making what is not there.

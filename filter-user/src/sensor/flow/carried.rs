@@ -2,7 +2,7 @@
 //! drive them all.
 
 use super::Application;
-use crate::sensor::{Context, http1};
+use crate::sensor::{Context, http1, http2, tls};
 
 /// Bytes of a stream that follow each other, out of one segment.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,21 @@ pub(crate) enum Outcome {
     Foreign,
     /// No longer what it began as: HTTP's 101, or a tunnel.
     Upgraded,
+    /// HTTP/2 from this place of the piece on; only [`http1`] says so, and [`Protocol`] obeys.
+    Http2(usize),
+}
+
+/// Whose a segment is, as far as its bytes tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaker {
+    /// The client's.
+    Client,
+    /// The server's.
+    Server,
+    /// Its protocol is known, but both sides speak it alike.
+    Either,
+    /// Nobody knows what it is.
+    Unknown,
 }
 
 /// What the first bytes of a connection begin.
@@ -56,15 +71,27 @@ pub(crate) enum Recognised {
 #[derive(Debug)]
 pub(crate) enum Protocol {
     Http1(Box<http1::Connection>),
+    Http2(Box<http2::Connection>),
+    Tls(Box<tls::Connection>),
 }
 
 impl Protocol {
-    /// Whether a segment somewhere in a connection is its client's, as far as its bytes tell.
-    pub(super) fn speaker(bytes: &[u8]) -> Option<bool> {
+    /// Whose a segment somewhere in a connection is.
+    pub(super) fn speaker(bytes: &[u8]) -> Speaker {
+        match tls::opening(bytes) {
+            tls::Opening::Client => return Speaker::Client,
+            tls::Opening::Server => return Speaker::Server,
+            tls::Opening::Late => return Speaker::Either,
+            tls::Opening::Unknown => {}
+        }
         match http1::opening(bytes) {
-            http1::Opening::Request => Some(true),
-            http1::Opening::Response => Some(false),
-            http1::Opening::Unknown => None,
+            http1::Opening::Request => Speaker::Client,
+            http1::Opening::Response => Speaker::Server,
+            http1::Opening::Unknown => match http2::speaker(bytes) {
+                Some(true) => Speaker::Client,
+                Some(false) => Speaker::Server,
+                None => Speaker::Unknown,
+            },
         }
     }
 
@@ -76,6 +103,22 @@ impl Protocol {
         known: bool,
         start: Start,
     ) -> Recognised {
+        let tls = match known {
+            true => tls::can_begin(bytes),
+            false => tls::opening(bytes) != tls::Opening::Unknown,
+        };
+        if tls {
+            return Recognised::Is(Self::Tls(Box::new(tls::Connection::new(start, bytes))));
+        }
+        let http2 = if known {
+            http2::begins(bytes, from_client)
+        } else {
+            http1::opening(bytes) == http1::Opening::Unknown
+        };
+        if http2 {
+            let connection = http2::Connection::entered(start, bytes, from_client);
+            return Recognised::Is(Self::Http2(Box::new(connection)));
+        }
         if !known || http1::can_begin(bytes, from_client) {
             return Recognised::Is(Self::Http1(Box::new(http1::Connection::new(start))));
         }
@@ -86,6 +129,8 @@ impl Protocol {
     pub(super) fn application(&self) -> Application {
         match self {
             Self::Http1(_) => Application::Http,
+            Self::Http2(_) => Application::Http2,
+            Self::Tls(_) => Application::Tls,
         }
     }
 
@@ -93,6 +138,8 @@ impl Protocol {
     pub(super) fn in_head(&self) -> bool {
         match self {
             Self::Http1(connection) => connection.in_head(),
+            Self::Http2(_) => false,
+            Self::Tls(connection) => connection.in_hello(),
         }
     }
 
@@ -100,6 +147,8 @@ impl Protocol {
     pub(super) fn footprint(&self) -> usize {
         match self {
             Self::Http1(connection) => size_of::<http1::Connection>() + connection.footprint(),
+            Self::Http2(connection) => size_of::<http2::Connection>() + connection.footprint(),
+            Self::Tls(connection) => size_of::<tls::Connection>() + connection.footprint(),
         }
     }
 
@@ -110,9 +159,21 @@ impl Protocol {
         piece: Piece<'_>,
         context: &mut Context<'_>,
     ) -> Outcome {
-        match self {
-            Self::Http1(connection) => connection.data(from_client, piece, context),
-        }
+        let at = match self {
+            Self::Http1(connection) => match connection.data(from_client, piece, context) {
+                Outcome::Http2(at) => {
+                    let next = connection.become_http2(from_client, context);
+                    *self = Self::Http2(Box::new(next));
+                    at
+                }
+                outcome => return outcome,
+            },
+            Self::Http2(connection) => return connection.data(from_client, piece, context),
+            Self::Tls(connection) => return connection.data(from_client, piece, context),
+        };
+        let data = piece.data.get(at..).unwrap_or_default();
+        let seq = piece.seq.wrapping_add(at as u32);
+        self.data(from_client, Piece { data, seq, ..piece }, context)
     }
 
     /// `length` bytes of the client, or of the server, are missing; the other direction has been
@@ -126,6 +187,8 @@ impl Protocol {
     ) {
         match self {
             Self::Http1(connection) => connection.missing(from_client, length, peer, context),
+            Self::Http2(connection) => connection.missing(from_client, length, context),
+            Self::Tls(connection) => connection.missing(from_client, length, context),
         }
     }
 
@@ -133,6 +196,8 @@ impl Protocol {
     pub(super) fn ended(&mut self, from_client: bool, context: &mut Context<'_>) {
         match self {
             Self::Http1(connection) => connection.ended(from_client, context),
+            // What is open then is told when the flow is over.
+            Self::Http2(_) | Self::Tls(_) => {}
         }
     }
 
@@ -140,13 +205,25 @@ impl Protocol {
     pub(super) fn finish(&mut self, context: &mut Context<'_>) {
         match self {
             Self::Http1(connection) => connection.finish(context),
+            Self::Http2(connection) => connection.finish(context),
+            Self::Tls(connection) => connection.finish(context),
         }
+    }
+
+    /// TLS that begins in the middle of another protocol (STARTTLS, a tunnel by CONNECT): a segment
+    /// that begins with a ClientHello.
+    pub(super) fn inside(bytes: &[u8]) -> Option<Self> {
+        // What the server has said so far was not TLS: its first record is looked for.
+        let start = Start { client_whole: true, server_whole: false, missed: None };
+        tls::begins_hello(bytes).then(|| Self::Tls(Box::new(tls::Connection::new(start, bytes))))
     }
 
     /// Lets go of all memory: what is unfinished is void.
     pub(super) fn abandon(&mut self, context: &mut Context<'_>) {
         match self {
             Self::Http1(connection) => connection.abandon(context),
+            Self::Http2(connection) => connection.abandon(context),
+            Self::Tls(connection) => connection.abandon(context),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a flow carries: recognised by its first bytes, then fed to its parser.
 
-use super::carried::{Outcome, Piece, Protocol, Recognised, Start};
+use super::carried::{Outcome, Piece, Protocol, Recognised, Speaker, Start};
 use super::stream::Segment;
 use super::{Carries, Environment, Flow, Side, Sure};
 use crate::sensor::{Context, proxy};
@@ -31,6 +31,12 @@ impl Flow {
         let Segment { seq, len, ack, fin, time, data } = *segment;
         self.directions[side].stream.pass(segment);
         self.confirm(side, ack);
+        if matches!(self.carries, Carries::Opaque | Carries::Upgraded)
+            && side == self.client
+            && let Some(protocol) = Protocol::inside(data)
+        {
+            self.carries = Carries::Known(protocol);
+        }
         if len != 0 && !matches!(self.carries, Carries::Opaque | Carries::Upgraded) {
             if !data.is_empty() {
                 self.data(side, Piece { data, seq, ack, time, peer }, env);
@@ -128,7 +134,7 @@ impl Flow {
                 self.with_protocol(env, Protocol::finish);
                 self.becomes(Carries::Upgraded, env);
             }
-            Some(Outcome::Goes) | None => {}
+            Some(Outcome::Goes | Outcome::Http2(_)) | None => {}
         }
     }
 
@@ -140,8 +146,10 @@ impl Flow {
             side == self.client
         } else {
             match Protocol::speaker(piece.data) {
-                Some(client) => client,
-                None => return Recognised::Unclear,
+                Speaker::Client => true,
+                Speaker::Server => false,
+                Speaker::Either => side == self.client,
+                Speaker::Unknown => return Recognised::Unclear,
             }
         };
         self.is_client(if client { side } else { 1 - side }, Sure::Content);
@@ -159,7 +167,7 @@ impl Flow {
         match carries {
             Carries::Opaque => env.stats.opaque_flows += 1,
             Carries::Upgraded => env.stats.upgraded_flows += 1,
-            Carries::Unknown(_) | Carries::Announced(_) | Carries::Known(_) => {}
+            Carries::Unknown(_) | Carries::Announced(_) | Carries::Known(_) | Carries::Quic(_) => {}
         }
         self.carries = carries;
     }
@@ -186,13 +194,7 @@ impl Flow {
     ) -> Option<R> {
         let facts = self.facts();
         let Carries::Known(protocol) = &mut self.carries else { return None };
-        let mut context = Context {
-            stats: &mut *env.stats,
-            secrets: env.secrets,
-            emit: &mut *env.emit,
-            facts,
-            emitted: 0,
-        };
+        let mut context = Context::new(env, facts);
         let result = run(protocol, &mut context);
         self.transactions += context.emitted;
         Some(result)

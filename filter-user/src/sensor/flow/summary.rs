@@ -44,6 +44,12 @@ pub enum Application {
     Unknown,
     /// HTTP/1.
     Http,
+    /// HTTP/2, from its beginning or after an upgrade.
+    Http2,
+    /// TLS, from the beginning or later on.
+    Tls,
+    /// QUIC.
+    Quic,
     /// HTTP/1, then something else: 101, or a tunnel by CONNECT.
     Upgraded,
     /// Something the sensor does not follow.
@@ -56,6 +62,9 @@ impl Application {
         match self {
             Self::Unknown => "unknown",
             Self::Http => "http",
+            Self::Http2 => "http2",
+            Self::Tls => "tls",
+            Self::Quic => "quic",
             Self::Upgraded => "upgraded",
             Self::Opaque => "opaque",
         }
@@ -114,8 +123,13 @@ impl Flow {
             handshake: facts.handshake,
             closed,
             application: match &self.carries {
+                // No datagram of it began anything that is known.
+                Carries::Unknown(1..) if self.key.protocol() == protocol::UDP => {
+                    Application::Opaque
+                }
                 Carries::Unknown(_) | Carries::Announced(_) => Application::Unknown,
                 Carries::Known(protocol) => protocol.application(),
+                Carries::Quic(_) => Application::Quic,
                 Carries::Upgraded => Application::Upgraded,
                 Carries::Opaque => Application::Opaque,
             },

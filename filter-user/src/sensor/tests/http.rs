@@ -366,13 +366,15 @@ fn entered_in_the_middle() {
 #[test]
 fn other_protocols() {
     let rows: &[(&str, &[Step], Application)] = &[
-        ("tls", &[C("\u{16}\u{3}\u{1}\u{2}"), S("\u{16}\u{3}\u{3}")], Application::Opaque),
+        ("tls", &[C("\u{16}\u{3}\u{1}\u{2}"), S("\u{16}\u{3}\u{3}")], Application::Tls),
+        ("nearly tls", &[C("\u{16}\u{3}\u{5}\u{2}\u{2}"), S("+\r\n")], Application::Opaque),
         ("ssh", &[S("SSH-2.0-x y\r\n"), C("SSH-2.0-OpenSSH_9 Debian\r\n")], Application::Opaque),
         ("smtp", &[S("220 mail\r\n"), C("EHLO a\r\n")], Application::Opaque),
         ("redis", &[C("*1\r\n$4\r\nPING\r\n"), S("+PONG\r\n")], Application::Opaque),
         ("memcached", &[C("get key\r\n"), S("END\r\n")], Application::Opaque),
         ("sip", &[C("OPTIONS sip:a SIP/2.0\r\n\r\n")], Application::Opaque),
-        ("http/2", &[C("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")], Application::Opaque),
+        ("http/2", &[C("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")], Application::Http2),
+        ("like http/2", &[C("PRI * HTTP/2.0\r\n\r\nSM\r\nX")], Application::Opaque),
         ("http", &[C("GET / HTTP/1.1\r\n\r\n")], Application::Http),
         ("nothing", &[], Application::Unknown),
     ];
