@@ -25,6 +25,7 @@ use crate::inventory::route::Routes;
 use crate::inventory::samples::Samples;
 use crate::policy::Port;
 use crate::sensor::FlowSummary;
+use crate::sensor::encrypted::Handshake;
 use crate::sensor::transaction::{Transaction, Visibility};
 use crate::store::{self, Batch, Exchange, Retention};
 
@@ -283,6 +284,12 @@ impl Core {
     /// Notes a flow that is over.
     pub(super) fn note_flow(&self, flow: &FlowSummary, epoch: i128) {
         lock(&self.inventory).catalog.flow(flow, wall(flow.end, epoch) / 1_000_000_000);
+    }
+
+    /// Notes a handshake.
+    pub(super) fn note_handshake(&self, handshake: &Handshake, epoch: i128) {
+        let seconds = wall(handshake.time, epoch) / 1_000_000_000;
+        lock(&self.inventory).catalog.handshake(handshake, seconds);
     }
 
     /// Notes a report of a finding. `epoch` is what to add to its times for ns since 1970.

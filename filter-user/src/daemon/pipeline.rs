@@ -336,6 +336,10 @@ impl Analysis {
         match output {
             Output::Transaction(transaction) => self.transaction(transaction),
             Output::Flow(flow) => self.core.note_flow(flow, self.epoch),
+            Output::Tls(handshake) | Output::Quic(handshake) => {
+                self.core.note_handshake(handshake, self.epoch);
+            }
+            Output::Turn(_) => {}
         }
     }
 

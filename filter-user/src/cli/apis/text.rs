@@ -124,6 +124,8 @@ fn head(api: &ApiEntry, now: u64, style: Style) -> String {
     fact("environment", word(&api.environment));
     fact("data", api.data.join(", "));
     fact("openapi", word(&api.openapi));
+    let tls = api.tls.iter().map(|(version, number)| format!("{version}×{}", count(*number)));
+    fact("tls", tls.collect::<Vec<_>>().join(" "));
     let applications = api.applications.iter().chain(&api.visibility);
     fact("speaks", applications.cloned().collect::<Vec<_>>().join(", "));
     fact("first seen", ago(api.first_seen, now));

@@ -49,6 +49,8 @@ pub struct ApiEntry {
     pub endpoints: u64,
     /// What its connections carried: `http`, `opaque` and so on.
     pub applications: Vec<String>,
+    /// TLS handshakes by the version that was chosen: `1.3`, `1.2` and so on.
+    pub tls: BTreeMap<String, u64>,
     /// What could be seen of its requests: `plaintext`, `tls_metadata`.
     pub visibility: Vec<String>,
     /// Requests by status; `0`: no answer was seen.

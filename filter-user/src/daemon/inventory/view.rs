@@ -14,6 +14,7 @@ use crate::inventory::declared::DeclaredApi;
 use crate::inventory::usage::{Tally, Usage};
 use crate::inventory::{drift, skeleton};
 use crate::policy::Api;
+use crate::sensor::encrypted::TlsVersion;
 use crate::sensor::transaction::{Credential, Visibility};
 use crate::store::{self, Exchange};
 
@@ -43,6 +44,11 @@ impl Inventory {
             connections: seen.connections >> 16,
             sources: seen.sources.count(),
             applications: seen.applications.iter().map(ToString::to_string).collect(),
+            tls: seen
+                .tls
+                .iter()
+                .map(|(&version, tally)| (TlsVersion(version).name(), tally.requests()))
+                .collect(),
             findings: self.ledger.open_at(name),
             ..ApiEntry::default()
         };
