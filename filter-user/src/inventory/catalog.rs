@@ -4,6 +4,9 @@
 //! Everything is bounded. What changed since it was asked last is told, so that a store can follow;
 //! keeping and restoring is the daemon's.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
