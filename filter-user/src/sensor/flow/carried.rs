@@ -134,6 +134,14 @@ impl Protocol {
         }
     }
 
+    /// What it became.
+    pub(super) fn upgraded_to(&self) -> Application {
+        match self {
+            Self::Http1(connection) if connection.is_websocket() => Application::WebSocket,
+            _ => Application::Upgraded,
+        }
+    }
+
     /// Whether the client is in the middle of a request's head.
     pub(super) fn in_head(&self) -> bool {
         match self {
