@@ -15,8 +15,9 @@ use filter_common::reason::Reason;
 use filter_common::slot::Slot;
 use filter_common::stat::Stat;
 use filter_common::tables::{
-    Api, Ban, BanControl, BanKey, ClassGroups, Config, Count, Listen, Override, PORT_WORDS, Profile,
-    Rule, Shared, Tuning, feature,
+    Api, Ban, BanControl, BanKey, ClassGroups, Config, Control, Count, Listen, OWN_WORDS, Override, PORT_WORDS,
+    Profile,
+    Rule, Shared, feature,
 };
 use filter_common::verdict::Tables;
 use filter_common::{limiter, seen};
@@ -53,6 +54,8 @@ pub struct Gate {
     place: Place,
     /// Read once: the verifier prunes by it everywhere.
     features: u32,
+    /// Looked up once for all who ask; where hardly anybody does, when it is asked.
+    control: Option<&'static Control>,
 }
 
 #[inline(always)]
@@ -79,7 +82,13 @@ fn add(counts: &PerCpuArray<Count>, index: u32, packets: u64, bytes: u64) -> boo
 impl Gate {
     #[inline(always)]
     pub fn new(place: Place) -> Self {
-        Self { place, features: config!(features: u32) }
+        Self { place, features: config!(features: u32), control: None }
+    }
+
+    /// The same, with what every packet asks at hand; `None` never is: the map has one cell.
+    #[inline(always)]
+    pub fn with_control(place: Place) -> Option<Self> {
+        Some(Self { control: Some(cell(&maps::CONTROL, 0)?), ..Self::new(place) })
     }
 
     /// Index of the interface that the packet came in by or leaves by.
@@ -106,10 +115,13 @@ impl Gate {
         config!(snap: u32)
     }
 
-    /// What userspace tunes.
+    /// What every packet asks.
     #[inline(always)]
-    pub fn tuning(&self) -> Option<&'static Tuning> {
-        cell(&maps::TUNING, 0)
+    pub fn control(&self) -> Option<&'static Control> {
+        match self.control {
+            Some(control) => Some(control),
+            None => cell(&maps::CONTROL, 0),
+        }
     }
 
     /// When the notice cell last gave one.
@@ -203,7 +215,7 @@ impl Tables for Gate {
 
     #[inline(always)]
     fn own_bits(&self, index: u32) -> u64 {
-        word(&maps::OWN_BITS, index)
+        self.control().map_or(0, |control| control.own_bits[(index & (OWN_WORDS - 1)) as usize])
     }
 
     #[inline(always)]
@@ -266,7 +278,7 @@ impl Tables for Gate {
 
     #[inline(always)]
     fn ban_control(&self) -> Option<&BanControl> {
-        cell(&maps::BAN_CONTROL, 0)
+        Some(&self.control()?.bans)
     }
 
     #[inline(always)]

@@ -14,9 +14,11 @@ use aya::maps::{Array, HashMap, Map, MapData};
 use filter_common::SCHEMA;
 use filter_common::limiter::WAYS;
 use filter_common::seen::WAYS as SEEN_WAYS;
+use filter_common::slot::Slot;
 use filter_common::stat::Stat;
 use filter_common::tables::{
-    META_ENFORCES, META_GENERATION, META_SEED, NOTICE_CELLS, Name, SEEN_CELLS, Shared, Tuning,
+    CONTROL_SAMPLE, CONTROL_WORDS, META_ENFORCES, META_GENERATION, META_SEED, NOTICE_CELLS, Name,
+    SEEN_CELLS, Shared,
 };
 
 use super::bans::Bans;
@@ -76,7 +78,7 @@ pub struct State {
     group_names: Array<MapData, Name>,
     interfaces: HashMap<MapData, u32, u32>,
     shared: Mapped<Shared>,
-    tuning: Mapped<Tuning>,
+    control: Mapped<[Slot; CONTROL_WORDS]>,
     ring: Option<MapData>,
     tick: Tick,
     ids: Ids,
@@ -169,8 +171,8 @@ impl State {
     /// Sets the share of flows in the sample.
     pub fn set_sample(&self, share: f64) {
         let below = (share.clamp(0.0, 1.0) * (1u64 << 32) as f64) as u64;
-        if let Some(tuning) = self.tuning.cells().first() {
-            tuning.sample_below.store(below);
+        if let Some(words) = self.control.cells().first() {
+            words[CONTROL_SAMPLE].store(below);
         }
     }
 

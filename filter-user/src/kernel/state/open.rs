@@ -14,10 +14,10 @@ use crate::kernel::bans::Bans;
 use crate::kernel::clock::{self, Tick};
 use crate::kernel::counters::Counters;
 use crate::kernel::error::{Error, Result};
-use crate::kernel::orders::Orders;
-use crate::kernel::own::Own;
 use crate::kernel::host;
 use crate::kernel::object::OBJECT;
+use crate::kernel::orders::Orders;
+use crate::kernel::own::Own;
 
 impl State {
     /// Opens the state under the pins' directory, making what is not there.
@@ -79,19 +79,19 @@ impl State {
             group_names,
             interfaces: typed(&mut ebpf, "INTERFACES")?,
             shared,
-            tuning: mapped(&ebpf, "TUNING")?,
+            control: mapped(&ebpf, "CONTROL")?,
             ring,
             tick,
             ids,
-            own: Own::open(typed(&mut ebpf, "OWN")?, mapped(&ebpf, "OWN_BITS")?),
+            own: Own::open(typed(&mut ebpf, "OWN")?, mapped(&ebpf, "CONTROL")?),
             bans: Bans::open(
                 typed(&mut ebpf, "BANS")?,
                 mapped(&ebpf, "BAN_BITS")?,
-                mapped(&ebpf, "BAN_CONTROL")?,
+                mapped(&ebpf, "CONTROL")?,
                 seed,
                 sizes["BANS"],
             )?,
-            orders: Orders::open(mapped(&ebpf, "OVERRIDES")?, mapped(&ebpf, "BAN_CONTROL")?),
+            orders: Orders::open(mapped(&ebpf, "OVERRIDES")?, mapped(&ebpf, "CONTROL")?),
             counters: Counters::open(
                 typed(&mut ebpf, "COUNTS")?,
                 typed(&mut ebpf, "EGRESS")?,
