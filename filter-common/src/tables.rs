@@ -309,7 +309,7 @@ pub struct Override {
     pub limit_ceiling: Slot,
     /// See [`Rate::shift`].
     pub limit_shift: Slot,
-    /// [`OVERRIDE_AUTOMATIC`] for the limit, for people: the packet path ignores it.
+    /// [`OVERRIDE_AUTOMATIC`] for the limit.
     pub limit_flags: Slot,
     /// Zero.
     pub reserved: [Slot; 4],

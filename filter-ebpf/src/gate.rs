@@ -361,12 +361,17 @@ impl Tables for Gate {
     }
 
     #[inline(always)]
-    fn claim_way(&self, cell: u32, fingerprint: u64, now: u64) -> u32 {
-        apart::weir_claim_way(cell, fingerprint, now)
+    fn claim_way(&self, cell: u32, fingerprint: u64, now: u64, cost: u64) -> u32 {
+        apart::weir_claim_way(cell, fingerprint, now, cost)
     }
 
     #[inline(always)]
     fn many_limits(&self, _packet_at_hand: &Packet, slot: u32, rule: u32, now: u64) -> u32 {
         apart::weir_many_limits(slot, rule, now)
+    }
+
+    #[inline(always)]
+    fn operator_refuses(&self, _packet_at_hand: &Packet) -> u32 {
+        apart::weir_operator_refuses()
     }
 }
