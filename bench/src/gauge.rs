@@ -119,7 +119,11 @@ pub(crate) fn measure(object: &Path, report: &mut Report) -> Result<()> {
         }
         if load.what.starts_with("as many") {
             let share = |place: usize| 1.0 - rate(place) / rate(0);
-            report.at_most("share of nginx's peak that is lost, every flow sampled", 0.15, share(1));
+            report.at_most(
+                "share of nginx's peak that is lost, every flow sampled",
+                0.15,
+                share(1),
+            );
             let last = names.len() - 1;
             report.at_most("the same, 1 flow in 100 sampled", 0.03, share(last));
         }
@@ -148,7 +152,8 @@ pub(crate) fn measure(object: &Path, report: &mut Report) -> Result<()> {
          Of {asked} requests to the server that weir watches, {seen} are in its metrics; {lost} records were lost."
     ));
     if peer.is_none() {
-        report.line("Suricata is not installed here: `apt-get install suricata` for the comparison.");
+        report
+            .line("Suricata is not installed here: `apt-get install suricata` for the comparison.");
     }
     report.table(&["before nginx", "requests/s", "CPU s a million more", ""], &rows);
     drop((servers, peer));
@@ -232,7 +237,8 @@ fn paced(client: &Host, url: &str) -> Result<u64> {
         let before = line.split_once(mark)?.0;
         before.rsplit([' ', ',']).find(|word| !word.is_empty())?.parse::<u64>().ok()
     };
-    let (done, failed) = of(" succeeded").zip(of(" failed")).context("unexpected output of h2load")?;
+    let (done, failed) =
+        of(" succeeded").zip(of(" failed")).context("unexpected output of h2load")?;
     ensure!(failed == 0 && done > 0, "h2load failed:\n{text}");
     Ok(done)
 }
