@@ -26,6 +26,7 @@ pub use snapshot::{
 
 use crate::control::api::FindingEntry;
 use crate::detect::{Finding, Severity, State};
+use crate::geo::Country;
 use crate::respond::Outcome;
 use crate::sensor::transaction::Transaction;
 use family::{facts, number, rows};
@@ -51,6 +52,8 @@ struct Live {
     /// By id: API and severity.
     open: HashMap<Arc<str>, (Arc<str>, &'static str)>,
     actions: BTreeMap<(&'static str, &'static str), u64>,
+    /// By API, in 65536ths of a request.
+    countries: BTreeMap<(Arc<str>, Country), u64>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -71,6 +74,7 @@ impl Metrics {
             findings: BTreeMap::new(),
             open: HashMap::new(),
             actions: BTreeMap::new(),
+            countries: BTreeMap::new(),
         }));
         let desc = |def: &def::Def| {
             let labels = def.labels.iter().map(|label| (*label).to_owned()).collect();
@@ -86,6 +90,19 @@ impl Metrics {
     /// ([`crate::inventory::route`]). Those that left this host are left out.
     pub fn observe(&self, api: &Arc<str>, route: &Arc<str>, transaction: &Transaction) {
         lock(&self.live).http.observe(api, route, transaction);
+    }
+
+    /// Counts a request of a source in this country; `weight` in 65536ths. There are some 250
+    /// countries, so that the series are bounded by the policy's APIs.
+    pub fn country(&self, api: &Arc<str>, country: Country, weight: u32) {
+        let mut live = lock(&self.live);
+        let requests = live.countries.entry((Arc::clone(api), country)).or_default();
+        *requests = requests.saturating_add(u64::from(weight.max(1 << 16)));
+    }
+
+    /// Counts what was counted on routes of an API on those that they are called now.
+    pub fn rename(&self, api: &str, name: impl Fn(&str) -> Option<Arc<str>>) {
+        lock(&self.live).http.rename(api, name);
     }
 
     /// Counts a report of a finding.
@@ -126,7 +143,9 @@ impl Metrics {
 
     /// Forgets the requests of APIs for which `keep` says no, as those of a policy that was replaced.
     pub fn retain(&self, keep: impl Fn(&str) -> bool) {
-        lock(&self.live).http.retain(keep);
+        let mut live = lock(&self.live);
+        live.countries.retain(|(api, _), _| keep(api));
+        live.http.retain(keep);
     }
 
     /// The page.
@@ -171,6 +190,12 @@ impl Live {
         families.extend([
             rows(&def::HTTP_SERIES, [([], series as f64)]),
             rows(&def::HTTP_OVERFLOW, [([], overflow as f64)]),
+            rows(
+                &def::COUNTRIES,
+                self.countries.iter().map(|((api, country), requests)| {
+                    ([&**api, country.as_str()], (requests >> 16) as f64)
+                }),
+            ),
             rows(
                 &def::FINDINGS,
                 findings.map(|((detector, severity, api), count)| {
