@@ -1,5 +1,7 @@
 //! Where packet bytes come from. All bounds checks of the parser are behind this trait.
 
+use core::marker::PhantomData;
+
 /// A value that may be read from any bytes: every bit pattern is valid and there is no padding.
 ///
 /// # Safety
@@ -37,10 +39,59 @@ macro_rules! headers {
 }
 pub(crate) use headers;
 
+/// The first `N` bytes of a packet, whose presence was checked once.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a, const N: usize> {
+    start: *const u8,
+    packet: PhantomData<&'a [u8]>,
+}
+
+impl<const N: usize> Head<'_, N> {
+    /// The first `N` bytes from `start` on.
+    ///
+    /// # Safety
+    /// They can be read for as long as the packet lives.
+    #[inline(always)]
+    pub const unsafe fn new(start: *const u8) -> Self {
+        Self { start, packet: PhantomData }
+    }
+
+    #[inline(always)]
+    fn load<T: Plain, const OFFSET: usize>(&self) -> T {
+        const { assert!(OFFSET + size_of::<T>() <= N) };
+        let at = self.start.wrapping_add(OFFSET).cast::<T>();
+        // SAFETY: within the first N bytes, and T accepts any bytes. BPF loads have the alignment
+        // rules of the host, which all supported ones relax; an unaligned read in Rust would be taken
+        // apart into bytes there.
+        unsafe { if cfg!(target_arch = "bpf") { at.read() } else { at.read_unaligned() } }
+    }
+
+    /// The 64 bits at `OFFSET`, network order turned to host order.
+    #[inline(always)]
+    pub fn be64<const OFFSET: usize>(&self) -> u64 {
+        u64::from_be(self.load::<u64, OFFSET>())
+    }
+
+    /// The 32 bits at `OFFSET`, network order turned to host order.
+    #[inline(always)]
+    pub fn be32<const OFFSET: usize>(&self) -> u32 {
+        u32::from_be(self.load::<u32, OFFSET>())
+    }
+
+    /// The 16 bits at `OFFSET`, network order turned to host order.
+    #[inline(always)]
+    pub fn be16<const OFFSET: usize>(&self) -> u16 {
+        u16::from_be(self.load::<u16, OFFSET>())
+    }
+}
+
 /// A packet, readable from its start.
 pub trait Bytes {
     /// The value at `offset`, as it lies in the packet; `None` when any of it is out of reach.
     fn load<T: Plain>(&self, offset: usize) -> Option<T>;
+
+    /// The first `N` bytes; `None` when any of them is out of reach.
+    fn head<const N: usize>(&self) -> Option<Head<'_, N>>;
 
     /// Bytes on the wire from the first to the last, readable here or not. May be dear to ask.
     fn wire_len(&self) -> usize;
@@ -98,6 +149,12 @@ impl Bytes for Slice<'_> {
         let bytes = self.data.get(offset..offset.checked_add(size_of::<T>())?)?;
         // SAFETY: `bytes` has exactly the size of T, and T accepts any bytes at any alignment here.
         Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+
+    fn head<const N: usize>(&self) -> Option<Head<'_, N>> {
+        let bytes = self.data.get(..N)?;
+        // SAFETY: just that many, borrowed as long as the packet is.
+        Some(unsafe { Head::new(bytes.as_ptr()) })
     }
 
     fn wire_len(&self) -> usize {

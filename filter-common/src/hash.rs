@@ -32,12 +32,18 @@ pub const fn pair(seed: u64, a: u64, b: u64) -> u64 {
     word(seed, round(a ^ seed).wrapping_add(b.wrapping_mul(K1)))
 }
 
+/// As [`addr`] for an IPv4 address, of which this is the last half.
+#[inline(always)]
+pub const fn addr_v4(seed: u64, lo: u64, extra: u64) -> u64 {
+    word(seed, lo ^ (extra << 32))
+}
+
 /// Mixes an address and a small number (below 2^32) under a seed. An IPv4 address and the number fit
 /// into one word, which takes half the time.
 #[inline(always)]
 pub const fn addr(seed: u64, addr: Addr, extra: u64) -> u64 {
     if addr.is_v4() {
-        word(seed, addr.lo ^ (extra << 32))
+        addr_v4(seed, addr.lo, extra)
     } else {
         word(seed, round(addr.hi ^ seed).wrapping_add(addr.lo.wrapping_mul(K1)) ^ (extra << 32))
     }

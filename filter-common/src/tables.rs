@@ -73,8 +73,16 @@ pub struct Config {
     pub drops: u32,
     /// Kinds of packets that are would-drops.
     pub watches: u32,
+    /// Cells of the table of APIs.
+    pub apis: u32,
+    /// Cells of the table of rules.
+    pub rules: u32,
+    /// Cells of the table of profiles.
+    pub profiles: u32,
     /// Payload bytes of a turn that samples may carry, see [`crate::turn`].
     pub turn: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Interfaces that trust is narrowed to; unused ones are 0.
     pub trusted_interfaces: [u32; 8],
 }
@@ -141,6 +149,20 @@ pub struct Api {
 
 const _: () = assert!(size_of::<Api>() == 64);
 
+impl Api {
+    /// All zeros.
+    pub const NONE: Self = Self {
+        id: 0,
+        flags: 0,
+        total: 0,
+        unused: 0,
+        v4_mask: 0,
+        v6_mask_hi: 0,
+        v6_mask_lo: 0,
+        reserved: [0; 3],
+    };
+}
+
 /// [`Rule::action`]: no group of the source is allowed.
 pub const RULE_NOT_ALLOWED: u8 = 0;
 /// [`Rule::action`]: a group of the source is denied.
@@ -171,6 +193,11 @@ pub struct Rule {
 
 const _: () = assert!(size_of::<Rule>() == 8);
 
+impl Rule {
+    /// All zeros.
+    pub const NONE: Self = Self { action: 0, flags: 0, profile: 0, shared: 0, origin: 0 };
+}
+
 /// A limit: up to one rate of each kind.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -184,6 +211,9 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// No limits: all zeros.
+    pub const NONE: Self = Self { packets: Rate::NONE, bytes: Rate::NONE, connections: Rate::NONE };
+
     /// The rate of one kind.
     #[inline(always)]
     pub const fn rate(&self, kind: Kind) -> &Rate {

@@ -5,7 +5,7 @@
 use filter_common::addr::Addr;
 use filter_common::packet::options;
 use filter_common::reason::Reason;
-use filter_common::verdict::{self, SUMMARY_DROPS, SUMMARY_REFUSED};
+use filter_common::verdict::{self, Summary};
 
 use crate::gate::{Gate, Place};
 use crate::{OPTIONS_ROOM, work};
@@ -76,17 +76,16 @@ pub extern "C" fn weir_odd_reason(kinds: u32) -> u32 {
     verdict::odd_reason(kinds)
 }
 
-/// See [`verdict::judge_unparsed`]; the decision is put into this CPU's work, and its summary given.
-/// `reason` is a number.
+/// See [`verdict::summary_of_unparsed`]; gives its bits. `reason` is a number.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn weir_judge_unparsed(reason: u32) -> u64 {
-    match (work(), Reason::from_number(reason as u8)) {
+    let summary = match (work(), Reason::from_number(reason as u8)) {
         (Some(work), Some(reason)) => {
             let gate = Gate::new(Place::Nowhere);
-            work.decision = verdict::judge_unparsed(&gate, &work.packet, reason);
-            work.decision.summary()
+            verdict::summary_of_unparsed(&gate, &work.packet, reason)
         }
-        _ => SUMMARY_REFUSED | SUMMARY_DROPS,
-    }
+        _ => Summary::BROKEN,
+    };
+    summary.bits()
 }

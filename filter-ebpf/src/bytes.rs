@@ -7,7 +7,7 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use filter_common::bytes::{Bytes, Plain};
+use filter_common::bytes::{Bytes, Head, Plain};
 use filter_common::packet::options::UNREADABLE;
 
 use crate::{OPTIONS_ROOM, apart, work};
@@ -56,6 +56,16 @@ fn load<T: Plain>(start: usize, end: usize, offset: usize) -> Option<T> {
     Some(unsafe { (at as *const T).read() })
 }
 
+/// The first bytes, whose places are fixed: there is nothing for the compiler to compute twice.
+#[inline(always)]
+fn head<'a, const N: usize>(start: usize, end: usize) -> Option<Head<'a, N>> {
+    if start + N > end {
+        return None;
+    }
+    // SAFETY: the verifier holds the check above against every access.
+    Some(unsafe { Head::new(start as *const u8) })
+}
+
 /// A frame at the XDP hook.
 pub struct Frame<'a> {
     ctx: &'a XdpContext,
@@ -74,6 +84,11 @@ impl Bytes for Frame<'_> {
     #[inline(always)]
     fn load<T: Plain>(&self, offset: usize) -> Option<T> {
         load(self.start, self.end, offset)
+    }
+
+    #[inline(always)]
+    fn head<const N: usize>(&self) -> Option<Head<'_, N>> {
+        head(self.start, self.end)
     }
 
     #[inline(always)]
@@ -153,6 +168,11 @@ impl Bytes for Skb<'_> {
     #[inline(always)]
     fn load<T: Plain>(&self, offset: usize) -> Option<T> {
         load(self.start, self.end, offset)
+    }
+
+    #[inline(always)]
+    fn head<const N: usize>(&self) -> Option<Head<'_, N>> {
+        head(self.start, self.end)
     }
 
     #[inline(always)]

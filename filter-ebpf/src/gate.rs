@@ -15,8 +15,8 @@ use filter_common::reason::Reason;
 use filter_common::slot::Slot;
 use filter_common::stat::Stat;
 use filter_common::tables::{
-    Api, Ban, BanControl, BanKey, ClassGroups, Config, Count, Listen, Override, Profile, Rule,
-    Shared, Tuning, feature,
+    Api, Ban, BanControl, BanKey, ClassGroups, Config, Count, Listen, Override, PORT_WORDS, Profile,
+    Rule, Shared, Tuning, feature,
 };
 use filter_common::turn::TURN_CELLS;
 use filter_common::verdict::Tables;
@@ -244,7 +244,7 @@ impl Tables for Gate {
 
     #[inline(always)]
     fn ports(&self, index: u32) -> u64 {
-        word(&maps::PORTS, index)
+        *maps::PORTS.at(index & (PORT_WORDS as u32 - 1))
     }
 
     #[inline(always)]
@@ -254,17 +254,17 @@ impl Tables for Gate {
 
     #[inline(always)]
     fn api(&self, slot: u32) -> Option<&Api> {
-        cell(&maps::APIS, slot)
+        maps::APIS.get(slot, config!(apis: u32))
     }
 
     #[inline(always)]
     fn rule(&self, index: u32) -> Option<&Rule> {
-        cell(&maps::RULES, index)
+        maps::RULES.get(index, config!(rules: u32))
     }
 
     #[inline(always)]
     fn profile(&self, index: u32) -> Option<&Profile> {
-        cell(&maps::PROFILES, index)
+        maps::PROFILES.get(index, config!(profiles: u32))
     }
 
     #[inline(always)]

@@ -8,6 +8,7 @@
 
 mod apart;
 mod bytes;
+mod direct;
 mod gate;
 mod maps;
 mod sample;
@@ -23,7 +24,7 @@ use filter_common::packet::{self, Packet};
 use filter_common::reason::{Reason, Verdict};
 use filter_common::stat::Stat;
 use filter_common::tables::{API_OPAQUE, META_JIFFIES, META_MONOTONIC, UNCLAIMED, feature};
-use filter_common::verdict::{self, Decision, SUMMARY_DROPS, SUMMARY_REFUSED, Tables};
+use filter_common::verdict::{self, Summary, Tables};
 use filter_common::verifier::forget_all;
 
 use crate::bytes::{Frame, Skb};
@@ -81,7 +82,6 @@ pub fn weir_empty_drop(_ctx: XdpContext) -> u32 {
 #[repr(C)]
 pub struct Work {
     packet: Packet,
-    decision: Decision,
     /// The packet's IPv4 options, while they are walked.
     options: [u8; OPTIONS_ROOM],
 }
@@ -94,17 +94,6 @@ const OPTIONS_ROOM: usize = 64;
 fn work() -> Option<&'static mut Work> {
     // SAFETY: the cell is this CPU's own, and no other program runs on it until this one ends.
     maps::WORK.get_ptr_mut(0).map(|work| unsafe { &mut *work })
-}
-
-/// Empties a packet. Word by word: the compiler would call a `memset` that goes byte by byte.
-#[inline(always)]
-fn clear(packet: &mut Packet) {
-    const { assert!(size_of::<Packet>().is_multiple_of(8) && align_of::<Packet>() == 8) };
-    let words = (&raw mut *packet).cast::<u64>();
-    for place in 0..size_of::<Packet>() / 8 {
-        // SAFETY: the word lies in the packet, of which all bits zero are a value: the default.
-        unsafe { words.add(place).write_volatile(0) };
-    }
 }
 
 /// The same place, of whose contents the compiler knows nothing any more.
@@ -122,30 +111,27 @@ fn ingress(ctx: &XdpContext) -> Verdict {
     let Some(mut work) = work() else { return Verdict::Drop };
     let frame = Frame::new(ctx);
     let gate = Gate::new(Place::Incoming(ctx.ctx));
-    clear(&mut work.packet);
     let parsed = packet::parse(&frame, &mut work.packet);
     work = look_again(work);
     // In one register, because a packet would wait for what it has just written to memory.
     let summary = match parsed {
-        Ok(()) => {
-            let decision = verdict::judge(&gate, &work.packet);
-            work.decision = decision;
-            decision.summary()
-        }
+        Ok(()) => verdict::summary_of(&gate, &work.packet).bits(),
         Err(reason) => apart::weir_judge_unparsed(reason as u32),
     };
-    let summary = forget_all(summary, work.packet.source.lo);
-    gate.count(summary as u32, work.packet.wire_len);
-    let drops = summary & SUMMARY_DROPS != 0;
-    if summary & SUMMARY_REFUSED != 0 {
+    let summary = Summary::from_bits(forget_all(summary, work.packet.source.lo));
+    gate.count(summary.place(), work.packet.wire_len);
+    if summary.refuses() {
         work = look_again(work);
-        sample::notice(&gate, &work.packet, &work.decision);
+        sample::notice(&gate, &work.packet, summary);
     }
-    if !drops && gate.features() & feature::SENSOR != 0 {
+    if summary.drops() {
+        return Verdict::Drop;
+    }
+    if gate.features() & feature::SENSOR != 0 {
         work = look_again(work);
-        sample::segment(&gate, &frame, &work.packet, &work.decision);
+        sample::segment(&gate, &frame, &work.packet, summary);
     }
-    if drops { Verdict::Drop } else { Verdict::Pass }
+    Verdict::Pass
 }
 
 #[inline(always)]
@@ -158,7 +144,6 @@ fn egress(ctx: &TcContext) {
         return;
     }
     skb.pull_headers();
-    clear(&mut work.packet);
     if let Err(reason) = packet::parse(&skb, &mut work.packet) {
         if reason as u8 != Reason::NotIp as u8 {
             gate.bump(Stat::EgressUnparsed);

@@ -18,6 +18,8 @@ use filter_common::tables::{
 use filter_common::turn::TURN_CELLS;
 use filter_common::{limiter, seen, stat};
 
+use crate::direct::Direct;
+
 /// BPF_F_NO_PREALLOC.
 const LAZY: u32 = 1;
 /// BPF_F_MMAPABLE.
@@ -37,7 +39,11 @@ pub static CONFIG: Global<Config> = Global::new(Config {
     classes: 0,
     drops: 0,
     watches: 0,
+    apis: 0,
+    rules: 0,
+    profiles: 0,
     turn: 0,
+    reserved: 0,
     trusted_interfaces: [0; 8],
 });
 
@@ -56,20 +62,20 @@ pub static ENTRIES: Array<u64> = Array::with_max_entries(1, MMAP);
 #[map]
 pub static NODES: Array<Node> = Array::with_max_entries(1, MMAP);
 /// APIs by protocol and port.
-#[map]
-pub static PORTS: Array<u64> = Array::with_max_entries(1, MMAP);
+#[unsafe(link_section = ".bss.ports")]
+pub static PORTS: Direct<u64> = Direct::new(0);
 /// Chains of listens that name an address.
 #[map]
 pub static LISTENS: Array<Listen> = Array::with_max_entries(1, MMAP);
 /// APIs by slot.
-#[map]
-pub static APIS: Array<Api> = Array::with_max_entries(1, MMAP);
+#[unsafe(link_section = ".bss.apis")]
+pub static APIS: Direct<Api> = Direct::new(Api::NONE);
 /// Rules by API and class.
-#[map]
-pub static RULES: Array<Rule> = Array::with_max_entries(1, MMAP);
+#[unsafe(link_section = ".bss.rules")]
+pub static RULES: Direct<Rule> = Direct::new(Rule::NONE);
 /// Limit profiles; 0 is no limit.
-#[map]
-pub static PROFILES: Array<Profile> = Array::with_max_entries(1, MMAP);
+#[unsafe(link_section = ".bss.profiles")]
+pub static PROFILES: Direct<Profile> = Direct::new(Profile::NONE);
 /// Groups by class.
 #[map]
 pub static CLASS_GROUPS: Array<ClassGroups> = Array::with_max_entries(1, MMAP);

@@ -15,12 +15,13 @@ use filter_common::packet::{Packet, tcp_flags};
 use filter_common::record::{
     CONTINUED, EGRESS, HEADER_BYTES, Header, MAX_SNAP, NOTICE, WOULD, wanted,
 };
+use filter_common::reason::Reason;
 use filter_common::stat::Stat;
 use filter_common::tables::{
     API_OPAQUE, NOTICE_BUDGET, NOTICE_CELLS, NOTICE_WINDOW_SHIFT, UNCLAIMED,
 };
 use filter_common::turn::{PARTS, Turn};
-use filter_common::verdict::{self, Decision, Tables};
+use filter_common::verdict::{self, Summary, Tables};
 
 use crate::bytes::Payload;
 use crate::gate::Gate;
@@ -28,17 +29,17 @@ use crate::maps;
 
 /// Samples a segment that was let in.
 #[inline(always)]
-pub fn segment<P: Payload>(gate: &Gate, bytes: &P, packet: &Packet, decision: &Decision) {
-    let mut api = decision.api;
-    if api != UNCLAIMED || matches!(decision.reason, filter_common::reason::Reason::Trusted) {
+pub fn segment<P: Payload>(gate: &Gate, bytes: &P, packet: &Packet, decision: Summary) {
+    let mut api = decision.api();
+    if api != UNCLAIMED || decision.is(Reason::Trusted) {
         match verdict::claim_destination(gate, packet) {
             Some((_, flags)) if flags & API_OPAQUE != 0 => return,
             Some((id, _)) => api = id,
             None => {}
         }
     }
-    let would = if decision.would { WOULD } else { 0 };
-    take(gate, bytes, packet, api, decision.reason as u8, would, 1);
+    let would = if decision.would() { WOULD } else { 0 };
+    take(gate, bytes, packet, api, decision.reason_number(), would, 1);
 }
 
 /// Samples a segment that leaves.
@@ -121,13 +122,7 @@ fn parts<P: Payload>(gate: &Gate, bytes: &P, packet: &Packet, header: &mut Heade
 /// Tells userspace of a source that is refused: once a window for each source and reason, and
 /// within a budget for all.
 #[inline(always)]
-pub fn notice(gate: &Gate, packet: &Packet, decision: &Decision) {
-    let mut source = packet.source;
-    if !packet.is_v4 {
-        source.lo = 0;
-    }
-    let what = ((decision.api as u64) << 8) | decision.reason as u64;
-    let hash = hash::addr(gate.seed(), source, what);
+pub fn notice(gate: &Gate, packet: &Packet, decision: Summary) {
     let now = gate.now();
     let Some(tuning) = gate.tuning() else { return };
     // Asked first: under a flood from everywhere the cell would be one more word to wait for.
@@ -135,6 +130,12 @@ pub fn notice(gate: &Gate, packet: &Packet, decision: &Decision) {
         gate.bump(Stat::NoticeSuppressed);
         return;
     }
+    let mut source = packet.source;
+    if !packet.is_v4 {
+        source.lo = 0;
+    }
+    let what = ((decision.api() as u64) << 8) | decision.reason_number() as u64;
+    let hash = hash::addr(gate.seed(), source, what);
     let Some(last) = gate.notice(hash as u32 & (NOTICE_CELLS - 1)) else { return };
     let mark = (hash & !0xffff_ffff) | (now >> NOTICE_WINDOW_SHIFT & 0xffff_ffff);
     if last.load() == mark {
@@ -148,9 +149,9 @@ pub fn notice(gate: &Gate, packet: &Packet, decision: &Decision) {
     last.store(mark);
     let Some(header) = fresh(gate, packet) else { return };
     header.kind = NOTICE;
-    header.api = decision.api;
-    header.reason = decision.reason as u8;
-    header.flags |= if decision.would { WOULD } else { 0 };
+    header.api = decision.api();
+    header.reason = decision.reason_number();
+    header.flags |= if decision.would() { WOULD } else { 0 };
     if output(header, 0) {
         gate.bump(Stat::NoticeSubmitted);
     } else {

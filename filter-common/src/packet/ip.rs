@@ -89,7 +89,7 @@ pub(super) fn parse_v4<B: Bytes>(
 const HEADER_ROOM_V4: usize = 0x3f;
 /// The longest first piece of a frame that surely has no second: Ethernet with two VLAN tags at an
 /// MTU of 1500. Drivers fill a first piece before they begin another, and none is smaller than that.
-const ONE_PIECE: usize = 1522;
+pub(super) const ONE_PIECE: usize = 1522;
 
 /// Bytes from `offset` on that the header says there are, if they can be there. The exact length on
 /// the wire is asked only when the cheap one does not do.

@@ -6,6 +6,7 @@
 mod ip;
 pub mod options;
 mod transport;
+mod usual;
 
 use crate::addr::Addr;
 use crate::bytes::{Bytes, headers};
@@ -79,6 +80,9 @@ pub enum Fragment {
 }
 
 /// What the parser found. Numbers are in host byte order, offsets and lengths in bytes.
+///
+/// Fields that the usual packet fills together lie together, see [`usual`].
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Packet {
     /// Source address.
@@ -89,26 +93,8 @@ pub struct Packet {
     pub tcp_seq: u32,
     /// TCP acknowledgement number.
     pub tcp_ack: u32,
-    /// Bytes of the frame on the wire.
-    pub wire_len: u32,
-    /// Transport payload on the wire, without link-layer padding.
-    pub payload_len: u32,
-    /// Where the transport payload begins.
-    pub payload_offset: u32,
-    /// Source port, 0 when the protocol has none.
-    pub source_port: u16,
-    /// Destination port, 0 when the protocol has none.
-    pub destination_port: u16,
-    /// TCP window as in the header, not scaled.
-    pub tcp_window: u16,
     /// IP protocol after the extension headers.
     pub protocol: u8,
-    /// TCP flags, see [`tcp_flags`].
-    pub tcp_flags: u8,
-    /// ICMP or ICMPv6 type.
-    pub icmp_type: u8,
-    /// ICMP or ICMPv6 code.
-    pub icmp_code: u8,
     /// IPv4 time to live or IPv6 hop limit.
     pub hop_limit: u8,
     /// Whether the IP version is 4.
@@ -117,6 +103,24 @@ pub struct Packet {
     pub fragment: Fragment,
     /// Bits of the [`Oddity`]s that its headers tell, the source address apart.
     pub odd: u16,
+    /// ICMP or ICMPv6 type.
+    pub icmp_type: u8,
+    /// ICMP or ICMPv6 code.
+    pub icmp_code: u8,
+    /// Destination port, 0 when the protocol has none.
+    pub destination_port: u16,
+    /// Source port, 0 when the protocol has none.
+    pub source_port: u16,
+    /// TCP window as in the header, not scaled.
+    pub tcp_window: u16,
+    /// TCP flags, see [`tcp_flags`].
+    pub tcp_flags: u8,
+    /// Bytes of the frame on the wire.
+    pub wire_len: u32,
+    /// Transport payload on the wire, without link-layer padding.
+    pub payload_len: u32,
+    /// Where the transport payload begins.
+    pub payload_offset: u32,
 }
 
 /// The bit of an oddity in [`Packet::odd`].
@@ -127,6 +131,25 @@ const fn odd(kind: Oddity) -> u16 {
 }
 
 impl Packet {
+    /// Forgets everything. In the kernel word by word: the compiler would call a `memset` that goes byte
+    /// by byte.
+    #[inline(always)]
+    fn clear(&mut self) {
+        #[cfg(target_arch = "bpf")]
+        {
+            const { assert!(size_of::<Self>().is_multiple_of(8) && align_of::<Self>() == 8) };
+            let words = (&raw mut *self).cast::<u64>();
+            for place in 0..size_of::<Self>() / 8 {
+                // SAFETY: the word lies in the packet, of which all bits zero are a value: the default.
+                unsafe { words.add(place).write_volatile(0) };
+            }
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            *self = Self::default();
+        }
+    }
+
     /// A TCP segment that opens a connection: SYN without ACK.
     #[inline(always)]
     pub const fn opens_connection(&self) -> bool {
@@ -157,12 +180,26 @@ headers! {
 /// Where the network header may begin, less one.
 const NETWORK_ROOM: usize = 31;
 
-/// Parses a frame that begins with an Ethernet header (IEEE 802.3, 802.1Q, 802.1ad).
+/// Parses a frame that begins with an Ethernet header (IEEE 802.3, 802.1Q, 802.1ad). Whatever `packet`
+/// held before is gone.
 ///
 /// # Errors
 /// The reason under which the packet is to be counted; what `packet` holds is then incomplete.
 #[inline(always)]
 pub fn parse<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<(), Reason> {
+    if usual::parse(bytes, packet) {
+        return Ok(());
+    }
+    parse_any(bytes, packet)
+}
+
+/// As [`parse`], without a short way for the usual packet.
+///
+/// # Errors
+/// As [`parse`].
+#[inline(always)]
+pub fn parse_any<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<(), Reason> {
+    packet.clear();
     let parsed = parse_ethernet(bytes, packet);
     if parsed.is_err() {
         // What is not followed to its end is counted whole all the same.

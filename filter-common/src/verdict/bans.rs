@@ -1,6 +1,6 @@
 //! Stage 2: bans of the source, on the whole host or on one API.
 
-use super::{Decision, Step, Tables, in_force};
+use super::{Step, Summary, Tables, in_force};
 use crate::addr::Addr;
 use crate::packet::Packet;
 use crate::reason::Reason;
@@ -15,14 +15,14 @@ pub(super) fn banned<T: Tables>(
     control: Option<&BanControl>,
     api: Option<&Api>,
     monitor: bool,
-) -> Option<Decision> {
+) -> Option<Summary> {
     if !may_be_banned(tables, packet, control?) {
         return None;
     }
     let id = api.map_or(UNCLAIMED, |api| api.id);
     match tables.search_bans(packet, id) {
         NOT_BANNED => None,
-        ban => Some(Decision::monitored(Reason::Banned, id, ban == BY_DETECTORS && monitor)),
+        ban => Some(Summary::monitored(Reason::Banned, id, ban == BY_DETECTORS && monitor)),
     }
 }
 

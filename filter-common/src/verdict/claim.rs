@@ -1,7 +1,7 @@
 //! Who a packet is from and for: the source's class, trust, the API, what is ordered about it, and
 //! its rule's own answer.
 
-use super::{Decision, Step, Tables, has, in_force};
+use super::{Step, Summary, Tables, has, in_force};
 use crate::addr::Addr;
 use crate::classify::{NO_GROUP, class_v4, class_v6};
 use crate::packet::{Packet, protocol};
@@ -57,7 +57,7 @@ pub(super) fn trusted<T: Tables>(
     packet: &Packet,
     class: u32,
     port: u16,
-) -> Option<Decision> {
+) -> Option<Summary> {
     if !has(tables, feature::TRUSTED) || class == NO_GROUP || class >= tables.trusted_classes() {
         return None;
     }
@@ -71,7 +71,7 @@ pub(super) fn trusted<T: Tables>(
     let api = claim(tables, packet.destination, port).and_then(|slot| tables.api(slot));
     tables.trace(Step::Api(api));
     let api = api.map_or(UNCLAIMED, |api| api.id);
-    Some(Decision::new(Reason::Trusted, api))
+    Some(Summary::new(Reason::Trusted, api))
 }
 
 /// The slot of the API that listens on an address and port.
@@ -135,18 +135,18 @@ pub(super) fn overridden<T: Tables>(
     over: Option<&Override>,
     class: u32,
     monitor: bool,
-) -> Option<Decision> {
+) -> Option<Summary> {
     let over = over?;
     if in_force(tables, over.shutdown_until.load()) {
         tables.trace(Step::Override(Reason::Shutdown));
-        return Some(Decision::new(Reason::Shutdown, api.id));
+        return Some(Summary::new(Reason::Shutdown, api.id));
     }
     if in_force(tables, over.lockdown_until.load()) {
         let group = over.lockdown_group.load() as u32;
         if !tables.class_groups(class).is_some_and(|groups| groups.contains(group)) {
             tables.trace(Step::Override(Reason::Lockdown));
             let automatic = over.lockdown_flags.load() & OVERRIDE_AUTOMATIC != 0;
-            return Some(Decision::monitored(Reason::Lockdown, api.id, automatic && monitor));
+            return Some(Summary::monitored(Reason::Lockdown, api.id, automatic && monitor));
         }
     }
     None
@@ -154,11 +154,11 @@ pub(super) fn overridden<T: Tables>(
 
 /// Stage 5: the rule's own answer.
 #[inline(always)]
-pub(super) fn refused(api: &Api, rule: &Rule, monitor: bool) -> Option<Decision> {
+pub(super) fn refused(api: &Api, rule: &Rule, monitor: bool) -> Option<Summary> {
     let reason = match rule.action {
         RULE_PASS => return None,
         RULE_DENIED => Reason::Denied,
         _ => Reason::NotAllowed,
     };
-    Some(Decision::monitored(reason, api.id, monitor))
+    Some(Summary::monitored(reason, api.id, monitor))
 }

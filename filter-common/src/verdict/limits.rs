@@ -6,7 +6,7 @@
 //! (see [`crate::verifier`]), and kinds are written out and not looped over: it follows no variable
 //! index into the stack.
 
-use super::{Asked, Decision, Step, Tables, Whose, has, in_force};
+use super::{Asked, Step, Summary, Tables, Whose, has, in_force};
 use crate::addr::Addr;
 use crate::gcra::{Charge, Rate};
 use crate::hash;
@@ -30,7 +30,7 @@ pub(super) fn limited<T: Tables>(
     (number, rule): (u32, &Rule),
     over: Option<&Override>,
     monitor: bool,
-) -> Option<Decision> {
+) -> Option<Summary> {
     let tight = tighter(tables, rule, over).is_some();
     if !has(tables, feature::LIMITS) && !tight {
         return None;
@@ -40,11 +40,11 @@ pub(super) fn limited<T: Tables>(
     if !tables.tells() && !tight && !has(tables, many) {
         let profile = tables.profile(rule.profile as u32).filter(|_| rule.profile != 0)?;
         if let Some(admits) = one_known(tables, packet, api, profile, now) {
-            return (!admits).then(|| Decision::monitored(Reason::LimitPackets, api.id, monitor));
+            return (!admits).then(|| Summary::monitored(Reason::LimitPackets, api.id, monitor));
         }
     }
     let reason = Reason::from_number(tables.many_limits(packet, slot, number, now) as u8)?;
-    Some(Decision::monitored(reason, api.id, monitor))
+    Some(Summary::monitored(reason, api.id, monitor))
 }
 
 /// The usual case: one limit of packets, of a source that has its way or gets one. Checked by charging
@@ -117,12 +117,13 @@ fn tighter<'a, T: Tables>(
 /// The hash of the source at this API, host bits that do not tell sources apart masked out.
 #[inline(always)]
 fn source_hash<T: Tables>(tables: &T, packet: &Packet, api: &Api) -> u64 {
-    let source = if packet.is_v4 {
-        Addr { hi: 0, lo: packet.source.lo & api.v4_mask }
-    } else {
-        Addr { hi: packet.source.hi & api.v6_mask_hi, lo: packet.source.lo & api.v6_mask_lo }
-    };
-    hash::addr(tables.seed(), source, api.id as u64)
+    let seed = tables.seed();
+    if packet.is_v4 {
+        // The mask leaves what makes it an IPv4 address.
+        return hash::addr_v4(seed, packet.source.lo & api.v4_mask, api.id as u64);
+    }
+    let Addr { hi, lo } = packet.source;
+    hash::addr(seed, Addr { hi: hi & api.v6_mask_hi, lo: lo & api.v6_mask_lo }, api.id as u64)
 }
 
 /// Where a source's state for one limit is: below [`WAYS`] a way of its cell.

@@ -5,6 +5,7 @@
 
 mod bans;
 mod claim;
+mod decision;
 mod limits;
 mod odd;
 mod unclaimed;
@@ -14,20 +15,21 @@ use crate::classify::ClassTables;
 use crate::gcra::Rate;
 use crate::limiter::{self, Kind};
 use crate::packet::{Fragment, Packet};
-use crate::reason::{Reason, Verdict};
+use crate::reason::Reason;
 use crate::seen;
 use crate::slot::Slot;
 use crate::stat::Stat;
 use crate::tables::{
     Api, Ban, BanControl, BanKey, ClassGroups, FOREVER, Listen, Override, Profile, RULE_MONITOR,
-    Rule, Shared, UNCLAIMED, count_place,
+    Rule, Shared, UNCLAIMED,
 };
 use crate::verifier::forget_flag;
 
 pub use bans::search_bans;
 pub use claim::{claim_destination, claim_source, follow_chain};
+pub use decision::{Decision, Summary};
 pub use limits::{claim_way, many_limits};
-pub use odd::{judge_unparsed, odd_reason, source_oddities};
+pub use odd::{odd_reason, source_oddities, summary_of_unparsed};
 pub use unclaimed::{flow_hash, note_sent};
 
 /// The tables and clocks of the verdict. A cell that is not there is `None`.
@@ -187,61 +189,6 @@ pub enum Whose {
     Order,
 }
 
-/// In [`Decision::summary`]: the reason says drop.
-pub const SUMMARY_REFUSED: u64 = 1 << 32;
-/// In [`Decision::summary`]: the packet is dropped.
-pub const SUMMARY_DROPS: u64 = 1 << 33;
-
-/// What is to be done with a packet, and why.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Decision {
-    /// Why.
-    pub reason: Reason,
-    /// The reason says drop, but monitor mode lets it pass.
-    pub would: bool,
-    /// Stable id of the API; [`UNCLAIMED`] when there is none.
-    pub api: u32,
-}
-
-impl Decision {
-    #[inline(always)]
-    const fn new(reason: Reason, api: u32) -> Self {
-        Self { reason, would: false, api }
-    }
-
-    #[inline(always)]
-    const fn monitored(reason: Reason, api: u32, would: bool) -> Self {
-        Self { reason, would, api }
-    }
-
-    /// All that most packets need of it in one word: the place in the counter table in the low half,
-    /// then [`SUMMARY_REFUSED`] and [`SUMMARY_DROPS`].
-    #[inline(always)]
-    pub const fn summary(&self) -> u64 {
-        let place = count_place(self.api, self.reason as u32, self.would) as u64;
-        match (self.reason.verdict(), self.would) {
-            (Verdict::Pass, _) => place,
-            (Verdict::Drop, true) => place | SUMMARY_REFUSED,
-            (Verdict::Drop, false) => place | SUMMARY_REFUSED | SUMMARY_DROPS,
-        }
-    }
-
-    /// Pass or drop.
-    #[inline(always)]
-    pub const fn verdict(&self) -> Verdict {
-        if self.would { Verdict::Pass } else { self.reason.verdict() }
-    }
-
-    /// The verdict's name in metrics and output: `pass`, `drop` or `would_drop`.
-    pub const fn verdict_name(&self) -> &'static str {
-        match (self.reason.verdict(), self.would) {
-            (Verdict::Pass, _) => "pass",
-            (Verdict::Drop, false) => "drop",
-            (Verdict::Drop, true) => "would_drop",
-        }
-    }
-}
-
 #[inline(always)]
 fn has<T: Tables>(tables: &T, bits: u32) -> bool {
     tables.features() & bits != 0
@@ -250,8 +197,20 @@ fn has<T: Tables>(tables: &T, bits: u32) -> bool {
 /// The decision on a packet.
 #[inline(always)]
 pub fn judge<T: Tables>(tables: &T, packet: &Packet) -> Decision {
+    summary_of(tables, packet).decision()
+}
+
+/// The decision on a packet that the parser gave up on.
+#[inline(always)]
+pub fn judge_unparsed<T: Tables>(tables: &T, packet: &Packet, reason: Reason) -> Decision {
+    summary_of_unparsed(tables, packet, reason).decision()
+}
+
+/// As [`judge`], in one word.
+#[inline(always)]
+pub fn summary_of<T: Tables>(tables: &T, packet: &Packet) -> Summary {
     if packet.is_essential() {
-        return Decision::new(Reason::Essential, UNCLAIMED);
+        return Summary::new(Reason::Essential, UNCLAIMED);
     }
     if let Some(decision) = odd::martian(tables, packet) {
         return decision;
@@ -260,7 +219,7 @@ pub fn judge<T: Tables>(tables: &T, packet: &Packet) -> Decision {
 }
 
 #[inline(always)]
-fn stages<T: Tables>(tables: &T, packet: &Packet) -> Decision {
+fn stages<T: Tables>(tables: &T, packet: &Packet) -> Summary {
     let class = claim::classify(tables, packet);
     let port = claim::port_entry(tables, packet);
     if let Some(decision) = claim::trusted(tables, packet, class, port) {
@@ -281,11 +240,14 @@ fn stages<T: Tables>(tables: &T, packet: &Packet) -> Decision {
     if let Some(decision) = bans::banned(tables, packet, control, api, monitor) {
         return decision;
     }
-    if let Some(decision) = odd::odd(tables, packet, api.map_or(UNCLAIMED, |api| api.id)) {
-        return decision;
-    }
-    if matches!(packet.fragment, Fragment::Later) {
-        return Decision::new(Reason::Fragment, UNCLAIMED);
+    if packet.odd != 0 {
+        if let Some(decision) = odd::odd(tables, packet, api.map_or(UNCLAIMED, |api| api.id)) {
+            return decision;
+        }
+        // Which is one of the kinds.
+        if matches!(packet.fragment, Fragment::Later) {
+            return Summary::new(Reason::Fragment, UNCLAIMED);
+        }
     }
     let (Some(api), Some(slot)) = (api, slot) else { return unclaimed::unclaimed(tables, packet) };
     if let Some(decision) = claim::overridden(tables, api, over, class, monitor) {
@@ -294,7 +256,7 @@ fn stages<T: Tables>(tables: &T, packet: &Packet) -> Decision {
     let number = slot.wrapping_mul(tables.classes()).wrapping_add(class);
     let Some(rule) = tables.rule(number) else {
         tables.bump(Stat::MissingCell);
-        return Decision::new(Reason::NotAllowed, api.id);
+        return Summary::new(Reason::NotAllowed, api.id);
     };
     tables.trace(Step::Rule(rule));
     let monitor = monitor | (rule.flags & RULE_MONITOR != 0);
@@ -306,7 +268,7 @@ fn stages<T: Tables>(tables: &T, packet: &Packet) -> Decision {
     {
         return decision;
     }
-    Decision::new(Reason::Allowed, api.id)
+    Summary::new(Reason::Allowed, api.id)
 }
 
 #[inline(always)]

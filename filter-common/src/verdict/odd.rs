@@ -1,44 +1,47 @@
 //! Packets that a host may not want whatever they are for: martian sources, options, tags,
 //! fragments, flags that never occur, and what could not be read. See [`crate::oddity`].
 
-use super::{Decision, Step, Tables, bans};
+use super::{Step, Summary, Tables, bans};
 use crate::oddity::{self, MARTIANS, Oddity, SOURCES};
 use crate::packet::Packet;
-use crate::reason::{Reason, Verdict};
+use crate::reason::Reason;
 use crate::tables::{UNCLAIMED, own_place};
 
 /// Sources that no packet from outside has. Before trust, which goes by the source.
 #[inline(always)]
-pub(super) fn martian<T: Tables>(tables: &T, packet: &Packet) -> Option<Decision> {
+pub(super) fn martian<T: Tables>(tables: &T, packet: &Packet) -> Option<Summary> {
     refused(tables, source_kinds(tables, packet, tables.drops()), UNCLAIMED)
 }
 
 /// What is refused of the headers, of sources that are not trusted.
 #[inline(always)]
-pub(super) fn odd<T: Tables>(tables: &T, packet: &Packet, api: u32) -> Option<Decision> {
+pub(super) fn odd<T: Tables>(tables: &T, packet: &Packet, api: u32) -> Option<Summary> {
     refused(tables, packet.odd as u32 & tables.drops(), api)
 }
 
 #[inline(always)]
-fn refused<T: Tables>(tables: &T, kinds: u32, api: u32) -> Option<Decision> {
+fn refused<T: Tables>(tables: &T, kinds: u32, api: u32) -> Option<Summary> {
     if kinds == 0 {
         return None;
     }
     let reason = tables.odd_reason(kinds)?;
     tables.trace(Step::Odd(reason, false));
-    Some(Decision::new(reason, api))
+    Some(Summary::new(reason, api))
 }
 
 /// The decision, or that the policy watches for packets like this one which passed: monitoring a
 /// kind lets nothing past the other stages.
 #[inline(always)]
-pub(super) fn watched<T: Tables>(tables: &T, packet: &Packet, decision: Decision) -> Decision {
+pub(super) fn watched<T: Tables>(tables: &T, packet: &Packet, decision: Summary) -> Summary {
     let watches = tables.watches();
-    if watches == 0 || !matches!(decision.reason.verdict(), Verdict::Pass) {
+    if watches == 0 {
+        return decision;
+    }
+    if decision.refuses() {
         return decision;
     }
     let mut kinds = source_kinds(tables, packet, watches);
-    if !matches!(decision.reason, Reason::Trusted) {
+    if !decision.is(Reason::Trusted) {
         kinds |= packet.odd as u32 & watches;
     }
     if kinds == 0 {
@@ -46,24 +49,24 @@ pub(super) fn watched<T: Tables>(tables: &T, packet: &Packet, decision: Decision
     }
     let Some(reason) = tables.odd_reason(kinds) else { return decision };
     tables.trace(Step::Odd(reason, true));
-    Decision::monitored(reason, decision.api, true)
+    Summary::monitored(reason, decision.api(), true)
 }
 
 /// The decision on a packet that the parser gave up on. Nobody can be trusted by what cannot be
 /// read; what an operator has banned passes under no setting.
 #[inline(always)]
-pub fn judge_unparsed<T: Tables>(tables: &T, packet: &Packet, reason: Reason) -> Decision {
-    let Some(kind) = Oddity::of(reason) else { return Decision::new(reason, UNCLAIMED) };
+pub fn summary_of_unparsed<T: Tables>(tables: &T, packet: &Packet, reason: Reason) -> Summary {
+    let Some(kind) = Oddity::of(reason) else { return Summary::new(reason, UNCLAIMED) };
     if tables.drops() & kind.bit() != 0 {
-        return Decision::new(reason, UNCLAIMED);
+        return Summary::new(reason, UNCLAIMED);
     }
     if let Some(banned) = bans::banned(tables, packet, tables.ban_control(), None, false) {
         return banned;
     }
     if tables.watches() & kind.bit() != 0 {
-        return Decision::monitored(reason, UNCLAIMED, true);
+        return Summary::monitored(reason, UNCLAIMED, true);
     }
-    Decision::new(Reason::Unjudged, UNCLAIMED)
+    Summary::new(Reason::Unjudged, UNCLAIMED)
 }
 
 /// The kinds in `mask` that the source is of: a few comparisons and one look at a bit for nearly all.

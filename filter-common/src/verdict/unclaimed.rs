@@ -1,6 +1,6 @@
 //! Traffic that no API claims, and which of it answers what this host sent.
 
-use super::{Decision, Tables, has};
+use super::{Summary, Tables, has};
 use crate::hash;
 use crate::packet::{Packet, protocol};
 use crate::reason::Reason;
@@ -9,9 +9,9 @@ use crate::tables::{SEEN_CELLS, UNCLAIMED, feature};
 
 /// Stage 3, for traffic that no API claims.
 #[inline(always)]
-pub(super) fn unclaimed<T: Tables>(tables: &T, packet: &Packet) -> Decision {
+pub(super) fn unclaimed<T: Tables>(tables: &T, packet: &Packet) -> Summary {
     if !has(tables, feature::UNCLAIMED_DROP) {
-        return Decision::new(Reason::Unclaimed, UNCLAIMED);
+        return Summary::new(Reason::Unclaimed, UNCLAIMED);
     }
     let reason = match packet.protocol {
         protocol::TCP if packet.opens_connection() => Reason::UnclaimedRefused,
@@ -19,7 +19,7 @@ pub(super) fn unclaimed<T: Tables>(tables: &T, packet: &Packet) -> Decision {
         protocol::UDP => Reason::UnclaimedRefused,
         _ => Reason::Unclaimed,
     };
-    Decision::new(reason, UNCLAIMED)
+    Summary::new(reason, UNCLAIMED)
 }
 
 /// Whether a UDP packet answers one this host sent, or is DHCP's (RFC 2131, RFC 8415).

@@ -27,6 +27,7 @@ use super::in_force::{self, InForce};
 use super::interfaces::{self, Open, check_trusted};
 use super::keeper::Keeper;
 use super::lockout;
+use super::sampling::Sampling;
 use super::settings;
 use super::size::Costs;
 use super::standing::{self, Reasons};
@@ -85,6 +86,8 @@ pub(super) struct Source {
     pub(super) reader: Reader,
     /// Seed for its tables.
     pub(super) seed: u64,
+    /// How many flows it is to have.
+    pub(super) sampling: Sampling,
 }
 
 /// The kernel half and what is in force.
@@ -184,7 +187,11 @@ impl Gate {
         let received = Arc::new(Received::default());
         let ring = state.take_ring().ok_or_else(|| anyhow!("the state has no ring"))?;
         let (reader, positions) = Reader::new(ring, Arc::clone(&received))?;
-        let source = Source { reader, seed: state.seed()? };
+        let positions = Arc::new(positions);
+        let room = state.ring_bytes();
+        let sampler = state.sampler();
+        let sampling = Sampling::new(config.sensor.sample, Arc::clone(&positions), room, sampler);
+        let source = Source { reader, seed: state.seed()?, sampling };
         let since = choice.stored.as_ref().map_or_else(unix_now, |record| record.applied_at);
         let now = InForce {
             hash: policy.hash(),
@@ -226,7 +233,7 @@ impl Gate {
             reasons: restored.reasons,
             behind: HashMap::new(),
             kept: None,
-            positions: Arc::new(positions),
+            positions,
             received,
             costs: Costs::new(),
             logger: None,

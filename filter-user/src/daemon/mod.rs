@@ -22,6 +22,7 @@ mod lockout;
 mod orders;
 mod pipeline;
 mod profile;
+mod sampling;
 mod settings;
 mod size;
 mod snapshot;

@@ -21,6 +21,7 @@ use crate::inventory::route::{RouteLimits, Routes};
 use crate::kernel::clock;
 use crate::kernel::orders::Order;
 use crate::kernel::ring::Reader;
+use crate::kernel::state::sample_below;
 use crate::policy::Policy;
 use crate::respond::{Action, Executor, Outcome, Responder, escalation_reason};
 use crate::sensor::transaction::Transaction;
@@ -32,6 +33,7 @@ use super::escalate::Networks;
 use super::gate::Source as Ring;
 use super::orders;
 use super::profile::{Profile, packet_rate};
+use super::sampling::{Sampling, Step};
 
 /// Pause when the ring was empty.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -53,6 +55,8 @@ const WINDOW: u64 = 60;
 pub(super) struct Report {
     /// Share of the telemetry of the last minute that was not lost.
     pub(super) completeness: f64,
+    /// Share of flows that are sampled.
+    pub(super) share: f64,
     /// Counters of the sensor.
     pub(super) sensor: Vec<(&'static str, u64)>,
     /// Distinct routes.
@@ -69,6 +73,7 @@ impl Default for Report {
     fn default() -> Self {
         Self {
             completeness: 1.0,
+            share: 1.0,
             sensor: Vec::new(),
             routes: 0,
             routes_overflow: 0,
@@ -106,6 +111,7 @@ struct Pipeline {
     analysis: Analysis,
     losses: Losses,
     enforcement: Enforcement,
+    sampling: Sampling,
 }
 
 /// What is made of transactions and notices.
@@ -144,6 +150,7 @@ impl Pipeline {
             analysis,
             losses: Losses::default(),
             enforcement: Enforcement::new(epoch),
+            sampling: source.sampling,
         }
     }
 
@@ -154,8 +161,10 @@ impl Pipeline {
         while !self.core.stopping() {
             self.obey();
             self.core.look_after_confirmation();
+            let level = self.sampling.level();
             let taken = self.drain();
             let now = clock::monotonic_ns();
+            self.tune(now, level);
             if taken == 0 {
                 let analysis = &mut self.analysis;
                 self.sensor.tick(now, &mut |output| analysis.output(&output));
@@ -196,6 +205,28 @@ impl Pipeline {
                 sensor.push(header, payload, &mut |output| analysis.output(&output));
             }
         })
+    }
+
+    /// Samples fewer flows while the ring fills, and more when it does not.
+    fn tune(&mut self, now: u64, level: f64) {
+        let Some(step) = self.sampling.look(now, level) else { return };
+        let analysis = &mut self.analysis;
+        let below = sample_below(step.share());
+        self.sensor.shed(below, &mut |output| analysis.output(&output));
+        // Flows that come back have missed something.
+        self.sensor.lost();
+        let percent = step.share() * 100.0;
+        let (kind, message) = match step {
+            Step::Changed(_) => return,
+            Step::Reduced(_) => (
+                Kind::SamplingReduced,
+                format!("{percent} % of flows are sampled: the ring fills faster than it is read"),
+            ),
+            Step::Restored(_) => {
+                (Kind::SamplingRestored, format!("{percent} % of flows are sampled again"))
+            }
+        };
+        self.core.tell(&Event::new(kind, unix_ns(), message));
     }
 
     /// What is due every second.
@@ -248,6 +279,7 @@ impl Pipeline {
         }
         let report = Report {
             completeness: self.losses.completeness(),
+            share: self.sampling.share(),
             sensor: self.sensor.stats().each().collect(),
             routes: self.analysis.routes.len() as u64,
             routes_overflow: self.analysis.routes.overflowed(),

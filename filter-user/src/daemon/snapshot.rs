@@ -27,6 +27,7 @@ const SAMPLES: [(Stat, &str); 4] = [
 pub(super) fn take(gate: &Gate, report: &Report, events: &EventLog) -> KernelSnapshot {
     let mut snapshot = KernelSnapshot {
         completeness: report.completeness,
+        sample_share: report.share,
         ring_pending_bytes: gate.positions.pending(),
         sensor: report.sensor.clone(),
         routes: report.routes,

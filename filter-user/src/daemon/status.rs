@@ -41,6 +41,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
         interfaces: interfaces(&gate),
         samples: SampleStatus {
             share: core.config.sensor.sample,
+            share_now: report.share,
             attempted: gate.state.counters.stat(Stat::Attempted)?,
             submitted: gate.state.counters.stat(Stat::Submitted)?,
             dropped: gate.state.counters.stat(Stat::Dropped)?,

@@ -3,10 +3,21 @@
 //! from then on a part at a time, at a cost that does not grow with the policy.
 
 use aya::Ebpf;
+use aya::maps::Map;
 
 use super::error::{Error, Result};
 use super::mapped::{Cell, Mapped};
+use super::whole::Whole;
 use crate::image::Image;
+
+/// Sections of the object that are tables: the map of each has its name.
+pub(super) const PORTS: &str = ".bss.ports";
+/// See [`PORTS`].
+pub(super) const APIS: &str = ".bss.apis";
+/// See [`PORTS`].
+pub(super) const RULES: &str = ".bss.rules";
+/// See [`PORTS`].
+pub(super) const PROFILES: &str = ".bss.profiles";
 
 /// Tables up to this size are compared at every step, in bytes.
 const SMALL: usize = 64 << 10;
@@ -52,6 +63,31 @@ impl<T: Cell + Copy + PartialEq> Table for Of<T> {
     }
 }
 
+/// As [`Of`], for a table that is a section.
+struct Section<T> {
+    held: Whole<T>,
+    wanted: fn(&Image) -> &[T],
+}
+
+impl<T: Cell + Copy + PartialEq> Table for Section<T> {
+    fn cell_bytes(&self) -> usize {
+        size_of::<T>()
+    }
+
+    fn cells(&self, image: &Image) -> usize {
+        (self.wanted)(image).len()
+    }
+
+    fn differing(&self, image: &Image, from: usize, to: usize) -> usize {
+        let wanted = (self.wanted)(image).get(from..to).unwrap_or_default();
+        // What cannot be read is not known to be as it should.
+        let Ok(held) = self.held.read() else { return wanted.len() };
+        let held = held.get(from..).unwrap_or_default();
+        let missing = wanted.len().saturating_sub(held.len());
+        held.iter().zip(wanted).filter(|(held, wanted)| held != wanted).count() + missing
+    }
+}
+
 struct Part {
     kind: &'static str,
     name: &'static str,
@@ -60,6 +96,10 @@ struct Part {
     differing: usize,
     /// As this pass has found so far.
     found: usize,
+}
+
+fn map<'e>(ebpf: &'e Ebpf, name: &str) -> Result<&'e Map> {
+    ebpf.map(name).ok_or_else(|| Error::new(format!("the object has no map {name}")))
 }
 
 /// Fills the tables of a generation, and then watches over them.
@@ -83,19 +123,31 @@ impl Agreement {
             if cells.is_empty() {
                 return Ok(None);
             }
-            let map = ebpf
-                .map(name)
-                .ok_or_else(|| Error::new(format!("the object has no map {name}")))?;
-            let mut held = Mapped::new(name, map)?;
+            let mut held = Mapped::new(name, map(ebpf, name)?)?;
             held.fill(name, cells)?;
             let table = Box::new(Of { held, wanted });
             Ok(Some(Part { kind, name, table, differing: 0, found: 0 }))
         }
-        parts.extend(part(ebpf, image, ("apis", "APIS"), |image| &image.apis)?);
-        parts.extend(part(ebpf, image, ("rules", "RULES"), |image| &image.rules)?);
-        parts.extend(part(ebpf, image, ("limits", "PROFILES"), |image| &image.profiles)?);
+        fn section<T: Cell + Copy + PartialEq + Default + 'static>(
+            ebpf: &Ebpf,
+            image: &Image,
+            (kind, name): (&'static str, &'static str),
+            wanted: fn(&Image) -> &[T],
+        ) -> Result<Option<Part>> {
+            let cells = wanted(image);
+            if cells.is_empty() {
+                return Ok(None);
+            }
+            let held = Whole::new(name, map(ebpf, name)?)?;
+            held.fill(cells, T::default())?;
+            let table = Box::new(Section { held, wanted });
+            Ok(Some(Part { kind, name, table, differing: 0, found: 0 }))
+        }
+        parts.extend(section(ebpf, image, ("apis", APIS), |image| &image.apis)?);
+        parts.extend(section(ebpf, image, ("rules", RULES), |image| &image.rules)?);
+        parts.extend(section(ebpf, image, ("limits", PROFILES), |image| &image.profiles)?);
         parts.extend(part(ebpf, image, ("listens", "LISTENS"), |image| &image.listens)?);
-        parts.extend(part(ebpf, image, ("ports", "PORTS"), |image| &image.ports)?);
+        parts.extend(section(ebpf, image, ("ports", PORTS), |image| &image.ports)?);
         parts.extend(part(ebpf, image, ("groups", "CLASS_GROUPS"), |image| &image.class_groups)?);
         parts.extend(part(ebpf, image, ("sources", "V4_TOP"), |image| &image.v4_top)?);
         parts.extend(part(ebpf, image, ("sources", "V6_ROOT"), |image| &image.v6_root)?);

@@ -5,11 +5,11 @@ use aya::programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions,
 use aya::{Ebpf, EbpfLoader};
 use filter_common::tables::{Config, feature};
 
-use super::agreement::{Agreement, Entries};
+use super::agreement::{self, Agreement, Entries};
 use super::error::{Error, Result};
 use super::state::State;
 use super::trial::{Trial, run_xdp};
-use super::{OBJECT, host};
+use super::{host, object};
 use crate::image::Image;
 
 /// Bursts shorter than this many ticks need the exact clock.
@@ -58,19 +58,21 @@ impl Generation {
             ("V6_ROOT", image.v6_root.len()),
             ("ENTRIES", image.entries.len()),
             ("NODES", image.nodes.len()),
-            ("PORTS", image.ports.len()),
             ("LISTENS", image.listens.len()),
-            ("APIS", image.apis.len()),
-            ("RULES", image.rules.len()),
-            ("PROFILES", image.profiles.len()),
             ("CLASS_GROUPS", image.class_groups.len()),
         ] {
             let cells = u32::try_from(cells.max(1))
                 .map_err(|_| Error::new(format!("table {name} has {cells} cells, too many")))?;
             loader.map_max_entries(name, cells);
         }
+        let object = object::with_sizes(&[
+            sized(agreement::PORTS, &image.ports),
+            sized(agreement::APIS, &image.apis),
+            sized(agreement::RULES, &image.rules),
+            sized(agreement::PROFILES, &image.profiles),
+        ])?;
         let mut ebpf = loader
-            .load(OBJECT)
+            .load(&object)
             .map_err(|e| Error::new("cannot create the tables of the policy").because(e))?;
         let agreement = Agreement::fill(&ebpf, image)?;
 
@@ -207,9 +209,24 @@ fn constants(state: &mut State, image: &Image) -> Result<Config> {
         classes: image.classes(),
         drops: image.drops,
         watches: image.watches,
+        apis: cells(&image.apis)?,
+        rules: cells(&image.rules)?,
+        profiles: cells(&image.profiles)?,
         turn: state.settings.turn,
+        reserved: 0,
         trusted_interfaces,
     })
+}
+
+/// A section and the bytes it is to have: those of a table, or of one cell, since no map is empty.
+fn sized<T>(section: &'static str, table: &[T]) -> (&'static str, usize) {
+    (section, size_of_val(table).max(size_of::<T>()))
+}
+
+/// How many cells a table has.
+fn cells<T>(table: &[T]) -> Result<u32> {
+    let cells = table.len();
+    u32::try_from(cells).map_err(|_| Error::new(format!("a table has {cells} cells, too many")))
 }
 
 fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T>

@@ -21,10 +21,13 @@ use filter_common::tables::{
 };
 use filter_common::verdict::{Step, Tables};
 
+use super::agreement;
 use super::clock;
 use super::error::{Error, Result};
 use super::generation::Generation;
+use super::mapped;
 use super::netlink::LOOPBACK;
+use super::whole::Whole;
 
 /// What was read once, by its key, so that it can be referred to and reads the same again.
 #[derive(Debug)]
@@ -65,11 +68,11 @@ pub struct Live<'g> {
     v6_root: Array<&'g MapData, u64>,
     entries: Array<&'g MapData, u64>,
     nodes: Table<'g, Node, Node>,
-    ports: Array<&'g MapData, u64>,
+    ports: Vec<u64>,
     listens: Table<'g, Listen, Listen>,
-    apis: Table<'g, Api, Api>,
-    rules: Table<'g, Rule, Rule>,
-    profiles: Table<'g, Profile, Profile>,
+    apis: Vec<Api>,
+    rules: Vec<Rule>,
+    profiles: Vec<Profile>,
     class_groups: Table<'g, ClassGroups, ClassGroups>,
     overrides: Table<'g, [u64; 16], Override>,
     ban_control: Table<'g, BanControl, BanControl>,
@@ -112,11 +115,11 @@ impl Generation {
             v6_root: self.typed("V6_ROOT")?,
             entries: self.typed("ENTRIES")?,
             nodes: self.table("NODES", |cell| cell)?,
-            ports: self.typed("PORTS")?,
+            ports: self.whole(agreement::PORTS)?,
             listens: self.table("LISTENS", |cell| cell)?,
-            apis: self.table("APIS", |cell| cell)?,
-            rules: self.table("RULES", |cell| cell)?,
-            profiles: self.table("PROFILES", |cell| cell)?,
+            apis: self.whole(agreement::APIS)?,
+            rules: self.whole(agreement::RULES)?,
+            profiles: self.whole(agreement::PROFILES)?,
             class_groups: self.table("CLASS_GROUPS", |cell| cell)?,
             overrides: self.table("OVERRIDES", order)?,
             ban_control: self.table("BAN_CONTROL", |cell| cell)?,
@@ -137,6 +140,12 @@ impl Generation {
     fn typed<'g, T: TryFrom<&'g Map, Error = MapError>>(&'g self, name: &str) -> Result<T> {
         T::try_from(self.map(name)?)
             .map_err(|e| Error::new(format!("map {name} is not what it should be")).because(e))
+    }
+
+    /// A table that is a section: all of it, as it is now.
+    fn whole<T: mapped::Cell + Copy>(&self, name: &'static str) -> Result<Vec<T>> {
+        let table = Whole::new(name, self.map(name)?)?;
+        table.read().map_err(|e| Error::new(format!("cannot read map {name}")).because(e))
     }
 
     fn table<W: Pod, T>(&self, name: &str, make: fn(W) -> T) -> Result<Table<'_, W, T>> {
@@ -307,7 +316,7 @@ impl Tables for Live<'_> {
     }
 
     fn ports(&self, index: u32) -> u64 {
-        self.word(&self.ports, index)
+        self.ports.get(index as usize).copied().unwrap_or(0)
     }
 
     fn listen(&self, index: u32) -> Option<&Listen> {
@@ -315,15 +324,15 @@ impl Tables for Live<'_> {
     }
 
     fn api(&self, slot: u32) -> Option<&Api> {
-        self.cell(&self.apis, slot)
+        self.apis.get(slot as usize)
     }
 
     fn rule(&self, index: u32) -> Option<&Rule> {
-        self.cell(&self.rules, index)
+        self.rules.get(index as usize)
     }
 
     fn profile(&self, index: u32) -> Option<&Profile> {
-        self.cell(&self.profiles, index)
+        self.profiles.get(index as usize)
     }
 
     fn class_groups(&self, class: u32) -> Option<&ClassGroups> {

@@ -21,14 +21,12 @@ pub mod live;
 pub mod mapped;
 pub mod memory;
 pub mod netlink;
+mod object;
 pub mod orders;
 pub mod own;
 pub mod ring;
 pub mod state;
 pub mod trial;
+mod whole;
 
 pub use error::Error;
-
-/// The compiled kernel half.
-pub(crate) static OBJECT: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir.bpf.o"));

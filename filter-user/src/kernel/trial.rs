@@ -7,8 +7,8 @@ use aya::EbpfLoader;
 use aya::programs::{TestRun as _, TestRunOptions, Xdp, loaded_programs};
 use aya_obj::programs::XdpAttachType;
 
-use super::OBJECT;
 use super::error::{Error, Result};
+use super::object::OBJECT;
 
 /// What a program did to one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

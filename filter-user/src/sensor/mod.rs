@@ -12,6 +12,7 @@ pub mod encrypted;
 mod fields;
 mod flow;
 mod http1;
+mod http2;
 mod proxy;
 mod quic;
 mod reader;
@@ -298,6 +299,18 @@ impl Sensor {
     /// Records were lost on their way, some CPU's sequence has a gap: holes will not be filled.
     pub fn lost(&mut self) {
         self.stats.losses += 1;
+    }
+
+    /// Fewer flows are sampled: those whose hash has its upper 32 bits at or above `below` get no more
+    /// records, and go without a word about what is unfinished in them.
+    pub fn shed(&mut self, below: u64, out: &mut impl FnMut(Output)) {
+        let seed = self.config.seed;
+        for handle in self.table.without(|key| key.sample_hash(seed) >> 32 < below) {
+            let Some(flow) = self.table.remove(handle) else { continue };
+            self.stats.flows_unsampled += 1;
+            let (_, mut env) = self.parts(handle, out);
+            flow.discard(&mut env);
+        }
     }
 
     /// The end of a capture, or of the daemon: every flow goes.

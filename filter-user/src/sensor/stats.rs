@@ -30,6 +30,8 @@ stats! {
     flows_expired;
     /// Flows taken out because the table, or its share for flows without payload, was full.
     flows_evicted;
+    /// Flows taken out because fewer are sampled than when they began.
+    flows_unsampled;
     /// Segments, or parts of some, that repeat what was there.
     retransmitted;
     /// Segments kept back because one before them, or what they acknowledge, was not there yet.
@@ -46,6 +48,8 @@ stats! {
     announced_flows;
     /// Flows in which HTTP/1 was found.
     http_flows;
+    /// Flows in which HTTP/2 was found.
+    http2_flows;
     /// Flows whose first bytes are something else.
     opaque_flows;
     /// HTTP flows that became something else: 101, or a tunnel by CONNECT.
@@ -66,6 +70,17 @@ stats! {
     malformed;
     /// Messages with several lengths that contradict each other.
     length_conflicts;
+    /// Times that a frame of HTTP/2 was looked for and found, after a loss or in the middle of a
+    /// connection.
+    http2_resyncs;
+    /// Header blocks with fields that are unknown because what they refer to was not seen.
+    http2_unknown;
+    /// Responses that HTTP/2 servers announce unasked: not followed.
+    http2_pushes;
+    /// Requests not followed because too many streams were open.
+    http2_stream_limit;
+    /// Entries of HPACK tables that were let go because the table is larger than what is kept.
+    http2_table_limit;
     /// Flows in which TLS was found.
     tls_flows;
     /// Those of them that were entered behind their handshake.

@@ -54,9 +54,9 @@ impl Visibility {
 /// A call by gRPC (gRPC over HTTP/2, "Requests" and "Responses").
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Grpc {
-    /// The service with its package, as `helloworld.Greeter`.
+    /// The service with its package, as `helloworld.Greeter`; empty when it is not known.
     pub service: String,
-    /// The method, as `SayHello`.
+    /// The method, as `SayHello`; empty when it is not known.
     pub method: String,
     /// The status out of the trailers; `None` when they were not seen.
     pub status: Option<u32>,
@@ -77,12 +77,13 @@ pub struct Transaction {
     pub inbound: bool,
     /// `0.9` (a request without a version), `1.0`, `1.1` or `2`.
     pub version: &'static str,
-    /// The method; at most 32 bytes.
+    /// The method; at most 32 bytes. Empty when it is not known, which only HTTP/2 has: a loss hides
+    /// what it refers to.
     pub method: String,
     /// The request target as sent, at most 2048 bytes. May hold secrets: not to be stored or
-    /// logged with its query.
+    /// logged with its query. Empty when it is not known, as the method.
     pub target: String,
-    /// The Host header's value, or the authority of an absolute target.
+    /// The Host header's value, the authority of an absolute target, or HTTP/2's `:authority`.
     pub host: Option<String>,
     /// The User-Agent header's value, at most 256 bytes.
     pub user_agent: Option<String>,

@@ -23,4 +23,5 @@ mod refusals;
 mod replay;
 mod site;
 mod size;
+mod starved;
 mod survival;

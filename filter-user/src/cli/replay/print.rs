@@ -93,8 +93,8 @@ impl<'a> Row<'a> {
         Self {
             time: transaction.time,
             flow: &transaction.flow,
-            method: &transaction.method,
-            target: Cow::Borrowed(&transaction.target),
+            method: known(&transaction.method).unwrap_or("-"),
+            target: Cow::Borrowed(known(&transaction.target).unwrap_or("-")),
             status: transaction.status,
             latency: transaction.latency,
             request_bytes: transaction.request_body_bytes,
@@ -319,14 +319,19 @@ impl<W: Write> Printer<W> {
     }
 }
 
+/// What is not known is null.
+fn known(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
 fn http(transaction: &Transaction) -> Value {
     let mut line = json!({
         "type": "http",
         "ts": stamp(transaction.time),
         "flow": Ends::from(&transaction.flow),
         "protocol": transaction.version,
-        "method": transaction.method,
-        "target": transaction.target,
+        "method": known(&transaction.method),
+        "target": known(&transaction.target),
         "host": transaction.host,
         "user_agent": transaction.user_agent,
         "status": transaction.status,
@@ -345,6 +350,13 @@ fn http(transaction: &Transaction) -> Value {
     }
     if !transaction.forwarded.is_empty() {
         line["forwarded"] = json!(transaction.forwarded);
+    }
+    if let Some(grpc) = &transaction.grpc {
+        line["grpc"] = json!({
+            "service": known(&grpc.service),
+            "method": known(&grpc.method),
+            "status": grpc.status,
+        });
     }
     line
 }

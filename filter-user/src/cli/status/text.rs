@@ -6,7 +6,7 @@ use crate::cli::breach::{mode_name, sentence};
 use crate::cli::human::{bytes, count, percent, span};
 use crate::cli::style::{Style, Tone, clean};
 use crate::cli::table::{Align, Cell, Table, cell};
-use crate::control::api::{FeedState, Mode, PacketCounts, Status};
+use crate::control::api::{FeedState, Mode, PacketCounts, SampleStatus, Status};
 
 /// Reasons shown, those with the most packets first; all of them are in `--json`.
 const REASONS: usize = 12;
@@ -92,6 +92,12 @@ fn attention(page: &mut String, status: &Status, style: Style) {
             "only {seen} of the samples arrive: raise [sensor] ring, or lower [sensor] sample"
         ));
     }
+    if status.samples.share_now < status.samples.share {
+        let now = percent(status.samples.share_now);
+        found.push(format!(
+            "{now} of flows are sampled for now: the ring fills faster than it is read"
+        ));
+    }
     for face in &status.interfaces {
         if let Some(problem) = &face.problem {
             found.push(format!("{} is not gated: {}", clean(&face.name), clean(problem)));
@@ -150,8 +156,8 @@ fn facts(page: &mut String, status: &Status, style: Style) {
         "sensor",
         if samples.share > 0.0 {
             format!(
-                "{} of flows, {} complete, {} records, {} lost",
-                percent(samples.share),
+                "{}, {} complete, {} records, {} lost",
+                sampled(samples),
                 percent(samples.completeness),
                 count(samples.received),
                 count(lost)
@@ -321,4 +327,13 @@ fn tables(status: &Status) -> Table<4> {
         ]);
     }
     table
+}
+
+/// How many flows are sampled.
+fn sampled(samples: &SampleStatus) -> String {
+    let asked = percent(samples.share);
+    if samples.share_now < samples.share {
+        return format!("{} of flows (asked for {asked})", percent(samples.share_now));
+    }
+    format!("{asked} of flows")
 }

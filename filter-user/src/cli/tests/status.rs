@@ -77,6 +77,7 @@ fn example() -> Status {
         ],
         samples: SampleStatus {
             share: 1.0,
+            share_now: 1.0,
             attempted: 1_000_000,
             submitted: 999_900,
             dropped: 100,

@@ -204,8 +204,10 @@ pub struct ReasonCount {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SampleStatus {
-    /// Share of flows that are sampled, 0 to 1.
+    /// Share of flows that are to be sampled, 0 to 1.
     pub share: f64,
+    /// The share now: less while the ring fills faster than it is read.
+    pub share_now: f64,
     /// Segments the sensor was to see.
     pub attempted: u64,
     /// Segments that went into the ring.

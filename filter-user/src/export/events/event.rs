@@ -59,6 +59,8 @@ kinds! {
     ActionTaken "action_taken" Warning "A finding was answered, or a network banned because its sources are.";
     ActionRefused "action_refused" Warning "A finding was not answered, or a network not banned, as the policy says; why, the action says.";
     HandOff "hand_off" Warning "A source is to be banned that is only known through a proxy: whoever runs the proxy has to.";
+    SamplingReduced "sampling_reduced" Warning "Fewer flows are sampled than asked for, because the ring fills; what is seen stands for more.";
+    SamplingRestored "sampling_restored" Info "As many flows are sampled as asked for again.";
     TelemetryGap "telemetry_gap" Warning "Samples were lost: numbers of that time are too low.";
 }
 

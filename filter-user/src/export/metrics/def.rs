@@ -93,6 +93,8 @@ metrics! {
          read from the ring (received) or not understood (decode_errors).";
     RING_PENDING Gauge "weir_ring_pending_bytes" []
         "Bytes in the ring that were not read yet.";
+    SAMPLE_SHARE Gauge "weir_sample_ratio" []
+        "Share of flows that are sampled now, 0 to 1.";
     COMPLETENESS Gauge "weir_telemetry_completeness_ratio" []
         "Share of the sampled telemetry that was not lost lately, 0 to 1.";
     ROUTES Gauge "weir_routes" []

@@ -234,6 +234,7 @@ fn read(snapshot: &KernelSnapshot) -> Vec<MetricFamily> {
         rows(&def::MAP_EVICTIONS, s.evictions.iter().map(|(map, count)| ([*map], *count as f64))),
         rows(&def::SAMPLES, s.samples.iter().map(|(outcome, count)| ([*outcome], *count as f64))),
         rows(&def::RING_PENDING, [([], s.ring_pending_bytes as f64)]),
+        rows(&def::SAMPLE_SHARE, [([], s.sample_share)]),
         rows(&def::COMPLETENESS, [([], s.completeness)]),
         rows(&def::ROUTES, [([], s.routes as f64)]),
         rows(&def::ROUTES_OVERFLOW, [([], s.routes_overflow as f64)]),

@@ -134,6 +134,8 @@ pub struct KernelSnapshot {
     pub ring_pending_bytes: u64,
     /// Share of the telemetry that was not lost lately, 0 to 1.
     pub completeness: f64,
+    /// Share of flows that are sampled now, 0 to 1.
+    pub sample_share: f64,
     /// The policy in force; `None`: weir observes.
     pub policy: Option<PolicyInfo>,
     /// Its entries.

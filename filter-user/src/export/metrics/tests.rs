@@ -37,6 +37,7 @@ fn full() -> KernelSnapshot {
         evictions: vec![("seen", 5)],
         ring_pending_bytes: 12,
         completeness: 0.98,
+        sample_share: 1.0,
         policy: Some(PolicyInfo { name: "edge".to_owned(), hash: "abc".to_owned(), generation: 3 }),
         policy_entries: vec![PolicyEntries { kind: "apis".to_owned(), desired: 2, enforced: 1 }],
         apis: vec![ApiInfo {

@@ -9,6 +9,7 @@ mod pinned;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aya::maps::{Array, HashMap, Map, MapData};
 use filter_common::SCHEMA;
@@ -53,6 +54,24 @@ pub struct Settings {
     pub log: bool,
 }
 
+/// Sets the share of flows in the sample, while others hold the state.
+#[derive(Clone, Debug)]
+pub struct Sampler(Arc<Mapped<Tuning>>);
+
+impl Sampler {
+    /// From now on this share of flows, 0 to 1.
+    pub fn set(&self, share: f64) {
+        if let Some(tuning) = self.0.cells().first() {
+            tuning.sample_below.store(sample_below(share));
+        }
+    }
+}
+
+/// The flows in a sample of this share: those whose hash has its upper 32 bits below this.
+pub fn sample_below(share: f64) -> u64 {
+    (share.clamp(0.0, 1.0) * (1u64 << 32) as f64) as u64
+}
+
 /// Interfaces that can be gated, as the map is declared.
 const INTERFACES: u64 = 256;
 
@@ -78,7 +97,7 @@ pub struct State {
     group_names: Array<MapData, Name>,
     interfaces: HashMap<MapData, u32, u32>,
     shared: Mapped<Shared>,
-    tuning: Mapped<Tuning>,
+    tuning: Arc<Mapped<Tuning>>,
     ring: Option<MapData>,
     tick: Tick,
     ids: Ids,
@@ -170,10 +189,17 @@ impl State {
 
     /// Sets the share of flows in the sample.
     pub fn set_sample(&self, share: f64) {
-        let below = (share.clamp(0.0, 1.0) * (1u64 << 32) as f64) as u64;
-        if let Some(tuning) = self.tuning.cells().first() {
-            tuning.sample_below.store(below);
-        }
+        self.sampler().set(share);
+    }
+
+    /// Who sets the share of flows in the sample.
+    pub fn sampler(&self) -> Sampler {
+        Sampler(Arc::clone(&self.tuning))
+    }
+
+    /// Bytes of the ring.
+    pub fn ring_bytes(&self) -> u32 {
+        self.sizes["RING"]
     }
 
     /// The ring, once.

@@ -1,5 +1,7 @@
 //! Opening the pinned state, or making it.
 
+use std::sync::Arc;
+
 use aya::maps::{Array, Map, MapData};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
@@ -14,9 +16,10 @@ use crate::kernel::bans::Bans;
 use crate::kernel::clock::{self, Tick};
 use crate::kernel::counters::Counters;
 use crate::kernel::error::{Error, Result};
+use crate::kernel::host;
+use crate::kernel::object::OBJECT;
 use crate::kernel::orders::Orders;
 use crate::kernel::own::Own;
-use crate::kernel::{OBJECT, host};
 
 impl State {
     /// Opens the state under the pins' directory, making what is not there.
@@ -78,7 +81,7 @@ impl State {
             group_names,
             interfaces: typed(&mut ebpf, "INTERFACES")?,
             shared,
-            tuning: mapped(&ebpf, "TUNING")?,
+            tuning: Arc::new(mapped(&ebpf, "TUNING")?),
             ring,
             tick,
             ids,

@@ -2,7 +2,7 @@
 //! drive them all.
 
 use super::Application;
-use crate::sensor::{Context, http1, tls};
+use crate::sensor::{Context, http1, http2, tls};
 
 /// Bytes of a stream that follow each other, out of one segment.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,8 @@ pub(crate) enum Outcome {
     Foreign,
     /// No longer what it began as: HTTP's 101, or a tunnel.
     Upgraded,
+    /// HTTP/2 from this place of the piece on; only [`http1`] says so, and [`Protocol`] obeys.
+    Http2(usize),
 }
 
 /// Whose a segment is, as far as its bytes tell.
@@ -69,6 +71,7 @@ pub(crate) enum Recognised {
 #[derive(Debug)]
 pub(crate) enum Protocol {
     Http1(Box<http1::Connection>),
+    Http2(Box<http2::Connection>),
     Tls(Box<tls::Connection>),
 }
 
@@ -84,7 +87,11 @@ impl Protocol {
         match http1::opening(bytes) {
             http1::Opening::Request => Speaker::Client,
             http1::Opening::Response => Speaker::Server,
-            http1::Opening::Unknown => Speaker::Unknown,
+            http1::Opening::Unknown => match http2::speaker(bytes) {
+                Some(true) => Speaker::Client,
+                Some(false) => Speaker::Server,
+                None => Speaker::Unknown,
+            },
         }
     }
 
@@ -103,6 +110,15 @@ impl Protocol {
         if tls {
             return Recognised::Is(Self::Tls(Box::new(tls::Connection::new(start, bytes))));
         }
+        let http2 = if known {
+            http2::begins(bytes, from_client)
+        } else {
+            http1::opening(bytes) == http1::Opening::Unknown
+        };
+        if http2 {
+            let connection = http2::Connection::entered(start, bytes, from_client);
+            return Recognised::Is(Self::Http2(Box::new(connection)));
+        }
         if !known || http1::can_begin(bytes, from_client) {
             return Recognised::Is(Self::Http1(Box::new(http1::Connection::new(start))));
         }
@@ -113,6 +129,7 @@ impl Protocol {
     pub(super) fn application(&self) -> Application {
         match self {
             Self::Http1(_) => Application::Http,
+            Self::Http2(_) => Application::Http2,
             Self::Tls(_) => Application::Tls,
         }
     }
@@ -121,6 +138,7 @@ impl Protocol {
     pub(super) fn in_head(&self) -> bool {
         match self {
             Self::Http1(connection) => connection.in_head(),
+            Self::Http2(_) => false,
             Self::Tls(connection) => connection.in_hello(),
         }
     }
@@ -129,6 +147,7 @@ impl Protocol {
     pub(super) fn footprint(&self) -> usize {
         match self {
             Self::Http1(connection) => size_of::<http1::Connection>() + connection.footprint(),
+            Self::Http2(connection) => size_of::<http2::Connection>() + connection.footprint(),
             Self::Tls(connection) => size_of::<tls::Connection>() + connection.footprint(),
         }
     }
@@ -140,10 +159,21 @@ impl Protocol {
         piece: Piece<'_>,
         context: &mut Context<'_>,
     ) -> Outcome {
-        match self {
-            Self::Http1(connection) => connection.data(from_client, piece, context),
-            Self::Tls(connection) => connection.data(from_client, piece, context),
-        }
+        let at = match self {
+            Self::Http1(connection) => match connection.data(from_client, piece, context) {
+                Outcome::Http2(at) => {
+                    let next = connection.become_http2(from_client, context);
+                    *self = Self::Http2(Box::new(next));
+                    at
+                }
+                outcome => return outcome,
+            },
+            Self::Http2(connection) => return connection.data(from_client, piece, context),
+            Self::Tls(connection) => return connection.data(from_client, piece, context),
+        };
+        let data = piece.data.get(at..).unwrap_or_default();
+        let seq = piece.seq.wrapping_add(at as u32);
+        self.data(from_client, Piece { data, seq, ..piece }, context)
     }
 
     /// `length` bytes of the client, or of the server, are missing; the other direction has been
@@ -157,6 +187,7 @@ impl Protocol {
     ) {
         match self {
             Self::Http1(connection) => connection.missing(from_client, length, peer, context),
+            Self::Http2(connection) => connection.missing(from_client, length, context),
             Self::Tls(connection) => connection.missing(from_client, length, context),
         }
     }
@@ -165,7 +196,8 @@ impl Protocol {
     pub(super) fn ended(&mut self, from_client: bool, context: &mut Context<'_>) {
         match self {
             Self::Http1(connection) => connection.ended(from_client, context),
-            Self::Tls(_) => {}
+            // What is open then is told when the flow is over.
+            Self::Http2(_) | Self::Tls(_) => {}
         }
     }
 
@@ -173,6 +205,7 @@ impl Protocol {
     pub(super) fn finish(&mut self, context: &mut Context<'_>) {
         match self {
             Self::Http1(connection) => connection.finish(context),
+            Self::Http2(connection) => connection.finish(context),
             Self::Tls(connection) => connection.finish(context),
         }
     }
@@ -189,6 +222,7 @@ impl Protocol {
     pub(super) fn abandon(&mut self, context: &mut Context<'_>) {
         match self {
             Self::Http1(connection) => connection.abandon(context),
+            Self::Http2(connection) => connection.abandon(context),
             Self::Tls(connection) => connection.abandon(context),
         }
     }

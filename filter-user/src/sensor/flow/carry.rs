@@ -134,7 +134,7 @@ impl Flow {
                 self.with_protocol(env, Protocol::finish);
                 self.becomes(Carries::Upgraded, env);
             }
-            Some(Outcome::Goes) | None => {}
+            Some(Outcome::Goes | Outcome::Http2(_)) | None => {}
         }
     }
 

@@ -41,6 +41,11 @@ impl Key {
         self.protocol
     }
 
+    /// The hash by which the kernel half decides whether it is in the sample.
+    pub(crate) fn sample_hash(&self, seed: u64) -> u64 {
+        hash::flow(seed, self.protocol, self.ends[0], self.ends[1])
+    }
+
     /// The flow as its client sees it.
     pub(crate) fn seen_from(&self, client: Side) -> Ends {
         let (client, server) = (self.ends[client], self.ends[1 - client]);

@@ -282,6 +282,11 @@ impl Flow {
         }
     }
 
+    /// The flow is no longer sampled: what is unfinished is nobody's to tell.
+    pub(crate) fn discard(self, env: &mut Environment<'_>) {
+        (env.emit)(Output::Flow(self.summary(Closed::Unsampled, false)));
+    }
+
     /// The flow is over: hands out what is unfinished, and the flow itself.
     pub(crate) fn finish(mut self, closed: Closed, env: &mut Environment<'_>) {
         self.relent(true, env);

@@ -17,6 +17,8 @@ pub enum Closed {
     Timeout,
     /// It had to make room in the table.
     Evicted,
+    /// Fewer flows are sampled, and it is not among them.
+    Unsampled,
     /// The capture, or the sensor, ended before it.
     End,
 }
@@ -29,6 +31,7 @@ impl Closed {
             Self::Rst => "rst",
             Self::Timeout => "timeout",
             Self::Evicted => "evicted",
+            Self::Unsampled => "unsampled",
             Self::End => "end",
         }
     }
@@ -41,6 +44,8 @@ pub enum Application {
     Unknown,
     /// HTTP/1.
     Http,
+    /// HTTP/2, from its beginning or after an upgrade.
+    Http2,
     /// TLS, from the beginning or later on.
     Tls,
     /// QUIC.
@@ -57,6 +62,7 @@ impl Application {
         match self {
             Self::Unknown => "unknown",
             Self::Http => "http",
+            Self::Http2 => "http2",
             Self::Tls => "tls",
             Self::Quic => "quic",
             Self::Upgraded => "upgraded",

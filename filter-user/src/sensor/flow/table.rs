@@ -95,6 +95,13 @@ impl Table {
         slot.flow.as_mut()
     }
 
+    /// The flows for which `keep` says no.
+    pub(crate) fn without(&self, keep: impl Fn(&Key) -> bool) -> Vec<Handle> {
+        let unwanted = self.index.iter().filter(|(key, _)| !keep(key));
+        let handle = |slot: u32| Handle { slot, generation: self.slots[slot as usize].generation };
+        unwanted.map(|(_, &slot)| handle(slot)).collect()
+    }
+
     /// The flow that must go before another without payload, or with it, can come.
     pub(crate) fn surplus(&self) -> Option<Handle> {
         if self.lists[usize::from(BARE)].length * 4 >= self.max {

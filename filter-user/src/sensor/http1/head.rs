@@ -38,6 +38,8 @@ pub(super) struct ResponseHead {
     pub(super) status: u16,
     /// The media type of the body.
     pub(super) content_type: Option<String>,
+    /// HTTP/2 is what it says comes next (RFC 7540, 3.2).
+    pub(super) h2c: bool,
     pub(super) length: Length,
 }
 
@@ -79,12 +81,13 @@ impl ResponseHead {
         let (first, fields) = split_line(head);
         let status = line::status(first)?;
         let mut length = LengthFields::default();
-        let mut content_type = None;
+        let (mut content_type, mut h2c) = (None, false);
         each_field(fields, |name, value| match name.len() {
             12 if name.eq_ignore_ascii_case(b"content-type") => content_type = media_type(value),
+            7 if name.eq_ignore_ascii_case(b"upgrade") => h2c |= value.eq_ignore_ascii_case(b"h2c"),
             _ => length.field(name, value),
         });
-        Some(Self { status, content_type, length: length.told() })
+        Some(Self { status, content_type, h2c, length: length.told() })
     }
 }
 

@@ -98,8 +98,13 @@ impl Connection {
         self.settle(context);
     }
 
-    /// A response's head is there.
-    pub(super) fn response(&mut self, head: ResponseHead, context: &mut Context<'_>) -> Outcome {
+    /// A response's head is there; what follows it begins at `end` of the piece.
+    pub(super) fn response(
+        &mut self,
+        head: ResponseHead,
+        end: usize,
+        context: &mut Context<'_>,
+    ) -> Outcome {
         self.start(context);
         let origin = self.server.origin();
         let paired = self.pair(&origin, context);
@@ -111,6 +116,12 @@ impl Connection {
         self.answered = true;
         if !paired {
             context.stats.orphan_responses += 1;
+        }
+        if head.status == 101 && head.h2c {
+            if !paired {
+                self.queue.push_front(Entry::Unknown { seq: None, peer: None });
+            }
+            return Outcome::Http2(end);
         }
         let asked = match self.queue.front() {
             Some(Entry::Request(request)) if paired => request.head.method.as_str(),

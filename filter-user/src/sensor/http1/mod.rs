@@ -16,8 +16,8 @@ use std::collections::VecDeque;
 use self::head::{RequestHead, ResponseHead};
 use self::pairing::{Current, Doubt, Entry};
 use self::parser::{Cursor, Framing, Missing, Parser, Progress};
-use super::Context;
 use super::flow::carried::{Outcome, Piece, Start};
+use super::{Context, http2};
 
 /// Most requests of a connection that wait for their responses.
 const MAX_PENDING: usize = 128;
@@ -129,8 +129,12 @@ impl Connection {
                 Progress::Idle => {
                     let foreign = !self.started
                         && self.client.in_head()
-                        && !can_begin(self.client.partial(), true);
+                        && !can_begin(self.client.partial(), true)
+                        && !http2::PREFACE_HEAD.starts_with(self.client.partial());
                     return if foreign { Outcome::Foreign } else { Outcome::Goes };
+                }
+                Progress::Head(head) if *head == *http2::PREFACE_HEAD => {
+                    return Outcome::Http2(cursor.place());
                 }
                 Progress::Head(head) => match RequestHead::parse(&head, context.secrets) {
                     Some(head) => self.request(head, &piece, context),
@@ -172,11 +176,10 @@ impl Connection {
                     return self.bad_response(context);
                 }
                 Progress::Head(head) => match ResponseHead::parse(&head) {
-                    Some(head) => {
-                        if self.response(head, context) == Outcome::Upgraded {
-                            return Outcome::Upgraded;
-                        }
-                    }
+                    Some(head) => match self.response(head, cursor.place(), context) {
+                        Outcome::Goes => {}
+                        outcome => return outcome,
+                    },
                     None => return self.bad_response(context),
                 },
                 Progress::End => self.response_ended(true, context),
@@ -232,6 +235,23 @@ impl Connection {
             self.response_ended(self.server.until_close(), context);
             self.server.seek();
         }
+    }
+
+    /// The connection goes on as HTTP/2, told by the client's preface or by the server's 101.
+    pub(crate) fn become_http2(
+        &mut self,
+        from_client: bool,
+        context: &mut Context<'_>,
+    ) -> http2::Connection {
+        if from_client {
+            let server_whole = !self.started && self.doubt.is_none();
+            self.finish(context);
+            return http2::Connection::announced(server_whole);
+        }
+        // The request that asked for it waits at the front.
+        let asked = self.take_first();
+        self.finish(context);
+        http2::Connection::upgraded(asked, context)
     }
 
     /// The flow is over: everything there is goes out.

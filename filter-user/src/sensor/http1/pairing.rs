@@ -12,6 +12,7 @@ use super::head::RequestHead;
 use super::parser::Origin;
 use super::{Connection, Context};
 use crate::sensor::flow::ahead;
+use crate::sensor::http2::Asked;
 use crate::sensor::transaction::Exchange;
 
 /// What was missed of the server.
@@ -208,6 +209,15 @@ impl Connection {
                 self.emit(entry, context);
             }
         }
+    }
+
+    /// Takes the first request out, to be answered by HTTP/2.
+    pub(super) fn take_first(&mut self) -> Option<Asked> {
+        let Some(Entry::Request(request)) = self.queue.pop_front() else { return None };
+        self.queued_bytes = self.queued_bytes.saturating_sub(request.footprint());
+        let Request { head, origin, body, done, hurt, .. } = *request;
+        let RequestHead { method, target, fields, .. } = head;
+        Some(Asked { time: origin.time, method, target, fields, body, hurt: hurt || !done })
     }
 
     /// Hands out a transaction as it is.

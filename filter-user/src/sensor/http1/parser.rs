@@ -29,6 +29,11 @@ impl<'a> Cursor<'a> {
         &self.piece.data[self.at..]
     }
 
+    /// How far it has been read.
+    pub(super) fn place(&self) -> usize {
+        self.at
+    }
+
     fn origin(&self) -> Origin {
         let Piece { seq, ack, time, .. } = self.piece;
         Origin { time, seq: seq.wrapping_add(self.at as u32), ack }

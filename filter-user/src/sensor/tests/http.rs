@@ -373,7 +373,8 @@ fn other_protocols() {
         ("redis", &[C("*1\r\n$4\r\nPING\r\n"), S("+PONG\r\n")], Application::Opaque),
         ("memcached", &[C("get key\r\n"), S("END\r\n")], Application::Opaque),
         ("sip", &[C("OPTIONS sip:a SIP/2.0\r\n\r\n")], Application::Opaque),
-        ("http/2", &[C("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")], Application::Opaque),
+        ("http/2", &[C("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")], Application::Http2),
+        ("like http/2", &[C("PRI * HTTP/2.0\r\n\r\nSM\r\nX")], Application::Opaque),
         ("http", &[C("GET / HTTP/1.1\r\n\r\n")], Application::Http),
         ("nothing", &[], Application::Unknown),
     ];
