@@ -318,8 +318,17 @@ impl Analysis {
     }
 
     fn output(&mut self, output: &Output) {
-        if let Output::Transaction(transaction) = output {
-            self.transaction(transaction);
+        match output {
+            Output::Transaction(transaction) => self.transaction(transaction),
+            Output::Tls(handshake) | Output::Quic(handshake) => {
+                let name = self.field(handshake.api).name;
+                self.core.metrics.handshake(&name, handshake);
+            }
+            Output::Turn(turn) => {
+                let name = self.field(turn.api).name;
+                self.core.metrics.turn(&name, turn);
+            }
+            Output::Flow(_) => {}
         }
     }
 

@@ -10,6 +10,7 @@ mod http;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,9 +27,11 @@ pub use snapshot::{
 
 use crate::detect::{Finding, State};
 use crate::respond::Outcome;
+use crate::sensor::encrypted::{Handshake, Turn};
 use crate::sensor::transaction::Transaction;
 use family::{facts, number, rows};
 use http::HttpMetrics;
+use tls::TlsMetrics;
 
 /// Label sets that the metrics of requests may have, but for those of the route `__other__`.
 pub const SERIES: usize = 2000;
@@ -46,6 +49,7 @@ pub struct Metrics {
 /// What is counted as it comes.
 struct Live {
     http: HttpMetrics,
+    tls: TlsMetrics,
     findings: BTreeMap<(&'static str, &'static str, Arc<str>), u64>,
     /// By id: API and severity.
     open: HashMap<Arc<str>, (Arc<str>, &'static str)>,
@@ -67,6 +71,7 @@ impl Metrics {
     pub fn new(series: usize, source: Arc<dyn Source>) -> prometheus::Result<Self> {
         let live = Arc::new(Mutex::new(Live {
             http: HttpMetrics::new(series),
+            tls: TlsMetrics::default(),
             findings: BTreeMap::new(),
             open: HashMap::new(),
             actions: BTreeMap::new(),
@@ -85,6 +90,16 @@ impl Metrics {
     /// ([`crate::inventory::route`]). Those that left this host are left out.
     pub fn observe(&self, api: &Arc<str>, route: &Arc<str>, transaction: &Transaction) {
         lock(&self.live).http.observe(api, route, transaction);
+    }
+
+    /// Counts a handshake of an API's. Those that left this host are left out.
+    pub fn handshake(&self, api: &Arc<str>, handshake: &Handshake) {
+        lock(&self.live).tls.handshake(api, handshake);
+    }
+
+    /// Counts a turn of an API's, likewise.
+    pub fn turn(&self, api: &Arc<str>, turn: &Turn) {
+        lock(&self.live).tls.turn(api, turn);
     }
 
     /// Counts a report of a finding.
@@ -116,7 +131,9 @@ impl Metrics {
 
     /// Forgets the requests of APIs for which `keep` says no, as those of a policy that was replaced.
     pub fn retain(&self, keep: impl Fn(&str) -> bool) {
-        lock(&self.live).http.retain(keep);
+        let mut live = lock(&self.live);
+        live.http.retain(&keep);
+        live.tls.retain(keep);
     }
 
     /// The page.
@@ -155,6 +172,7 @@ impl Collector for AtScrape {
 impl Live {
     fn families(&self) -> Vec<MetricFamily> {
         let mut families = self.http.families();
+        families.extend(self.tls.families());
         let (series, overflow) = self.http.occupancy();
         let findings = self.findings.iter();
         let actions = self.actions.iter();
