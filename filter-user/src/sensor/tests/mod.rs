@@ -5,7 +5,9 @@ mod flows;
 mod http;
 mod property;
 mod proxies;
+mod quic;
 mod tcp;
+mod tls;
 mod wire;
 
 use super::encrypted::{Handshake, Turn};
