@@ -1,4 +1,4 @@
-//! Number 9: what a transaction costs the daemon's sensor, out of recorded records.
+//! Number 10: what a transaction costs the daemon's sensor, out of recorded records.
 
 use std::fs::File;
 use std::path::Path;

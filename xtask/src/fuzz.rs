@@ -12,12 +12,14 @@ use crate::process;
 use crate::setup::{self, Purpose};
 
 /// The targets, and where seeds of each lie beside fuzz/seeds/TARGET.
-const TARGETS: [(&str, &[&str]); 5] = [
+const TARGETS: [(&str, &[&str]); 7] = [
     ("packet", &[]),
     ("policy", &["filter-user/tests/data"]),
     ("request", &[]),
     ("record", &[]),
     ("http", &[]),
+    ("http2", &[]),
+    ("hpack", &[]),
 ];
 
 /// Coverage instrumentation as libFuzzer reads it

@@ -8,14 +8,18 @@
 
 mod config;
 mod credentials;
+pub mod encrypted;
 mod fields;
 mod flow;
 mod http1;
 mod http2;
 mod proxy;
+mod quic;
+mod reader;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod tls;
 pub mod transaction;
 
 use std::collections::VecDeque;
@@ -26,10 +30,13 @@ use filter_common::record::{self, Header};
 
 pub use self::config::SensorConfig;
 use self::credentials::Secrets;
+use self::encrypted::{Handshake, Turn};
 use self::flow::table::{Handle, Table};
 pub use self::flow::{Application, Closed, FlowSummary, Opening, Tcp};
 use self::flow::{Environment, Flow, Key};
 pub use self::stats::Stats;
+use self::tls::Negotiated;
+use self::tls::turns::Exchanged;
 use self::transaction::{Exchange, Transaction};
 
 /// What the sensor hands out.
@@ -37,6 +44,12 @@ use self::transaction::{Exchange, Transaction};
 pub enum Output {
     /// A request with what became of it.
     Transaction(Transaction),
+    /// The handshake of a TLS connection over TCP.
+    Tls(Box<Handshake>),
+    /// The handshake of a QUIC connection.
+    Quic(Box<Handshake>),
+    /// What a client sent inside TLS, and what the server sent until the client sent again.
+    Turn(Turn),
     /// A flow that is over.
     Flow(FlowSummary),
 }
@@ -62,7 +75,17 @@ struct Context<'a> {
     emitted: u64,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    fn new(env: &'a mut Environment<'_>, facts: Facts) -> Self {
+        Self {
+            stats: &mut *env.stats,
+            secrets: env.secrets,
+            emit: &mut *env.emit,
+            facts,
+            emitted: 0,
+        }
+    }
+
     fn exchange(&mut self, exchange: Exchange) {
         let Facts { flow, api, inbound, handshake, weight, announced } = self.facts;
         self.stats.transactions += 1;
@@ -91,6 +114,51 @@ impl Context<'_> {
             weight,
             complete: exchange.complete,
             visibility: transaction::Visibility::Plaintext,
+        }));
+    }
+
+    fn handshake(&mut self, negotiated: Negotiated) {
+        let Facts { flow, api, inbound, handshake, weight, announced } = self.facts;
+        let quic = negotiated.quic.is_some();
+        *if quic { &mut self.stats.quic_handshakes } else { &mut self.stats.tls_handshakes } += 1;
+        let told = Box::new(Handshake {
+            time: negotiated.time,
+            flow,
+            api,
+            inbound,
+            announced,
+            quic: negotiated.quic,
+            version: negotiated.version,
+            offered: negotiated.offered,
+            sni: negotiated.sni,
+            alpn: negotiated.alpn,
+            alpn_selected: negotiated.alpn_selected,
+            cipher: negotiated.cipher,
+            ja4: negotiated.ja4,
+            not_after: negotiated.not_after,
+            duration: negotiated.duration,
+            retried: negotiated.retried,
+            complete: negotiated.complete,
+            handshake,
+            weight,
+        });
+        (self.emit)(if quic { Output::Quic(told) } else { Output::Tls(told) });
+    }
+
+    fn turn(&mut self, turn: Exchanged) {
+        let Facts { flow, api, inbound, handshake, weight, .. } = self.facts;
+        self.stats.tls_turns += 1;
+        (self.emit)(Output::Turn(Turn {
+            time: turn.time,
+            flow,
+            api,
+            inbound,
+            request_bytes: turn.request_bytes,
+            response_bytes: turn.response_bytes,
+            latency: turn.latency,
+            handshake,
+            weight,
+            complete: turn.complete,
         }));
     }
 }

@@ -81,4 +81,28 @@ stats! {
     http2_stream_limit;
     /// Entries of HPACK tables that were let go because the table is larger than what is kept.
     http2_table_limit;
+    /// Flows in which TLS was found.
+    tls_flows;
+    /// Those of them that were entered behind their handshake.
+    tls_joined_late;
+    /// TLS handshakes handed out.
+    tls_handshakes;
+    /// Turns of TLS connections handed out.
+    tls_turns;
+    /// Records or hellos that are not TLS.
+    tls_malformed;
+    /// ClientHellos in the format of SSL 2, which are not taken apart.
+    tls_old_hellos;
+    /// Times a loss hid where records begin, and a segment that begins with one was waited for.
+    tls_resynchronised;
+    /// Flows in which QUIC was found.
+    quic_flows;
+    /// QUIC handshakes handed out.
+    quic_handshakes;
+    /// Initial and Retry packets whose tag is wrong.
+    quic_bad_tags;
+    /// Initial packets whose frames, or hellos that, are none.
+    quic_malformed;
+    /// Connections of which no more Initial packets were opened because there were too many.
+    quic_limit;
 }

@@ -11,6 +11,7 @@ mod feeds;
 mod gate;
 mod guard;
 mod http2;
+mod inventory;
 mod jumbo;
 mod leaving;
 mod limits;

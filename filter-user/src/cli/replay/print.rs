@@ -1,5 +1,8 @@
 //! What `weir replay` prints: JSON Lines, or a table for people.
 
+mod encrypted;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -39,6 +42,8 @@ pub(super) struct Printer<W: Write> {
     bytes: u64,
     fragments: u64,
     transactions: u64,
+    handshakes: u64,
+    turns: u64,
     flows: u64,
     first: Option<u64>,
     last: u64,
@@ -71,6 +76,33 @@ impl From<&Flow> for Ends {
     }
 }
 
+/// A row of the table.
+struct Row<'a> {
+    time: u64,
+    flow: &'a Flow,
+    method: &'a str,
+    target: Cow<'a, str>,
+    status: Option<u16>,
+    latency: Option<u64>,
+    request_bytes: Option<u64>,
+    response_bytes: Option<u64>,
+}
+
+impl<'a> Row<'a> {
+    fn of(transaction: &'a Transaction) -> Self {
+        Self {
+            time: transaction.time,
+            flow: &transaction.flow,
+            method: known(&transaction.method).unwrap_or("-"),
+            target: Cow::Borrowed(known(&transaction.target).unwrap_or("-")),
+            status: transaction.status,
+            latency: transaction.latency,
+            request_bytes: transaction.request_body_bytes,
+            response_bytes: transaction.response_body_bytes,
+        }
+    }
+}
+
 impl<W: Write> Printer<W> {
     pub(super) fn new(out: W, form: Form, verdicts: bool) -> Self {
         Self {
@@ -82,6 +114,8 @@ impl<W: Write> Printer<W> {
             bytes: 0,
             fragments: 0,
             transactions: 0,
+            handshakes: 0,
+            turns: 0,
             flows: 0,
             first: None,
             last: 0,
@@ -158,7 +192,21 @@ impl<W: Write> Printer<W> {
                 self.transactions += 1;
                 match self.form {
                     Form::Json => self.line(&http(transaction)),
-                    Form::Text => self.row(transaction),
+                    Form::Text => self.row(&Row::of(transaction)),
+                }
+            }
+            Output::Tls(handshake) | Output::Quic(handshake) => {
+                self.handshakes += 1;
+                match self.form {
+                    Form::Json => self.line(&encrypted::handshake(handshake)),
+                    Form::Text => self.row(&encrypted::row(handshake)),
+                }
+            }
+            Output::Turn(turn) => {
+                self.turns += 1;
+                match self.form {
+                    Form::Json => self.line(&encrypted::turn(turn)),
+                    Form::Text => Ok(()),
                 }
             }
             Output::Flow(flow) => {
@@ -171,7 +219,7 @@ impl<W: Write> Printer<W> {
         }
     }
 
-    fn row(&mut self, transaction: &Transaction) -> io::Result<()> {
+    fn row(&mut self, row: &Row<'_>) -> io::Result<()> {
         if !std::mem::replace(&mut self.headed, true) {
             writeln!(
                 self.out,
@@ -184,14 +232,14 @@ impl<W: Write> Printer<W> {
         writeln!(
             self.out,
             "{:<12}  {:<21}  {:<7}  {:<TARGET$}  {:>6}  {:>10}  {:>9}  {:>9}",
-            clock(transaction.time),
-            end(transaction.flow.client, transaction.flow.client_port),
-            clean(known(&transaction.method).unwrap_or("-")),
-            shorten(&clean(known(&transaction.target).unwrap_or("-")), TARGET),
-            number(transaction.status.map(u64::from)),
-            transaction.latency.map_or_else(|| "-".to_owned(), latency),
-            number(transaction.request_body_bytes),
-            number(transaction.response_body_bytes),
+            clock(row.time),
+            end(row.flow.client, row.flow.client_port),
+            clean(row.method),
+            shorten(&clean(&row.target), TARGET),
+            number(row.status.map(u64::from)),
+            row.latency.map_or_else(|| "-".to_owned(), latency),
+            number(row.request_bytes),
+            number(row.response_bytes),
         )
     }
 
@@ -210,6 +258,8 @@ impl<W: Write> Printer<W> {
                     "parse": self.parse,
                     "fragments": self.fragments,
                     "transactions": self.transactions,
+                    "handshakes": self.handshakes,
+                    "turns": self.turns,
                     "flows": self.flows,
                     "voided": stats.voided,
                     "duration_seconds": duration,
@@ -246,6 +296,9 @@ impl<W: Write> Printer<W> {
             write!(self.out, ", {count} {what}")?;
         }
         writeln!(self.out)?;
+        if self.handshakes != 0 {
+            writeln!(self.out, "handshakes    {}, then {} turns", self.handshakes, self.turns)?;
+        }
         for (verdict, reasons) in &self.judged {
             for (reason, count) in reasons {
                 writeln!(self.out, "{verdict:<12}  {count} {reason}")?;

@@ -185,7 +185,7 @@ pub struct FindingField {
     pub id: Arc<str>,
     /// `open`, `update` or `closed`.
     pub state: &'static str,
-    /// `brute_force` or `rate_shift`.
+    /// Name of the [`crate::detect::Detector`].
     pub detector: &'static str,
     /// What was seen.
     pub observed: f64,

@@ -21,6 +21,11 @@ impl Event {
             severity,
             api: Some(api),
             source: finding.source.map(SourceField::from),
+            http: finding.endpoint.as_ref().map(|endpoint| HttpField {
+                method: endpoint.method.to_string(),
+                route: endpoint.route.clone(),
+                status: None,
+            }),
             finding: Some(FindingField {
                 id: finding.id.clone(),
                 state: finding.state.name(),

@@ -24,7 +24,8 @@ pub use snapshot::{
     PolicyEntries, PolicyInfo, Source,
 };
 
-use crate::detect::{Finding, State};
+use crate::control::api::FindingEntry;
+use crate::detect::{Finding, Severity, State};
 use crate::respond::Outcome;
 use crate::sensor::transaction::Transaction;
 use family::{facts, number, rows};
@@ -100,6 +101,15 @@ impl Metrics {
             }
             State::Update => {}
             State::Closed => drop(live.open.remove(&finding.id)),
+        }
+    }
+
+    /// Notes a finding that was open before a restart: it is open, and did not open now.
+    pub fn goes_on(&self, finding: &FindingEntry) {
+        let severity = Severity::ALL.into_iter().find(|known| known.name() == finding.severity);
+        if let Some(severity) = severity {
+            let open = (Arc::from(finding.api.as_str()), severity.name());
+            lock(&self.live).open.insert(Arc::from(finding.id.as_str()), open);
         }
     }
 

@@ -2,7 +2,7 @@
 //! drive them all.
 
 use super::Application;
-use crate::sensor::{Context, http1, http2};
+use crate::sensor::{Context, http1, http2, tls};
 
 /// Bytes of a stream that follow each other, out of one segment.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +43,19 @@ pub(crate) enum Outcome {
     Http2(usize),
 }
 
+/// Whose a segment is, as far as its bytes tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaker {
+    /// The client's.
+    Client,
+    /// The server's.
+    Server,
+    /// Its protocol is known, but both sides speak it alike.
+    Either,
+    /// Nobody knows what it is.
+    Unknown,
+}
+
 /// What the first bytes of a connection begin.
 #[derive(Debug)]
 pub(crate) enum Recognised {
@@ -59,15 +72,26 @@ pub(crate) enum Recognised {
 pub(crate) enum Protocol {
     Http1(Box<http1::Connection>),
     Http2(Box<http2::Connection>),
+    Tls(Box<tls::Connection>),
 }
 
 impl Protocol {
-    /// Whether a segment somewhere in a connection is its client's, as far as its bytes tell.
-    pub(super) fn speaker(bytes: &[u8]) -> Option<bool> {
+    /// Whose a segment somewhere in a connection is.
+    pub(super) fn speaker(bytes: &[u8]) -> Speaker {
+        match tls::opening(bytes) {
+            tls::Opening::Client => return Speaker::Client,
+            tls::Opening::Server => return Speaker::Server,
+            tls::Opening::Late => return Speaker::Either,
+            tls::Opening::Unknown => {}
+        }
         match http1::opening(bytes) {
-            http1::Opening::Request => Some(true),
-            http1::Opening::Response => Some(false),
-            http1::Opening::Unknown => http2::speaker(bytes),
+            http1::Opening::Request => Speaker::Client,
+            http1::Opening::Response => Speaker::Server,
+            http1::Opening::Unknown => match http2::speaker(bytes) {
+                Some(true) => Speaker::Client,
+                Some(false) => Speaker::Server,
+                None => Speaker::Unknown,
+            },
         }
     }
 
@@ -79,6 +103,13 @@ impl Protocol {
         known: bool,
         start: Start,
     ) -> Recognised {
+        let tls = match known {
+            true => tls::can_begin(bytes),
+            false => tls::opening(bytes) != tls::Opening::Unknown,
+        };
+        if tls {
+            return Recognised::Is(Self::Tls(Box::new(tls::Connection::new(start, bytes))));
+        }
         let http2 = if known {
             http2::begins(bytes, from_client)
         } else {
@@ -99,6 +130,15 @@ impl Protocol {
         match self {
             Self::Http1(_) => Application::Http,
             Self::Http2(_) => Application::Http2,
+            Self::Tls(_) => Application::Tls,
+        }
+    }
+
+    /// What it became.
+    pub(super) fn upgraded_to(&self) -> Application {
+        match self {
+            Self::Http1(connection) if connection.is_websocket() => Application::WebSocket,
+            _ => Application::Upgraded,
         }
     }
 
@@ -107,6 +147,7 @@ impl Protocol {
         match self {
             Self::Http1(connection) => connection.in_head(),
             Self::Http2(connection) => connection.in_head(),
+            Self::Tls(connection) => connection.in_hello(),
         }
     }
 
@@ -115,6 +156,7 @@ impl Protocol {
         match self {
             Self::Http1(connection) => size_of::<http1::Connection>() + connection.footprint(),
             Self::Http2(connection) => size_of::<http2::Connection>() + connection.footprint(),
+            Self::Tls(connection) => size_of::<tls::Connection>() + connection.footprint(),
         }
     }
 
@@ -135,6 +177,7 @@ impl Protocol {
                 outcome => return outcome,
             },
             Self::Http2(connection) => return connection.data(from_client, piece, context),
+            Self::Tls(connection) => return connection.data(from_client, piece, context),
         };
         let data = piece.data.get(at..).unwrap_or_default();
         let seq = piece.seq.wrapping_add(at as u32);
@@ -153,6 +196,7 @@ impl Protocol {
         match self {
             Self::Http1(connection) => connection.missing(from_client, length, peer, context),
             Self::Http2(connection) => connection.missing(from_client, length, context),
+            Self::Tls(connection) => connection.missing(from_client, length, context),
         }
     }
 
@@ -161,7 +205,7 @@ impl Protocol {
         match self {
             Self::Http1(connection) => connection.ended(from_client, context),
             // What is open then is told when the flow is over.
-            Self::Http2(_) => {}
+            Self::Http2(_) | Self::Tls(_) => {}
         }
     }
 
@@ -170,7 +214,16 @@ impl Protocol {
         match self {
             Self::Http1(connection) => connection.finish(context),
             Self::Http2(connection) => connection.finish(context),
+            Self::Tls(connection) => connection.finish(context),
         }
+    }
+
+    /// TLS that begins in the middle of another protocol (STARTTLS, a tunnel by CONNECT): a segment
+    /// that begins with a ClientHello.
+    pub(super) fn inside(bytes: &[u8]) -> Option<Self> {
+        // What the server has said so far was not TLS: its first record is looked for.
+        let start = Start { client_whole: true, server_whole: false, missed: None };
+        tls::begins_hello(bytes).then(|| Self::Tls(Box::new(tls::Connection::new(start, bytes))))
     }
 
     /// Lets go of all memory: what is unfinished is void.
@@ -178,6 +231,7 @@ impl Protocol {
         match self {
             Self::Http1(connection) => connection.abandon(context),
             Self::Http2(connection) => connection.abandon(context),
+            Self::Tls(connection) => connection.abandon(context),
         }
     }
 }

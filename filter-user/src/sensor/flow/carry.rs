@@ -1,8 +1,8 @@
 //! What a flow carries: recognised by its first bytes, then fed to its parser.
 
-use super::carried::{Outcome, Piece, Protocol, Recognised, Start};
+use super::carried::{Outcome, Piece, Protocol, Recognised, Speaker, Start};
 use super::stream::Segment;
-use super::{Carries, Environment, Flow, Side, Sure};
+use super::{Application, Carries, Environment, Flow, Side, Sure};
 use crate::sensor::{Context, proxy};
 
 /// Segments that a connection entered in its middle may have before one begins a message.
@@ -31,7 +31,13 @@ impl Flow {
         let Segment { seq, len, ack, fin, time, data } = *segment;
         self.directions[side].stream.pass(segment);
         self.confirm(side, ack);
-        if len != 0 && !matches!(self.carries, Carries::Opaque | Carries::Upgraded) {
+        if matches!(self.carries, Carries::Opaque | Carries::Upgraded(_))
+            && side == self.client
+            && let Some(protocol) = Protocol::inside(data)
+        {
+            self.carries = Carries::Known(protocol);
+        }
+        if len != 0 && !matches!(self.carries, Carries::Opaque | Carries::Upgraded(_)) {
             if !data.is_empty() {
                 self.data(side, Piece { data, seq, ack, time, peer }, env);
             }
@@ -125,8 +131,12 @@ impl Flow {
                 self.becomes(Carries::Opaque, env);
             }
             Some(Outcome::Upgraded) => {
-                self.with_protocol(env, Protocol::finish);
-                self.becomes(Carries::Upgraded, env);
+                let to = self.with_protocol(env, |protocol, context| {
+                    let to = protocol.upgraded_to();
+                    protocol.finish(context);
+                    to
+                });
+                self.becomes(Carries::Upgraded(to.unwrap_or(Application::Upgraded)), env);
             }
             Some(Outcome::Goes | Outcome::Http2(_)) | None => {}
         }
@@ -140,8 +150,10 @@ impl Flow {
             side == self.client
         } else {
             match Protocol::speaker(piece.data) {
-                Some(client) => client,
-                None => return Recognised::Unclear,
+                Speaker::Client => true,
+                Speaker::Server => false,
+                Speaker::Either => side == self.client,
+                Speaker::Unknown => return Recognised::Unclear,
             }
         };
         self.is_client(if client { side } else { 1 - side }, Sure::Content);
@@ -158,8 +170,8 @@ impl Flow {
     pub(super) fn becomes(&mut self, carries: Carries, env: &mut Environment<'_>) {
         match carries {
             Carries::Opaque => env.stats.opaque_flows += 1,
-            Carries::Upgraded => env.stats.upgraded_flows += 1,
-            Carries::Unknown(_) | Carries::Announced(_) | Carries::Known(_) => {}
+            Carries::Upgraded(_) => env.stats.upgraded_flows += 1,
+            Carries::Unknown(_) | Carries::Announced(_) | Carries::Known(_) | Carries::Quic(_) => {}
         }
         self.carries = carries;
     }
@@ -186,13 +198,7 @@ impl Flow {
     ) -> Option<R> {
         let facts = self.facts();
         let Carries::Known(protocol) = &mut self.carries else { return None };
-        let mut context = Context {
-            stats: &mut *env.stats,
-            secrets: env.secrets,
-            emit: &mut *env.emit,
-            facts,
-            emitted: 0,
-        };
+        let mut context = Context::new(env, facts);
         let result = run(protocol, &mut context);
         self.transactions += context.emitted;
         Some(result)

@@ -9,6 +9,7 @@
 
 pub(crate) mod carried;
 mod carry;
+mod datagram;
 mod key;
 mod order;
 mod stream;
@@ -29,6 +30,7 @@ pub use self::summary::{Application, Closed, FlowSummary};
 pub use self::tcp::{Opening, Tcp};
 use super::config::SensorConfig;
 use super::credentials::Secrets;
+use super::quic;
 use super::stats::Stats;
 use super::{Facts, Output};
 
@@ -53,10 +55,12 @@ enum Carries {
     Announced(Box<carry::Announcement>),
     /// A protocol that is followed.
     Known(Protocol),
+    /// QUIC.
+    Quic(Box<quic::Connection>),
     /// Something that is not followed.
     Opaque,
     /// Something that HTTP turned into.
-    Upgraded,
+    Upgraded(Application),
 }
 
 /// How sure it is which side is the client.
@@ -124,10 +128,7 @@ impl Flow {
             announced: None,
             directions: Default::default(),
             tcp: tcp::Gathered::default(),
-            carries: match key.protocol() {
-                protocol::TCP => Carries::Unknown(0),
-                _ => Carries::Opaque,
-            },
+            carries: Carries::Unknown(0),
         }
     }
 
@@ -157,6 +158,9 @@ impl Flow {
             self.directions.iter().map(|direction| direction.stream.held_bytes()).sum();
         match &self.carries {
             Carries::Known(protocol) => held + protocol.footprint(),
+            Carries::Quic(connection) => {
+                held + size_of::<quic::Connection>() + connection.footprint()
+            }
             Carries::Announced(announcement) => held + announcement.footprint(),
             _ => held,
         }
@@ -197,12 +201,15 @@ impl Flow {
         }
         if header.protocol == protocol::TCP {
             self.segment(side, header, payload, env);
+        } else if header.payload_len != 0 {
+            self.datagram(side, header, payload, env);
         }
     }
 
     fn is_client(&mut self, side: Side, sure: Sure) {
         // Once messages are read the roles stay.
-        if sure > self.sure && !matches!(self.carries, Carries::Known(_)) {
+        let settled = matches!(self.carries, Carries::Known(_) | Carries::Quic(_));
+        if sure > self.sure && !settled {
             (self.client, self.sure) = (side, sure);
         }
     }
@@ -288,6 +295,7 @@ impl Flow {
             _ => false,
         };
         self.with_protocol(env, Protocol::finish);
+        self.with_quic(env, quic::Connection::finish);
         let closed = match () {
             () if self.reset => Closed::Rst,
             () if self.is_closed() => Closed::Fin,

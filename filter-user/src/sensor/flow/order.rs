@@ -2,6 +2,8 @@
 
 use super::carried::Protocol;
 use super::stream::{Place, Segment, ahead};
+use crate::sensor::quic;
+
 use super::{Carries, Environment, Flow, Side};
 
 /// Most segments of one direction that are kept back.
@@ -22,7 +24,7 @@ impl Flow {
                 self.hand_on(side, &next, env);
             }
             Place::Next(_) | Place::Ahead => {
-                if matches!(self.carries, Carries::Opaque | Carries::Upgraded) {
+                if matches!(self.carries, Carries::Opaque | Carries::Upgraded(_)) {
                     // Nobody reads on: only the numbers are followed.
                     self.directions[side].stream.skip_to(segment.seq);
                     self.directions[side].stream.pass(segment);
@@ -154,6 +156,7 @@ impl Flow {
         self.relent(true, env);
         if self.footprint() > share {
             self.with_protocol(env, Protocol::abandon);
+            self.with_quic(env, quic::Connection::finish);
         }
     }
 }

@@ -46,6 +46,12 @@ pub enum Application {
     Http,
     /// HTTP/2, from its beginning or after an upgrade.
     Http2,
+    /// TLS, from the beginning or later on.
+    Tls,
+    /// QUIC.
+    Quic,
+    /// HTTP/1, then WebSocket (RFC 6455).
+    WebSocket,
     /// HTTP/1, then something else: 101, or a tunnel by CONNECT.
     Upgraded,
     /// Something the sensor does not follow.
@@ -59,6 +65,9 @@ impl Application {
             Self::Unknown => "unknown",
             Self::Http => "http",
             Self::Http2 => "http2",
+            Self::Tls => "tls",
+            Self::Quic => "quic",
+            Self::WebSocket => "websocket",
             Self::Upgraded => "upgraded",
             Self::Opaque => "opaque",
         }
@@ -117,9 +126,14 @@ impl Flow {
             handshake: facts.handshake,
             closed,
             application: match &self.carries {
+                // No datagram of it began anything that is known.
+                Carries::Unknown(1..) if self.key.protocol() == protocol::UDP => {
+                    Application::Opaque
+                }
                 Carries::Unknown(_) | Carries::Announced(_) => Application::Unknown,
                 Carries::Known(protocol) => protocol.application(),
-                Carries::Upgraded => Application::Upgraded,
+                Carries::Quic(_) => Application::Quic,
+                Carries::Upgraded(to) => *to,
                 Carries::Opaque => Application::Opaque,
             },
             transactions: self.transactions,

@@ -366,7 +366,8 @@ fn entered_in_the_middle() {
 #[test]
 fn other_protocols() {
     let rows: &[(&str, &[Step], Application)] = &[
-        ("tls", &[C("\u{16}\u{3}\u{1}\u{2}"), S("\u{16}\u{3}\u{3}")], Application::Opaque),
+        ("tls", &[C("\u{16}\u{3}\u{1}\u{2}"), S("\u{16}\u{3}\u{3}")], Application::Tls),
+        ("nearly tls", &[C("\u{16}\u{3}\u{5}\u{2}\u{2}"), S("+\r\n")], Application::Opaque),
         ("ssh", &[S("SSH-2.0-x y\r\n"), C("SSH-2.0-OpenSSH_9 Debian\r\n")], Application::Opaque),
         ("smtp", &[S("220 mail\r\n"), C("EHLO a\r\n")], Application::Opaque),
         ("redis", &[C("*1\r\n$4\r\nPING\r\n"), S("+PONG\r\n")], Application::Opaque),

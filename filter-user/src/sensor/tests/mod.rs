@@ -11,6 +11,7 @@ mod proxies;
 mod tcp;
 mod wire;
 
+use super::encrypted::{Handshake, Turn};
 use super::transaction::Transaction;
 use super::{FlowSummary, Output, Sensor, SensorConfig};
 use wire::Record;
@@ -19,6 +20,8 @@ use wire::Record;
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
     transactions: Vec<Transaction>,
+    handshakes: Vec<Handshake>,
+    turns: Vec<Turn>,
     flows: Vec<FlowSummary>,
 }
 
@@ -26,6 +29,8 @@ impl Seen {
     fn take(&mut self, output: Output) {
         match output {
             Output::Transaction(transaction) => self.transactions.push(transaction),
+            Output::Tls(handshake) | Output::Quic(handshake) => self.handshakes.push(*handshake),
+            Output::Turn(turn) => self.turns.push(turn),
             Output::Flow(flow) => self.flows.push(flow),
         }
     }
