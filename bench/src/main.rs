@@ -8,6 +8,7 @@ mod accuracy;
 mod apply;
 mod changes;
 mod cpu;
+mod decode;
 mod flat;
 mod flood;
 mod forge;
@@ -35,7 +36,7 @@ use report::Report;
 #[derive(Parser)]
 #[command(name = "weir-bench", about = "One of weir's numbers; run `cargo xtask bench`")]
 struct Arguments {
-    /// Which one, 1 to 9
+    /// Which one, 1 to 10
     number: u8,
     /// The object of bench/ebpf
     #[arg(long)]
@@ -67,7 +68,8 @@ fn measure(arguments: &Arguments) -> Result<bool> {
         7 => changes::measure(&mut report)?,
         8 => goodput::measure(object, &mut report)?,
         9 => gauge::measure(object, &mut report)?,
-        other => bail!("there is no number {other}: 1 to 9"),
+        10 => decode::measure(&mut report)?,
+        other => bail!("there is no number {other}: 1 to 10"),
     }
     weir_tests::interrupt::check()?;
     Ok(report.print())

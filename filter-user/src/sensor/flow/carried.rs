@@ -146,7 +146,7 @@ impl Protocol {
     pub(super) fn in_head(&self) -> bool {
         match self {
             Self::Http1(connection) => connection.in_head(),
-            Self::Http2(_) => false,
+            Self::Http2(connection) => connection.in_head(),
             Self::Tls(connection) => connection.in_hello(),
         }
     }
