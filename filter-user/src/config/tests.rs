@@ -23,6 +23,9 @@ fn the_defaults_are_those_of_the_design() {
     );
     assert_eq!(config.limits, Limits { sources: 262_144, max_apis: 256, max_bans: 65_536 });
     assert_eq!(config.feeds, Feeds { max_shrink: 0.5 });
+    assert_eq!(config.store, Store { transactions: 64 << 20, retention: 7 * DAY });
+    assert_eq!(config.inventory, Inventory { unused_after: 7 * DAY });
+    assert_eq!(config.geo, Geo::default());
     assert_eq!(config.audit_bytes, 64 << 20);
     assert_eq!(config.on_exit, OnExit::Keep);
     assert!(config.policy.is_none() && config.interfaces.is_empty() && !config.log_kernel);
@@ -35,6 +38,9 @@ fn every_key_is_read() {
                 pins = \"/sys/fs/bpf/x\"\nmetrics = \"[::1]:9000\"\non_exit = \"open\"\n\
                 [sensor]\nsample = 0.25\nsnap = 1024\nturn = 8000\nring = \"1MiB\"\nflows = 5000\n\
                 [limits]\nsources = 4096\nmax_apis = 16\nmax_bans = 1000\n\
+                [store]\ntransactions = \"0B\"\nretention = \"12h\"\n\
+                [inventory]\nunused_after = \"30d\"\n\
+                [geo]\ncountry = \"geo/c.mmdb\"\nasn = \"/srv/a.mmdb\"\n\
                 [feeds]\nmax_shrink = 0.9\n[audit]\nmax_size = \"1MiB\"\n\
                 [events]\npath = \"log/e.jsonl\"\n[log]\nkernel = true\n";
     let loaded = check(text);
@@ -46,6 +52,10 @@ fn every_key_is_read() {
     assert_eq!(config.pins, Path::new("/sys/fs/bpf/x"));
     assert_eq!(config.metrics.to_string(), "[::1]:9000");
     assert_eq!(config.feeds, Feeds { max_shrink: 0.9 });
+    assert_eq!(config.store, Store { transactions: 0, retention: DAY / 2 });
+    assert_eq!(config.inventory, Inventory { unused_after: 30 * DAY });
+    let [country, asn] = ["/etc/weir/geo/c.mmdb", "/srv/a.mmdb"].map(|path| Some(path.into()));
+    assert_eq!(config.geo, Geo { country, asn });
     assert_eq!(config.audit_bytes, 1 << 20);
     assert_eq!(config.on_exit, OnExit::Open);
     assert_eq!(
@@ -68,6 +78,10 @@ fn one_mistake_gives_one_diagnostic_that_says_where_and_what_to_do() {
         ("egress = \"tc\"", 1, 10, "cannot be", "\"tcx\"?"),
         ("feeds = { max_shrink = 2 }", 1, 24, "out of range", "0 to 1"),
         ("[audit]\nmax_size = \"1KiB\"", 2, 12, "out of range", "\"64KiB\" to"),
+        ("[store]\ntransactions = \"1KiB\"", 2, 16, "out of range", "or \"0B\""),
+        ("[store]\nretention = \"2000d\"", 2, 13, "out of range", "366d"),
+        ("[inventory]\nunused_after = \"soon\"", 2, 16, "", ""),
+        ("[geo]\ncity = \"x\"", 2, 1, "unknown key `city`", "country"),
         ("policy = \"\"", 1, 10, "not a path", "policy.toml"),
         ("socket = \"weir.sock\"", 1, 10, "begin with `/`", "/run/weir/weir.sock"),
         ("metrics = \":9720\"", 1, 11, "not an address and port", "127.0.0.1:9720"),

@@ -22,7 +22,7 @@ use super::change::Apply;
 use super::clients::Clients;
 use super::gate::Gate;
 use super::in_force::InForce;
-use super::inventory::{Book, Inventory};
+use super::inventory::{Book, Inventory, Told};
 use super::pipeline::Report;
 use super::profile::Profile;
 use super::start::Start;
@@ -57,7 +57,9 @@ pub(super) struct Core {
     /// What exists, as far as traffic shows.
     pub(super) inventory: Mutex<Inventory>,
     /// Where it is written.
-    pub(super) book: Arc<Mutex<Book>>,
+    pub(super) book: Mutex<Book>,
+    /// How that goes.
+    pub(super) told: Arc<Told>,
     /// The audit log.
     pub(super) auditor: Arc<Mutex<Auditor>>,
     /// When what waits is rolled back, CLOCK_BOOTTIME in ns; `u64::MAX`: nothing waits.
@@ -87,8 +89,9 @@ impl Core {
     ) -> Result<Self> {
         let kept = gate.keeper.with(|store| store.inventory()).unwrap_or_default();
         let inventory = Inventory::new(kept, config.store.transactions > 0);
-        let book = Arc::new(Mutex::new(Book::new(config.state_dir.clone())));
-        let of_book = Arc::clone(&book);
+        let unwritten = Arc::new(Told::default());
+        let book = Mutex::new(Book::new(config.state_dir.clone(), Arc::clone(&unwritten)));
+        let of_book = Arc::clone(&unwritten);
         let profile = Profile::new(Arc::clone(&gate.now.policy), gate.state.ids_ref());
         let (messages, waiting) = channel();
         let told = messages.send(Message::Policy(profile));
@@ -106,7 +109,7 @@ impl Core {
                 let mut snapshot =
                     super::snapshot::take(&lock(&of_gate), &lock(&of_report), &of_events);
                 snapshot.store_failures.push(("audit.jsonl", unwritten));
-                snapshot.store_failures.push(("weir.db", lock(&of_book).failures()));
+                snapshot.store_failures.push(("weir.db", of_book.failures()));
                 snapshot
             }),
         )
@@ -125,6 +128,7 @@ impl Core {
             clients: Mutex::default(),
             inventory: Mutex::new(inventory),
             book,
+            told: unwritten,
             auditor,
             confirm_by: AtomicU64::new(u64::MAX),
             notes: OnceLock::new(),

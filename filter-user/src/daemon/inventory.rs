@@ -32,7 +32,7 @@ use crate::store::{self, Batch, Exchange, Retention};
 use super::core::{Core, lock, unix_ns};
 use super::gate::unix_now;
 use super::profile::{Profile, UNCLAIMED as UNCLAIMED_NAME};
-pub(super) use book::Book;
+pub(super) use book::{Book, Told};
 use ledger::Ledger;
 
 /// Between two looks at whether there is something to do.
@@ -90,6 +90,7 @@ impl Inventory {
         let Ok(mut entry) = serde_json::from_str::<FindingEntry>(body) else { return };
         let detector = Detector::ALL.into_iter().find(|detector| detector.name() == entry.detector);
         let severity = Severity::ALL.into_iter().find(|known| known.name() == entry.severity);
+        let mut changed = false;
         if let (Some(detector), Some(severity), "open") = (detector, severity, &*entry.state) {
             if detector.is_of_inventory() {
                 let endpoint = entry.method.as_deref().zip(entry.route.as_deref());
@@ -110,12 +111,13 @@ impl Inventory {
                 };
                 self.register.restore(subject, open);
             } else {
+                changed = true;
                 "closed".clone_into(&mut entry.state);
                 entry.closed = Some(unix_now());
                 entry.why.push_str("; the daemon ended, and what goes on is found anew");
             }
         }
-        self.ledger.restore(entry);
+        self.ledger.restore(entry, changed);
     }
 
     /// Another policy is in force.

@@ -86,7 +86,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
     status.warnings.extend(core.events.problem());
     status.warnings.extend(core.notes.get().cloned().unwrap_or_default());
     status.warnings.extend(gate.keeper.problem());
-    status.warnings.extend(lock(&core.book).problem());
+    status.warnings.extend(core.told.problem());
     for feed in gate.now.feeds.iter().filter(|feed| !feed.problem.is_empty()) {
         status.warnings.push(format!(
             "{}: {}; the {} prefixes in force stay",

@@ -96,13 +96,11 @@ impl Database {
     fn fill(&mut self) {
         let Some(path) = &self.path else { return };
         self.stamp = Stamp::of(path);
-        let read =
-            read_regular(path, MAX_BYTES).map_err(|error| reason(&error)).and_then(|bytes| {
-                let reader = Reader::from_source(bytes).map_err(|error| error.to_string())?;
-                // A tree that leads nowhere is found now, not when a source is asked for.
-                reader.verify().map_err(|error| error.to_string())?;
-                Ok(reader)
-            });
+        // Not verified beyond that: open databases lack what MaxMind's have, such as descriptions. A
+        // record that cannot be read is one that is not there.
+        let read = read_regular(path, MAX_BYTES)
+            .map_err(|error| reason(&error))
+            .and_then(|bytes| Reader::from_source(bytes).map_err(|error| error.to_string()));
         match read {
             Ok(reader) => self.reader = Some(std::sync::Arc::new(reader)),
             Err(problem) => {

@@ -4,6 +4,9 @@
 //! Everything is bounded. What changed since it was asked last is told, so that a store can follow;
 //! keeping and restoring is the daemon's.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -153,6 +156,8 @@ impl Changes {
 pub struct Catalog {
     apis: BTreeMap<Arc<str>, Record>,
     ids: HashMap<u32, (Arc<str>, SourceLengths)>,
+    /// Names of the ports that nobody declared.
+    ports: HashMap<Port, Arc<str>>,
     endpoints: usize,
     refused: u64,
     renamed: Vec<(Arc<str>, Arc<str>, Arc<str>)>,
@@ -182,6 +187,9 @@ impl Catalog {
         let gone = self.apis.extract_if(.., |name, record| which(name, record));
         for (name, record) in gone {
             self.endpoints -= record.endpoints.values().map(BTreeMap::len).sum::<usize>();
+            if let Some(port) = record.seen.port {
+                self.ports.remove(&port);
+            }
             self.forgotten.push(name);
         }
     }
@@ -202,19 +210,18 @@ impl Catalog {
         let record = self.apis.get_mut(&name)?;
         record.note(now, source.address);
         let method = method(&transaction.method);
-        let known = record.endpoints.get(route).is_some_and(|known| known.contains_key(method));
-        if !known {
-            if full {
-                self.refused += 1;
-                return Some(name);
-            }
-            self.endpoints += 1;
+        let known = record.endpoints.get_mut(route).and_then(|methods| methods.get_mut(method));
+        if let Some(endpoint) = known {
+            endpoint.usage.add(transaction, source, now);
+            endpoint.changed = true;
+            return Some(name);
         }
-        // The route is owned by the map only when it is new.
-        let methods = match record.endpoints.get_mut(route) {
-            Some(methods) => methods,
-            None => record.endpoints.entry(Arc::clone(route)).or_default(),
-        };
+        if full {
+            self.refused += 1;
+            return Some(name);
+        }
+        self.endpoints += 1;
+        let methods = record.endpoints.entry(Arc::clone(route)).or_default();
         let endpoint = methods.entry(method).or_default();
         endpoint.usage.add(transaction, source, now);
         endpoint.changed = true;
@@ -362,6 +369,9 @@ impl Catalog {
         endpoints: impl IntoIterator<Item = EndpointRow>,
     ) {
         for (name, seen) in apis {
+            if let Some(port) = seen.port {
+                self.ports.insert(port, Arc::clone(&name));
+            }
             let new = || Record { seen, ..Record::default() };
             self.apis.entry(name).or_insert_with(new);
         }
@@ -402,15 +412,15 @@ impl Catalog {
         if api != filter_common::tables::UNCLAIMED {
             return None;
         }
-        let name = port.to_string();
-        if let Some((name, _)) = self.apis.get_key_value(name.as_str()) {
+        if let Some(name) = self.ports.get(&port) {
             return Some((Arc::clone(name), SourceLengths::default()));
         }
-        if self.apis.values().filter(|record| record.seen.port.is_some()).count() >= MAX_PORTS {
+        if self.ports.len() >= MAX_PORTS {
             self.refused += 1;
             return None;
         }
-        let name: Arc<str> = name.into();
+        let name: Arc<str> = port.to_string().into();
+        self.ports.insert(port, Arc::clone(&name));
         self.apis.entry(Arc::clone(&name)).or_default().seen.port = Some(port);
         Some((name, SourceLengths::default()))
     }

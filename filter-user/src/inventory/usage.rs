@@ -105,8 +105,7 @@ impl Usage {
         } else {
             self.anonymous.add(weight, now);
         }
-        let room = self.statuses.len() < MAX_STATUSES || self.statuses.contains_key(&status);
-        *self.statuses.entry(if room { status } else { 0 }).or_default() += weight;
+        self.count_status(status, weight);
         for (types, seen) in [
             (&mut self.request_types, &transaction.request_type),
             (&mut self.response_types, &transaction.response_type),
@@ -142,8 +141,7 @@ impl Usage {
             ours.merge(theirs);
         }
         for (&status, &weight) in &other.statuses {
-            let room = self.statuses.len() < MAX_STATUSES || self.statuses.contains_key(&status);
-            *self.statuses.entry(if room { status } else { 0 }).or_default() += weight;
+            self.count_status(status, weight);
         }
         for (types, seen) in [
             (&mut self.request_types, &other.request_types),
@@ -156,6 +154,15 @@ impl Usage {
         self.sources.merge(&other.sources);
     }
 
+    fn count_status(&mut self, status: u16, weight: u64) {
+        if let Some(known) = self.statuses.get_mut(&status) {
+            *known += weight;
+            return;
+        }
+        let room = self.statuses.len() < MAX_STATUSES;
+        *self.statuses.entry(if room { status } else { 0 }).or_default() += weight;
+    }
+
     /// The kinds of credentials that were seen, with how often.
     pub fn credential_kinds(&self) -> impl Iterator<Item = (Credential, Tally)> {
         let all = Credential::ALL.into_iter().zip(self.credentials);
@@ -164,6 +171,10 @@ impl Usage {
 }
 
 fn count(types: &mut BTreeMap<Box<str>, u64>, media: &str, weight: u64) {
+    if let Some(known) = types.get_mut(media) {
+        *known += weight;
+        return;
+    }
     let media = media.to_ascii_lowercase();
     let room = types.len() < MAX_TYPES || types.contains_key(media.as_str());
     let key = if room && is_media_type(&media) { media.as_str() } else { OTHER_TYPE };

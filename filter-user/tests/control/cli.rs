@@ -97,7 +97,7 @@ fn with_a_daemon() {
     served.daemon.event(r#"{"time":"t","event":"ban_added","severity":"notice"}"#);
     // In this order: what one leaves, the next finds. Arguments, exit code, a part of the output.
     let explain = ["explain", "192.0.2.7", "192.0.2.1", "--dport", "80"];
-    let rows: [(&[&str], i32, &str); 17] = [
+    let rows: [(&[&str], i32, &str); 26] = [
         (&["status"], 0, "ATTACHED NOWHERE"),
         (&["apply", &bad], 1, "bad.toml:3:1: error: unknown key `alow`"),
         (&["apply", &good], 0, "applied `edge` as generation 1"),
@@ -113,6 +113,15 @@ fn with_a_daemon() {
         (&["breach", "lockdown", "orders", "--group", "partners"], 0, "locked down to partners"),
         (&["breach", "status"], 0, "locked down to partners  when lifted"),
         (&["breach", "lift", "orders"], 0, "nothing ordered"),
+        (&["apis"], 0, "orders"),
+        (&["apis", "show", "orders"], 0, "no endpoints were seen"),
+        (&["apis", "show", "no"], 1, "there is `orders`"),
+        (&["apis", "openapi", "orders"], 0, "\"openapi\": \"3.1.0\""),
+        (&["apis", "drift", "orders"], 1, "never used"),
+        (&["apis", "rare", "-n", "1"], 0, "FIRST SEEN"),
+        (&["findings"], 0, "f-1"),
+        (&["findings", "show", "f"], 0, "closed"),
+        (&["findings", "show", "g"], 1, "there is no finding g"),
         (&["events"], 0, "t  notice    ban_added"),
         (&["detach"], 0, "detached from eth0, 1 pinned object removed"),
     ];

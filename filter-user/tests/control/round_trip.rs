@@ -89,6 +89,22 @@ fn state_changes_and_is_read_back() {
         let lift = OrderLift { api: "orders".into(), kinds: vec![order.kind()] };
         assert_eq!(client.order_lift(&lift).expect("lifts").orders, []);
     }
+    assert_eq!(client.apis().expect("APIs")[0].name, "orders");
+    let orders = ApiQuery { name: "orders".into() };
+    assert_eq!(client.api(&orders).expect("an API").api.name, "orders");
+    assert_eq!(client.api_openapi(&orders).expect("a document")["openapi"], "3.1.0");
+    assert!(client.api_drift(&orders).expect("a comparison").differs());
+    // What a query cannot carry as it is arrives as it was said.
+    let odd = "tcp/9000 &limit=7#ä".to_owned();
+    let missing = client.api(&ApiQuery { name: odd.clone() }).expect_err("no such API");
+    assert_eq!(missing.code, Code::NotFound);
+    let rare = client.api_rare(&RareQuery { limit: 3, api: Some(odd.clone()) }).expect("endpoints");
+    assert_eq!((rare.len(), &rare[0].api), (3, &odd));
+    let query = FindingQuery { all: true, api: Some(odd.clone()), limit: 5 };
+    let findings = client.findings(&query).expect("findings");
+    assert_eq!((&findings[0].api, findings[0].state.as_str()), (&odd, "closed"));
+    assert_eq!(client.findings(&FindingQuery::default()).expect("findings")[0].api, "orders");
+
     assert_eq!(client.detach().expect("detaches").interfaces, ["eth0"]);
 
     let callers = served.daemon.callers();

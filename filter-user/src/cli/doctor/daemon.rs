@@ -64,7 +64,7 @@ fn scrape(address: SocketAddr, served: Option<SocketAddr>) -> Check {
 /// Whether the databases of where sources are can be read. One that is not there is no failure:
 /// everything else works without.
 pub(super) fn geo(settings: &config::Geo) -> Vec<Check> {
-    let named = [("countries", &settings.country, "country"), ("systems", &settings.asn, "asn")];
+    let named = [("countries", &settings.country, "country"), ("asns", &settings.asn, "asn")];
     named
         .into_iter()
         .map(|(name, path, key)| {

@@ -1,7 +1,10 @@
 //! Writing to the store, with a connection of its own: the pipeline waits for none of it.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use crate::daemon::core::lock;
 use crate::store::{self, Batch, Exchange, Store};
 
 /// The store, as long as it works. A damaged file is not set aside here but by the next start, as
@@ -9,15 +12,34 @@ use crate::store::{self, Batch, Exchange, Store};
 pub(in crate::daemon) struct Book {
     directory: PathBuf,
     store: Option<Store>,
-    problem: Option<String>,
-    failures: u64,
+    told: Arc<Told>,
     unwritten: Option<Batch>,
+}
+
+/// What is to be said of the store, without waiting for a disk that does not answer.
+#[derive(Debug, Default)]
+pub(in crate::daemon) struct Told {
+    problem: Mutex<Option<String>>,
+    failures: AtomicU64,
+}
+
+impl Told {
+    /// What is wrong, as a sentence for the status.
+    pub(in crate::daemon) fn problem(&self) -> Option<String> {
+        let problem = lock(&self.problem).clone()?;
+        Some(format!("{problem}: the inventory is kept in memory until it can be written"))
+    }
+
+    /// How often it failed.
+    pub(in crate::daemon) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
 }
 
 impl Book {
     /// Opened when it is first needed.
-    pub(in crate::daemon) fn new(directory: PathBuf) -> Self {
-        Self { directory, store: None, problem: None, failures: 0, unwritten: None }
+    pub(in crate::daemon) fn new(directory: PathBuf, told: Arc<Told>) -> Self {
+        Self { directory, store: None, told, unwritten: None }
     }
 
     /// What could not be written the last time: it comes before anything newer.
@@ -29,14 +51,13 @@ impl Book {
     pub(super) fn write(&mut self, batch: Batch) -> Option<String> {
         match self.with(|store| store.keep_inventory(&batch)) {
             Ok(()) => {
-                self.problem = None;
+                *lock(&self.told.problem) = None;
                 None
             }
             Err(problem) => {
                 self.unwritten = Some(batch);
-                let news = (self.problem.as_ref() != Some(&problem)).then(|| problem.clone());
-                self.problem = Some(problem);
-                news
+                let before = lock(&self.told.problem).replace(problem.clone());
+                (before.as_ref() != Some(&problem)).then_some(problem)
             }
         }
     }
@@ -62,21 +83,10 @@ impl Book {
 
     fn failed(&mut self, error: &str) -> String {
         tracing::warn!("{error}");
-        self.failures += 1;
+        self.told.failures.fetch_add(1, Ordering::Relaxed);
         // Another file may be there by the next time.
         self.store = None;
         error.to_owned()
-    }
-
-    /// What is wrong, as a sentence for the status.
-    pub(in crate::daemon) fn problem(&self) -> Option<String> {
-        let problem = self.problem.as_ref()?;
-        Some(format!("{problem}: the inventory is kept in memory until it can be written"))
-    }
-
-    /// How often it failed.
-    pub(in crate::daemon) fn failures(&self) -> u64 {
-        self.failures
     }
 }
 
@@ -88,14 +98,15 @@ mod tests {
     fn what_cannot_be_written_is_written_later() {
         let directory = tempfile::tempdir().expect("a directory");
         let missing = directory.path().join("later");
-        let mut book = Book::new(missing.clone());
+        let told = Arc::new(Told::default());
+        let mut book = Book::new(missing.clone(), Arc::clone(&told));
         let batch = || Batch { exchanges: Vec::new(), ..Batch::default() };
         assert!(book.write(batch()).is_some_and(|problem| problem.contains("weir.db")));
         assert!(book.write(batch()).is_none(), "the same is no news");
-        assert_eq!(book.failures(), 2);
-        assert!(book.problem().is_some() && book.take_unwritten().is_some());
+        assert_eq!(told.failures(), 2);
+        assert!(told.problem().is_some() && book.take_unwritten().is_some());
         std::fs::create_dir(missing).expect("made");
         assert!(book.write(batch()).is_none());
-        assert_eq!((book.problem(), book.take_unwritten().is_none()), (None, true));
+        assert_eq!((told.problem(), book.take_unwritten().is_none()), (None, true));
     }
 }

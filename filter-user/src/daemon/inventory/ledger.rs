@@ -19,9 +19,11 @@ pub(in crate::daemon) struct Ledger {
 }
 
 impl Ledger {
-    /// Puts back what a store kept.
-    pub(super) fn restore(&mut self, entry: FindingEntry) {
-        self.changed.insert(entry.id.clone());
+    /// Puts back what a store kept; `changed` when it is no longer what it kept.
+    pub(super) fn restore(&mut self, entry: FindingEntry, changed: bool) {
+        if changed {
+            self.changed.insert(entry.id.clone());
+        }
         self.entries.insert(entry.id.clone(), entry);
     }
 

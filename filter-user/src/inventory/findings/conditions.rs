@@ -172,11 +172,11 @@ impl About<'_> {
         let handshakes: u64 = seen.tls.values().map(|tally| tally.requests()).sum();
         let requests: u64 = endpoints.iter().map(|(_, _, usage)| usage.all.requests()).sum();
         let (number, of) =
-            if requests > 0 { (requests, "requests") } else { (handshakes, "handshakes") };
+            if requests > 0 { (requests, "request") } else { (handshakes, "handshake") };
         let why = format!(
-            "{what} is served on {port}, which no API of the policy declares: {number} {of} from \
-             {} sources in {}",
-            seen.sources.count(),
+            "{what} is served on {port}, which no API of the policy declares: {} from {} in {}",
+            many(number, of),
+            many(seen.sources.count(), "source"),
             days(self.span(seen.first)),
         );
         let detector = Detector::UndeclaredPort;
@@ -213,12 +213,11 @@ impl About<'_> {
             let what = if found.path_is_documented { "method" } else { "route" };
             let usage = found.usage;
             let mut why = format!(
-                "{} {} is not in the OpenAPI document (undocumented {what}): {} requests from {} \
-                 sources in {}",
+                "{} {} is not in the OpenAPI document (undocumented {what}): {} from {} in {}",
                 found.method,
                 found.route,
-                usage.all.requests(),
-                usage.sources.count(),
+                many(usage.all.requests(), "request"),
+                many(usage.sources.count(), "source"),
                 days(self.span(usage.first)),
             );
             if fresh.len() > MAX_ROUTES {
@@ -273,9 +272,9 @@ impl About<'_> {
             found += 1;
             let requests = usage.all.requests();
             let why = format!(
-                "{method} {route} is deprecated by the OpenAPI document, and had {requests} \
-                 requests from {} sources in {}",
-                usage.sources.count(),
+                "{method} {route} is deprecated by the OpenAPI document, and had {} from {} in {}",
+                many(requests, "request"),
+                many(usage.sources.count(), "source"),
                 days(self.span(usage.first)),
             );
             let endpoint = Endpoint { method: method.into(), route: Arc::clone(route) };
@@ -298,9 +297,10 @@ impl About<'_> {
         }
         let requests: u64 = self.record.endpoints().map(|(_, _, usage)| usage.all.requests()).sum();
         let why = format!(
-            "the API is {word}, and had {requests} requests and {} connections from {} sources in {}",
-            seen.connections >> 16,
-            seen.sources.count(),
+            "the API is {word}, and had {} and {} from {} in {}",
+            many(requests, "request"),
+            many(seen.connections >> 16, "connection"),
+            many(seen.sources.count(), "source"),
             days(self.span(seen.first)),
         );
         let observed = requests.max(seen.connections >> 16) as f64;
@@ -365,7 +365,8 @@ impl About<'_> {
         let named: Vec<&str> = found.iter().take(NAMED).map(|(_, name)| name.as_str()).collect();
         let more = found.len().saturating_sub(NAMED);
         let why = format!(
-            "{requests} requests {what} ({}), at {}{} in {}",
+            "{} {what} ({}), at {}{} in {}",
+            many(requests, "request"),
             kinds.join(", "),
             named.join(", "),
             if more > 0 { format!(" and {more} more") } else { String::new() },
@@ -373,6 +374,11 @@ impl About<'_> {
         );
         held.push(self.condition(detector, None, requests as f64, first, why));
     }
+}
+
+/// A number with its noun.
+fn many(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A span as a sentence has it.

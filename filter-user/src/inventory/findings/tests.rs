@@ -96,6 +96,20 @@ fn what_holds() {
 }
 
 #[test]
+fn tls_on_an_undeclared_port_and_too_old() {
+    let mut catalog = catalog(&[]);
+    let old = crate::sensor::encrypted::Handshake {
+        version: Some(crate::sensor::encrypted::TlsVersion(0x0301)),
+        ..crate::sensor::encrypted::Handshake::example()
+    };
+    catalog.handshake(&old, NOW);
+    let declared = [orders(Lifecycle::Active, "")];
+    let expected = ["undeclared_port tcp/8443", "old_tls tcp/8443"];
+    assert_eq!(held(&catalog, &declared, NOW, 1.0), expected);
+    assert_eq!(held(&catalog, &declared, NOW + QUIET, 1.0), [] as [&str; 0]);
+}
+
+#[test]
 fn a_port_that_is_declared_now_is_forgotten() {
     let mut catalog = catalog(&[(0, "GET", "/a", 200)]);
     assert!(catalog.get("tcp/9000").is_some());

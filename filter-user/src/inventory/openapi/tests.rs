@@ -135,3 +135,24 @@ fn many_mistakes_are_not_told_one_by_one() {
     assert_eq!(told.len(), 21);
     assert_eq!(told[20].message, "and 480 more problems");
 }
+
+#[test]
+fn no_bytes_bring_it_down() {
+    let documents = [
+        "openapi: 3.0.3\nservers:\n- url: '{a}/v1'\n  variables: {a: {enum: [x, y]}}\npaths:\n  /a/{b}:\n    \
+         $ref: '#/x/~1y'\n  /c: &c {get: {}}\n  /d: *c\nx: {/y: {put: {deprecated: true}}}\n",
+        "{\"openapi\": \"3.1.0\", \"servers\": [{\"url\": \"/v1\"}], \"paths\": {\"/a\": {\"get\": {}}}}",
+    ];
+    for document in documents {
+        let mut random = crate::text::Random::new(7);
+        for at in 0..document.len() {
+            let mut bytes = document.as_bytes().to_vec();
+            read(&bytes[..at], "s", |_| {});
+            for _ in 0..8 {
+                let odd = b"\0\t\n :-{}[]&*!|>'\"%@`#,?~\xff";
+                bytes[at] = odd[usize::try_from(random.next()).unwrap_or_default() % odd.len()];
+                read(&bytes, "s", |_| {});
+            }
+        }
+    }
+}
