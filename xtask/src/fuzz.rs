@@ -12,7 +12,7 @@ use crate::process;
 use crate::setup::{self, Purpose};
 
 /// The targets, and where seeds of each lie beside fuzz/seeds/TARGET.
-const TARGETS: [(&str, &[&str]); 7] = [
+const TARGETS: [(&str, &[&str]); 9] = [
     ("packet", &[]),
     ("policy", &["filter-user/tests/data"]),
     ("request", &[]),
@@ -20,6 +20,8 @@ const TARGETS: [(&str, &[&str]); 7] = [
     ("http", &[]),
     ("tls", &["filter-user/src/sensor/tests/data"]),
     ("quic", &["filter-user/src/sensor/tests/data"]),
+    ("http2", &[]),
+    ("hpack", &[]),
 ];
 
 /// Coverage instrumentation as libFuzzer reads it

@@ -5,6 +5,7 @@
 //! from outside, as a [`Run`]. Exit codes are set in
 //! `outcome` only: 0 done, 1 the answer is no, 2 could not do it.
 
+mod apis;
 mod apply;
 mod audit;
 mod ban;
@@ -17,6 +18,7 @@ mod diff;
 mod doctor;
 mod events;
 mod explain;
+mod findings;
 mod history;
 mod human;
 mod log;
@@ -103,6 +105,10 @@ enum Verb {
     Monitor(monitor::MonitorArgs),
     /// Act in a breach: shut an API down, lock it down, lift it again
     Breach(breach::BreachArgs),
+    /// Show which APIs and endpoints really exist
+    Apis(apis::ApisArgs),
+    /// Show what was found: attacks, shifts, undeclared and undocumented APIs
+    Findings(findings::FindingsArgs),
     /// Print events as JSON Lines
     Events(events::EventsArgs),
     /// Run a capture through parser, verdict and sensor, and print what is in it
@@ -215,6 +221,8 @@ impl Verb {
             Self::Ban(args) => ban::ban(args),
             Self::Monitor(args) => monitor::monitor(args),
             Self::Breach(args) => breach::breach(args),
+            Self::Apis(args) => apis::apis(args),
+            Self::Findings(args) => findings::findings(args),
             Self::Events(args) => events::events(args),
             Self::Replay(args) => Ok(replay::replay(args)?),
             Self::Detach(args) => detach::detach(args),
@@ -241,6 +249,8 @@ impl Verb {
             Self::Ban(args) => args.json(),
             Self::Monitor(args) => args.json(),
             Self::Breach(args) => args.json(),
+            Self::Apis(args) => args.json(),
+            Self::Findings(args) => args.json(),
             Self::Events(args) => args.common.output.json,
             Self::Replay(args) => args.json,
             Self::Detach(args) => args.common.output.json,

@@ -12,11 +12,14 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::text::{Diagnostic, Problem, Report, Source, read_text};
 
 /// The largest settings file that is read.
 const MAX_BYTES: u64 = 1 << 20;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// The settings of a daemon.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +48,12 @@ pub struct Config {
     pub limits: Limits,
     /// What is believed of feeds.
     pub feeds: Feeds,
+    /// What is kept of transactions.
+    pub store: Store,
+    /// What the inventory says.
+    pub inventory: Inventory,
+    /// Where sources are.
+    pub geo: Geo,
     /// Bytes of a file of the audit log; one that would become larger is put aside.
     pub audit_bytes: u64,
     /// Where events are written, when not in `events.jsonl` of the state directory. See
@@ -86,6 +95,31 @@ pub struct Limits {
 pub struct Feeds {
     /// Share of its prefixes that a feed may lose at once, 0 to 1.
     pub max_shrink: f64,
+}
+
+/// What is kept of transactions in the state directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// Bytes that sampled transactions may take on the disk; 0 keeps none.
+    pub transactions: u64,
+    /// How long they are kept.
+    pub retention: Duration,
+}
+
+/// What the inventory says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inventory {
+    /// How long an operation must be documented, and its API in use, before it is called unused.
+    pub unused_after: Duration,
+}
+
+/// Databases in MaxMind's format that say where sources are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Geo {
+    /// Of countries.
+    pub country: Option<PathBuf>,
+    /// Of autonomous systems.
+    pub asn: Option<PathBuf>,
 }
 
 /// Where the parts of a daemon are, by the name of its instance.
@@ -232,6 +266,9 @@ impl Config {
             },
             limits: Limits { sources: 262_144, max_apis: 256, max_bans: 65_536 },
             feeds: Feeds { max_shrink: 0.5 },
+            store: Store { transactions: 64 << 20, retention: 7 * DAY },
+            inventory: Inventory { unused_after: 7 * DAY },
+            geo: Geo::default(),
             audit_bytes: crate::export::audit::MAX_BYTES,
             events: None,
             log_kernel: false,

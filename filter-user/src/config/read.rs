@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::text::{Item, Problem, Report, Table, quantity, read};
 
 use super::Config;
 
-const ROOT: [&str; 15] = [
+const ROOT: [&str; 18] = [
     "interfaces",
     "xdp_mode",
     "egress",
@@ -21,6 +22,9 @@ const ROOT: [&str; 15] = [
     "sensor",
     "limits",
     "feeds",
+    "store",
+    "inventory",
+    "geo",
     "audit",
     "events",
     "log",
@@ -35,6 +39,10 @@ const MAX_APIS: RangeInclusive<i64> = 2..=4_096;
 const MAX_BANS: RangeInclusive<i64> = 64..=1 << 24;
 const RING: RangeInclusive<u64> = 64 << 10..=1 << 30;
 const AUDIT: RangeInclusive<u64> = 64 << 10..=64 << 30;
+/// Beside none at all.
+const TRANSACTIONS: RangeInclusive<u64> = 1 << 20..=64 << 30;
+/// A day that nobody waits for, to a year.
+const SPAN: RangeInclusive<u64> = 1..=366 * 86_400;
 
 /// Reads the report's text over the defaults.
 pub(super) fn config(report: &mut Report<'_>, directory: &Path, mut config: Config) -> Config {
@@ -53,6 +61,7 @@ pub(super) fn config(report: &mut Report<'_>, directory: &Path, mut config: Conf
             let feeds = &mut config.feeds;
             feeds.max_shrink = item.number(report, 0.0..=1.0).unwrap_or(feeds.max_shrink);
         }
+        store(report, root, directory, &mut config);
         if let Some(item) =
             section(report, root, "audit", &["max_size"]).and_then(|table| table.get("max_size"))
             && let Some(text) = item.string(report, "\"64MiB\"")
@@ -140,6 +149,53 @@ fn sensor(report: &mut Report<'_>, root: &Table<'_>, config: &mut Config) {
     {
         sensor.ring = ring;
     }
+}
+
+fn store(report: &mut Report<'_>, root: &Table<'_>, directory: &Path, config: &mut Config) {
+    if let Some(table) = section(report, root, "store", &["transactions", "retention"]) {
+        if let Some(item) = table.get("transactions")
+            && let Some(text) = item.string(report, "\"64MiB\"")
+            && let Some(bytes) = report.accept(item.span(), transactions(text))
+        {
+            config.store.transactions = bytes;
+        }
+        span(report, &table, "retention", &mut config.store.retention);
+    }
+    if let Some(table) = section(report, root, "inventory", &["unused_after"]) {
+        span(report, &table, "unused_after", &mut config.inventory.unused_after);
+    }
+    if let Some(table) = section(report, root, "geo", &["country", "asn"]) {
+        for (key, slot) in [("country", &mut config.geo.country), ("asn", &mut config.geo.asn)] {
+            if let Some(item) = table.get(key) {
+                let given = path(report, &item, "\"/var/lib/geo/country.mmdb\"");
+                *slot = given.map(|path| directory.join(path));
+            }
+        }
+    }
+}
+
+/// Bytes for transactions.
+fn transactions(text: &str) -> Result<u64, Problem> {
+    let bytes = quantity::size(text)?;
+    if bytes == 0 || TRANSACTIONS.contains(&bytes) {
+        return Ok(bytes);
+    }
+    let [least, most] =
+        [TRANSACTIONS.start(), TRANSACTIONS.end()].map(|bytes| quantity::show_size(*bytes));
+    let message = format!("{} for transactions are out of range", quantity::show_size(bytes));
+    Err(Problem::new(message, format!("write \"{least}\" to \"{most}\", or \"0B\" to keep none")))
+}
+
+/// A span of seconds to a year.
+fn span(report: &mut Report<'_>, table: &Table<'_>, key: &str, slot: &mut Duration) {
+    let Some(item) = table.get(key) else { return };
+    let Some(text) = item.string(report, "\"7d\"") else { return };
+    let checked = quantity::duration(text).and_then(|span| {
+        let message = format!("{} is out of range", quantity::show_duration(span));
+        let fits = SPAN.contains(&span.as_secs());
+        fits.then_some(span).ok_or_else(|| Problem::new(message, "write \"1s\" to \"366d\""))
+    });
+    *slot = report.accept(item.span(), checked).unwrap_or(*slot);
 }
 
 /// The size of a file of the audit log.

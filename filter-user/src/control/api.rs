@@ -12,6 +12,8 @@ mod diagnostic;
 mod error;
 mod event;
 mod explain;
+mod finding;
+mod inventory;
 mod orders;
 mod policy;
 mod size;
@@ -30,12 +32,18 @@ pub use explain::{
     ExplainRequest, Explanation, Layer, LimitState, MAX_FRAME, Origin, Step, parse_flags,
     show_flags,
 };
+pub use finding::{FindingEntry, FindingQuery};
+pub use inventory::{
+    ApiDetail, ApiEntry, ApiQuery, Drift, EndpointEntry, RareQuery, RecentRequest,
+    UndocumentedEndpoint, UnusedOperation,
+};
 pub use orders::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet};
 pub use policy::{Applied, ApplyRequest, Detached};
 pub use size::{Change, CostOf, Footprint, PacketCost, Size};
 pub use status::{
-    ApiStatus, DaemonStatus, FeedState, FeedStatus, FindingsStatus, InterfaceStatus, MapStatus,
-    NamedCount, PacketCounts, PolicyStatus, ReasonCount, SampleStatus, Status,
+    ApiStatus, DaemonStatus, FeedState, FeedStatus, FindingsStatus, GeoDatabase, GeoStatus,
+    InterfaceStatus, MapStatus, NamedCount, PacketCounts, PolicyStatus, ReasonCount, SampleStatus,
+    Status,
 };
 
 /// Who is at the other end of the socket, as the kernel says. For the audit log.
@@ -104,6 +112,24 @@ pub trait Daemon: Send + Sync + 'static {
 
     /// Recent events and, from there on without a gap, the ones to come.
     fn events(&self, query: &EventQuery) -> Answer<Feed>;
+
+    /// The inventory: the policy's APIs in its order, then ports that nobody declared.
+    fn apis(&self) -> Answer<Vec<ApiEntry>>;
+
+    /// One of them with its endpoints. [`Code::NotFound`] when there is none.
+    fn api(&self, query: &ApiQuery) -> Answer<ApiDetail>;
+
+    /// A beginning of an OpenAPI document out of what was seen of an API.
+    fn api_openapi(&self, query: &ApiQuery) -> Answer<serde_json::Value>;
+
+    /// How an API's OpenAPI document and what was seen differ. [`Code::Invalid`] when it has none.
+    fn api_drift(&self, query: &ApiQuery) -> Answer<Drift>;
+
+    /// The least used endpoints, of equally used ones those first that were not used for longest.
+    fn api_rare(&self, query: &RareQuery) -> Answer<Vec<EndpointEntry>>;
+
+    /// Findings, the latest first.
+    fn findings(&self, query: &FindingQuery) -> Answer<Vec<FindingEntry>>;
 
     /// The APIs with orders in force.
     fn orders(&self) -> Answer<Vec<ApiOrders>>;

@@ -15,9 +15,11 @@ use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
 use super::api::{
-    Answer, ApiError, ApiOrders, Applied, ApplyRequest, AuditEntry, AuditQuery, AuditVerified, Ban,
-    BanAdd, BanRemove, Code, Confirmed, Detached, DiffRequest, Differences, ErrorBody, EventQuery,
-    ExplainRequest, Explanation, HistoryEntry, OrderLift, OrderSet, RollbackRequest, Status,
+    Answer, ApiDetail, ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, AuditEntry,
+    AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, Code, Confirmed, Detached, DiffRequest,
+    Differences, Drift, EndpointEntry, ErrorBody, EventQuery, ExplainRequest, Explanation,
+    FindingEntry, FindingQuery, HistoryEntry, OrderLift, OrderSet, RareQuery, RollbackRequest,
+    Status,
 };
 use super::peer::GROUP;
 
@@ -88,6 +90,39 @@ impl Client {
     /// See [`super::api::Daemon::audit_verify`].
     pub fn audit_verify(&self) -> Answer<AuditVerified> {
         self.get("/v1/audit/verify")
+    }
+
+    /// See [`super::api::Daemon::apis`].
+    pub fn apis(&self) -> Answer<Vec<ApiEntry>> {
+        self.get("/v1/apis")
+    }
+
+    /// See [`super::api::Daemon::api`].
+    pub fn api(&self, query: &ApiQuery) -> Answer<ApiDetail> {
+        self.get(&format!("/v1/apis/show?name={}", encoded(&query.name)))
+    }
+
+    /// See [`super::api::Daemon::api_openapi`].
+    pub fn api_openapi(&self, query: &ApiQuery) -> Answer<serde_json::Value> {
+        self.get(&format!("/v1/apis/openapi?name={}", encoded(&query.name)))
+    }
+
+    /// See [`super::api::Daemon::api_drift`].
+    pub fn api_drift(&self, query: &ApiQuery) -> Answer<Drift> {
+        self.get(&format!("/v1/apis/drift?name={}", encoded(&query.name)))
+    }
+
+    /// See [`super::api::Daemon::api_rare`].
+    pub fn api_rare(&self, query: &RareQuery) -> Answer<Vec<EndpointEntry>> {
+        let api = query.api.as_ref().map(|api| format!("&api={}", encoded(api)));
+        self.get(&format!("/v1/apis/rare?limit={}{}", query.limit, api.unwrap_or_default()))
+    }
+
+    /// See [`super::api::Daemon::findings`].
+    pub fn findings(&self, query: &FindingQuery) -> Answer<Vec<FindingEntry>> {
+        let FindingQuery { all, api, limit } = query;
+        let api = api.as_ref().map(|api| format!("&api={}", encoded(api)));
+        self.get(&format!("/v1/findings?all={all}&limit={limit}{}", api.unwrap_or_default()))
     }
 
     /// See [`super::api::Daemon::bans`].
@@ -239,6 +274,19 @@ impl Client {
         ApiError::unavailable(format!("what answers on {socket} is not understood: {error}"))
             .hint("the daemon may be of another version: restart it after an upgrade")
     }
+}
+
+/// A text as a query can carry it (RFC 3986, section 2.1).
+fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+        encoded
+    })
 }
 
 async fn limited<T>(time: Duration, task: impl Future<Output = Answer<T>>) -> Answer<T> {

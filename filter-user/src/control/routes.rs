@@ -17,7 +17,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
 
-use super::api::{Answer, ApiError, AuditQuery, Caller, Code, Daemon, ErrorBody};
+use super::api::{
+    Answer, ApiError, ApiQuery, AuditQuery, Caller, Code, Daemon, ErrorBody, FindingQuery,
+    RareQuery,
+};
 
 /// Bytes of a request's body at most: the largest is a path and a few names.
 const BODY_BYTES: usize = 64 * 1024;
@@ -50,6 +53,12 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
         .route("/v1/bans/remove", post(ban_remove))
         .route("/v1/explain", post(explain))
         .route("/v1/events", get(feed::events))
+        .route("/v1/apis", get(apis))
+        .route("/v1/apis/show", get(api))
+        .route("/v1/apis/openapi", get(api_openapi))
+        .route("/v1/apis/drift", get(api_drift))
+        .route("/v1/apis/rare", get(api_rare))
+        .route("/v1/findings", get(findings))
         .route("/v1/orders", get(orders).post(order_set))
         .route("/v1/orders/lift", post(order_lift))
         .route("/v1/detach", post(detach))
@@ -197,6 +206,25 @@ where
     }
 }
 
+/// What stands behind the question mark.
+type Asked<Q> = Result<Query<Q>, QueryRejection>;
+
+/// Runs a method that is told what is asked for.
+async fn queried<Q, T>(
+    app: App,
+    query: Asked<Q>,
+    method: impl FnOnce(&dyn Daemon, &Q) -> Answer<T> + Send + 'static,
+) -> Response
+where
+    Q: Send + 'static,
+    T: Serialize + Send + 'static,
+{
+    match query {
+        Ok(Query(query)) => answer(app, move |daemon| method(daemon, &query)).await,
+        Err(error) => ApiError::invalid(error.body_text()).into_response(),
+    }
+}
+
 async fn status(State(app): State<App>) -> Response {
     answer(app, Daemon::status).await
 }
@@ -221,14 +249,8 @@ async fn history(State(app): State<App>) -> Response {
     answer(app, Daemon::history).await
 }
 
-async fn audit(
-    State(app): State<App>,
-    query: Result<Query<AuditQuery>, QueryRejection>,
-) -> Response {
-    match query {
-        Ok(Query(query)) => answer(app, move |daemon| daemon.audit(&query)).await,
-        Err(error) => ApiError::invalid(error.body_text()).into_response(),
-    }
+async fn audit(State(app): State<App>, query: Asked<AuditQuery>) -> Response {
+    queried(app, query, Daemon::audit).await
 }
 
 async fn audit_verify(State(app): State<App>) -> Response {
@@ -249,6 +271,30 @@ async fn ban_remove(State(app): State<App>, caller: Extension<Admitted>, body: B
 
 async fn explain(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
     ordered(app, caller, body, |daemon, request, _| daemon.explain(request)).await
+}
+
+async fn apis(State(app): State<App>) -> Response {
+    answer(app, Daemon::apis).await
+}
+
+async fn api(State(app): State<App>, query: Asked<ApiQuery>) -> Response {
+    queried(app, query, Daemon::api).await
+}
+
+async fn api_openapi(State(app): State<App>, query: Asked<ApiQuery>) -> Response {
+    queried(app, query, Daemon::api_openapi).await
+}
+
+async fn api_drift(State(app): State<App>, query: Asked<ApiQuery>) -> Response {
+    queried(app, query, Daemon::api_drift).await
+}
+
+async fn api_rare(State(app): State<App>, query: Asked<RareQuery>) -> Response {
+    queried(app, query, Daemon::api_rare).await
+}
+
+async fn findings(State(app): State<App>, query: Asked<FindingQuery>) -> Response {
+    queried(app, query, Daemon::findings).await
 }
 
 async fn orders(State(app): State<App>) -> Response {

@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 
 use crate::control::api::{
-    Answer, ApiError, ApiOrders, Applied, ApplyRequest, AuditEntry, AuditQuery, AuditVerified, Ban,
-    BanAdd, BanRemove, Caller, Confirmed, Daemon, Detached, DiffRequest, Differences, EventQuery,
-    ExplainRequest, Explanation, Feed, HistoryEntry, OrderLift, OrderSet, RollbackRequest, Status,
+    Answer, ApiDetail, ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, AuditEntry,
+    AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, Caller, Confirmed, Daemon, Detached,
+    DiffRequest, Differences, Drift, EndpointEntry, EventQuery, ExplainRequest, Explanation, Feed,
+    FindingEntry, FindingQuery, HistoryEntry, OrderLift, OrderSet, RareQuery, RollbackRequest,
+    Status,
 };
 use crate::control::ssh::who;
 use crate::detect::Source;
@@ -54,7 +56,7 @@ impl Core {
         let prefix = (entry.prefix != whole).then_some(entry.prefix);
         self.tell(&Event {
             api,
-            source: Some(SourceField { ip: entry.network, prefix }),
+            source: Some(SourceField::new(entry.network, prefix)),
             action: Some(action),
             ..Event::new(kind, unix_ns(), format!("{cidr} is {verb}{at}"))
         });
@@ -296,6 +298,30 @@ impl Daemon for Core {
             return Ok(Feed { past, live: Some(live) });
         }
         Ok(Feed { past: self.events.past(query.limit, query.since), live: None })
+    }
+
+    fn apis(&self) -> Answer<Vec<ApiEntry>> {
+        Ok(self.list_apis())
+    }
+
+    fn api(&self, query: &ApiQuery) -> Answer<ApiDetail> {
+        self.show_api(query)
+    }
+
+    fn api_openapi(&self, query: &ApiQuery) -> Answer<serde_json::Value> {
+        self.skeleton(query)
+    }
+
+    fn api_drift(&self, query: &ApiQuery) -> Answer<Drift> {
+        self.drift(query)
+    }
+
+    fn api_rare(&self, query: &RareQuery) -> Answer<Vec<EndpointEntry>> {
+        self.rare(query)
+    }
+
+    fn findings(&self, query: &FindingQuery) -> Answer<Vec<FindingEntry>> {
+        Ok(self.list_findings(query))
     }
 
     fn orders(&self) -> Answer<Vec<ApiOrders>> {

@@ -13,14 +13,16 @@ use crate::control::api::ApiError;
 use crate::control::metrics_http::Probe;
 use crate::control::ssh::{self, own};
 use crate::export::audit::Change;
-use crate::export::events::{Event, EventLog, Kind, PolicyField};
+use crate::export::events::{Event, EventLog, Kind, PolicyField, SourceField};
 use crate::export::metrics::Metrics;
+use crate::geo::Geo;
 
 use super::auditor::{Auditor, about, forced};
 use super::change::Apply;
 use super::clients::Clients;
 use super::gate::Gate;
 use super::in_force::InForce;
+use super::inventory::{Book, Inventory};
 use super::pipeline::Report;
 use super::profile::Profile;
 use super::start::Start;
@@ -50,6 +52,12 @@ pub(super) struct Core {
     pub(super) report: Arc<Mutex<Report>>,
     /// Clients that are only known through proxies.
     pub(super) clients: Mutex<Clients>,
+    /// Where sources are.
+    pub(super) geo: Geo,
+    /// What exists, as far as traffic shows.
+    pub(super) inventory: Mutex<Inventory>,
+    /// Where it is written.
+    pub(super) book: Arc<Mutex<Book>>,
     /// The audit log.
     pub(super) auditor: Arc<Mutex<Auditor>>,
     /// When what waits is rolled back, CLOCK_BOOTTIME in ns; `u64::MAX`: nothing waits.
@@ -73,10 +81,14 @@ impl Core {
     pub(super) fn new(
         config: Config,
         instance: Option<String>,
-        gate: Gate,
+        mut gate: Gate,
         events: Arc<EventLog>,
         stop: watch::Sender<bool>,
     ) -> Result<Self> {
+        let kept = gate.keeper.with(|store| store.inventory()).unwrap_or_default();
+        let inventory = Inventory::new(kept, config.store.transactions > 0);
+        let book = Arc::new(Mutex::new(Book::new(config.state_dir.clone())));
+        let of_book = Arc::clone(&book);
         let profile = Profile::new(Arc::clone(&gate.now.policy), gate.state.ids_ref());
         let (messages, waiting) = channel();
         let told = messages.send(Message::Policy(profile));
@@ -94,11 +106,16 @@ impl Core {
                 let mut snapshot =
                     super::snapshot::take(&lock(&of_gate), &lock(&of_report), &of_events);
                 snapshot.store_failures.push(("audit.jsonl", unwritten));
+                snapshot.store_failures.push(("weir.db", lock(&of_book).failures()));
                 snapshot
             }),
         )
         .context("cannot set up the metrics")?;
+        for finding in inventory.ledger.open() {
+            metrics.goes_on(finding);
+        }
         Ok(Self {
+            geo: Geo::new(&config.geo),
             config,
             instance,
             started: Instant::now(),
@@ -106,6 +123,8 @@ impl Core {
             metrics,
             report,
             clients: Mutex::default(),
+            inventory: Mutex::new(inventory),
+            book,
             auditor,
             confirm_by: AtomicU64::new(u64::MAX),
             notes: OnceLock::new(),
@@ -233,7 +252,14 @@ impl Core {
 
     /// Tells an event.
     pub(super) fn tell(&self, event: &Event) {
-        self.events.tell(event);
+        match event.source.filter(|_| self.geo.is_there()) {
+            None => self.events.tell(event),
+            Some(source) => {
+                let (country, asn) = (self.geo.country(source.ip), self.geo.asn(source.ip));
+                let source = Some(SourceField { country, asn, ..source });
+                self.events.tell(&Event { source, ..event.clone() });
+            }
+        }
     }
 
     /// Reads the policy file again, as SIGHUP asks for.
@@ -257,6 +283,8 @@ impl Core {
             let mut gate = self.gate();
             gate.keep_standing();
             gate.close();
+            drop(gate);
+            self.write_inventory();
         }
         self.audit_act("stop", own(), [("detached", self.is_detached().into())]);
         self.tell(&Event::new(Kind::DaemonStopped, unix_ns(), "weir ends"));

@@ -72,6 +72,7 @@ impl Enforcement {
             api: UNCLAIMED,
             api_name: Arc::from(""),
             source: None,
+            endpoint: None,
             measure: Measure {
                 unit: "cells that differ",
                 observed: 0.0,
@@ -122,6 +123,7 @@ impl Core {
         }
         self.metrics.finding(&finding);
         let epoch = i128::from(unix_ns()) - i128::from(now);
+        self.note_finding(&finding, epoch);
         let event = Event::finding(&finding, ApiField::unclaimed(), epoch);
         self.tell(&Event { api: None, policy: Some(policy), ..event });
     }

@@ -17,10 +17,12 @@ mod feeds;
 mod gate;
 mod in_force;
 mod interfaces;
+mod inventory;
 mod keeper;
 mod lockout;
 mod orders;
 mod pipeline;
+mod places;
 mod profile;
 mod sampling;
 mod settings;
@@ -79,6 +81,7 @@ pub fn run(request: &RunRequest) -> Result<()> {
     let addresses = addresses::start(Arc::clone(&core))?;
     let pipeline = pipeline::start(Arc::clone(&core), reader)?;
     let feeds = feeds::start(Arc::clone(&core))?;
+    let inventory = inventory::start(Arc::clone(&core))?;
     interfaces::watch(Arc::clone(&core))?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -94,6 +97,7 @@ pub fn run(request: &RunRequest) -> Result<()> {
         ("pipeline", pipeline),
         ("watch over the feeds", feeds),
         ("follower of addresses", addresses),
+        ("inventory", inventory),
     ];
     for (what, thread) in threads {
         if thread.join().is_err() {

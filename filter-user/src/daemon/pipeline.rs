@@ -17,7 +17,7 @@ use filter_common::stat::Stat;
 use crate::detect::{Engine, Finding, Observation, Source, State};
 use crate::export::events::{ApiField, Event, Kind, LossField, Refused, SourceEvents};
 use crate::export::metrics::DetectorCount;
-use crate::inventory::route::{RouteLimits, Routes};
+use crate::inventory::route::{Request, RouteLimits, Routes};
 use crate::kernel::clock;
 use crate::kernel::orders::Order;
 use crate::kernel::ring::Reader;
@@ -32,6 +32,7 @@ use super::enforcement::Enforcement;
 use super::escalate::Networks;
 use super::gate::Source as Ring;
 use super::orders;
+use super::places::Places;
 use super::profile::{Profile, packet_rate};
 use super::sampling::{Sampling, Step};
 
@@ -123,6 +124,14 @@ struct Analysis {
     responder: Responder,
     networks: Networks,
     refusals: SourceEvents,
+    places: Places,
+    /// What to add to a record's time for ns since 1970.
+    epoch: i128,
+}
+
+/// What to add to CLOCK_MONOTONIC for the time since 1970, ns.
+fn epoch() -> i128 {
+    i128::from(unix_ns()) - i128::from(clock::monotonic_ns())
 }
 
 impl Pipeline {
@@ -141,6 +150,8 @@ impl Pipeline {
             responder: Responder::new(crate::respond::Config::default()),
             networks: Networks::new(),
             refusals: SourceEvents::new(WINDOW),
+            places: Places::default(),
+            epoch: self::epoch(),
         };
         Self {
             core,
@@ -274,6 +285,9 @@ impl Pipeline {
         for finding in self.analysis.engine.open() {
             *open.entry(finding.severity.name()).or_default() += 1;
         }
+        for severity in lock(&self.core.inventory).register.severities() {
+            *open.entry(severity.name()).or_default() += 1;
+        }
         if let Some(severity) = self.enforcement.open() {
             *open.entry(severity.name()).or_default() += 1;
         }
@@ -306,6 +320,7 @@ impl Analysis {
         self.engine.set_apis(profile.for_detectors());
         let known = |id| id == filter_common::tables::UNCLAIMED || profile.api(id).is_some();
         self.routes.retain(known);
+        self.core.follow_inventory(&profile, &mut self.routes);
         self.networks.follow();
         self.profile = Some(profile);
     }
@@ -320,15 +335,16 @@ impl Analysis {
     fn output(&mut self, output: &Output) {
         match output {
             Output::Transaction(transaction) => self.transaction(transaction),
+            Output::Flow(flow) => self.core.note_flow(flow, self.epoch),
             Output::Tls(handshake) | Output::Quic(handshake) => {
                 let name = self.field(handshake.api).name;
                 self.core.metrics.handshake(&name, handshake);
+                self.core.note_handshake(handshake, self.epoch);
             }
             Output::Turn(turn) => {
                 let name = self.field(turn.api).name;
                 self.core.metrics.turn(&name, turn);
             }
-            Output::Flow(_) => {}
         }
     }
 
@@ -336,10 +352,19 @@ impl Analysis {
         let proxies = self.profile.as_ref().and_then(|profile| profile.proxies(transaction.api));
         let client = lock(&self.core.clients).of(transaction, proxies);
         if let Some(observation) = Observation::of(transaction, client) {
-            let route = self.routes.route(transaction.api, &transaction.target, transaction.status);
+            let route = self.routes.route(&Request {
+                api: transaction.api,
+                target: &transaction.target,
+                status: transaction.status,
+            });
             let name = self.field(transaction.api).name;
             self.core.metrics.observe(&name, &route, transaction);
             self.engine.observe(&observation);
+            if let Some(country) = self.places.country(&self.core.geo, client) {
+                self.core.metrics.country(&name, country, transaction.weight);
+            }
+            self.core.note_transaction(transaction, client, &route, self.epoch);
+            self.core.rename_routes(&mut self.routes);
         }
     }
 
@@ -363,12 +388,13 @@ impl Analysis {
     }
 
     fn detect(&mut self, now: u64, completeness: f64) {
+        self.epoch = epoch();
         for finding in self.engine.tick(now, completeness) {
             let field = self.field(finding.api);
             // Findings are on the records' clock.
-            let epoch = i128::from(unix_ns()) - i128::from(clock::monotonic_ns());
             self.core.metrics.finding(&finding);
-            self.core.tell(&Event::finding(&finding, field.clone(), epoch));
+            self.core.note_finding(&finding, self.epoch);
+            self.core.tell(&Event::finding(&finding, field.clone(), self.epoch));
             if finding.state == State::Open {
                 tracing::warn!(id = %finding.id, api = %field.name, "{}", finding.measure.why);
             }

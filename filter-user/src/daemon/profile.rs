@@ -6,6 +6,9 @@ use std::sync::Arc;
 use crate::detect::{ApiProfile, Detector, Source};
 use crate::export::events::ApiField;
 use crate::image::Ids;
+use crate::inventory::declared::DeclaredApi;
+use crate::inventory::path::Path;
+use crate::inventory::route::Declared;
 use crate::policy::{Addresses, Api, Policy, Response};
 use crate::respond::{Guard, PolicyGuard, Watch, wanted};
 use crate::text::quantity::Measure;
@@ -53,6 +56,23 @@ impl Profile {
     pub(super) fn for_detectors(&self) -> Vec<ApiProfile> {
         let ids = self.by_id.keys();
         ids.filter_map(|&id| Some(ApiProfile::declared(id, self.api(id)?))).collect()
+    }
+
+    /// The APIs as the inventory wants them.
+    pub(super) fn for_inventory(&self) -> Vec<DeclaredApi> {
+        let ids = self.by_id.keys();
+        ids.filter_map(|&id| Some(DeclaredApi::of(id, self.api(id)?))).collect()
+    }
+
+    /// What the policy says of the routes of each API.
+    pub(super) fn declared(&self) -> Vec<(u32, Declared)> {
+        let declared = |&id: &u32| {
+            let api = self.api(id)?;
+            let logins = api.login.iter().flat_map(|login| &login.routes);
+            let named = logins.filter_map(|route| Some(Path::of(&route.path)?.into_owned()));
+            Some((id, Declared { spec: api.spec.clone(), named: named.collect() }))
+        };
+        self.by_id.keys().filter_map(declared).collect()
     }
 
     /// The APIs that want networks banned when enough of their sources are.

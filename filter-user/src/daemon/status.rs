@@ -7,8 +7,8 @@ use filter_common::stat::Stat;
 use filter_common::tables::UNCLAIMED;
 
 use crate::control::api::{
-    ApiStatus, DaemonStatus, FindingsStatus, InterfaceStatus, MapStatus, NamedCount, PacketCounts,
-    PolicyStatus, ReasonCount, SampleStatus, Status,
+    ApiStatus, DaemonStatus, FindingsStatus, GeoDatabase, GeoStatus, InterfaceStatus, MapStatus,
+    NamedCount, PacketCounts, PolicyStatus, ReasonCount, SampleStatus, Status,
 };
 use crate::export::criticality;
 use crate::kernel::counters::Row;
@@ -51,6 +51,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
             completeness: report.completeness,
         },
         bans: gate.state.bans.list().len() as u64,
+        geo: geo(core),
         findings: FindingsStatus {
             open: report.open.values().sum(),
             by_severity: report
@@ -85,6 +86,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
     status.warnings.extend(core.events.problem());
     status.warnings.extend(core.notes.get().cloned().unwrap_or_default());
     status.warnings.extend(gate.keeper.problem());
+    status.warnings.extend(lock(&core.book).problem());
     for feed in gate.now.feeds.iter().filter(|feed| !feed.problem.is_empty()) {
         status.warnings.push(format!(
             "{}: {}; the {} prefixes in force stay",
@@ -99,6 +101,17 @@ pub(super) fn take(core: &Core) -> Result<Status> {
     }
     count(&gate, &mut status)?;
     Ok(status)
+}
+
+fn geo(core: &Core) -> GeoStatus {
+    let [country, asn] = core.geo.status().map(|status| GeoDatabase {
+        state: status.state().to_owned(),
+        path: status.path,
+        kind: status.kind,
+        built: status.built,
+        problem: status.problem,
+    });
+    GeoStatus { country, asn }
 }
 
 fn policy(gate: &Gate) -> PolicyStatus {

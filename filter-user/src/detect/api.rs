@@ -120,6 +120,18 @@ impl ApiProfile {
             (Detector::RateShift, Medium) => Severity::Notice,
             (Detector::RateShift, High | Critical) => Severity::Warning,
             (Detector::Enforcement, _) => Severity::Critical,
+            (Detector::UnusedRoute, _) => Severity::Info,
+            (Detector::UndocumentedRoute | Detector::DeprecatedUse, Low | Medium) => {
+                Severity::Notice
+            }
+            (Detector::UndocumentedRoute | Detector::DeprecatedUse, High | Critical) => {
+                Severity::Warning
+            }
+            (Detector::QueryCredentials | Detector::CleartextCredentials, Low)
+            | (Detector::BasicAuthentication | Detector::OldTls, Low | Medium) => Severity::Notice,
+            (Detector::QueryCredentials | Detector::CleartextCredentials, _)
+            | (Detector::BasicAuthentication | Detector::OldTls, High | Critical)
+            | (Detector::UndeclaredPort, _) => Severity::Warning,
         }
     }
 }

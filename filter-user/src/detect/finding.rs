@@ -13,11 +13,44 @@ pub enum Detector {
     RateShift,
     /// The kernel does not hold what the policy says. Found by the daemon, not by the engine.
     Enforcement,
+    /// HTTP on a port that no API declares. Found in the inventory, as are those that follow.
+    UndeclaredPort,
+    /// A route or method that the API's OpenAPI document does not have.
+    UndocumentedRoute,
+    /// Operations of the document that nobody uses.
+    UnusedRoute,
+    /// Requests to an API or operation that is deprecated or retired.
+    DeprecatedUse,
+    /// Secrets in the query of a target.
+    QueryCredentials,
+    /// Secrets in clear text.
+    CleartextCredentials,
+    /// Basic authentication.
+    BasicAuthentication,
+    /// TLS below 1.2 (RFC 8996).
+    OldTls,
 }
 
 impl Detector {
     /// Every detector.
-    pub const ALL: [Self; 3] = [Self::BruteForce, Self::RateShift, Self::Enforcement];
+    pub const ALL: [Self; 11] = [
+        Self::BruteForce,
+        Self::RateShift,
+        Self::Enforcement,
+        Self::UndeclaredPort,
+        Self::UndocumentedRoute,
+        Self::UnusedRoute,
+        Self::DeprecatedUse,
+        Self::QueryCredentials,
+        Self::CleartextCredentials,
+        Self::BasicAuthentication,
+        Self::OldTls,
+    ];
+
+    /// Whether it is found in the inventory: such a finding goes on over a restart.
+    pub const fn is_of_inventory(self) -> bool {
+        !matches!(self, Self::BruteForce | Self::RateShift | Self::Enforcement)
+    }
 
     /// The name in the policy, in metrics and in events.
     pub const fn name(self) -> &'static str {
@@ -25,6 +58,14 @@ impl Detector {
             Self::BruteForce => "brute_force",
             Self::RateShift => "rate_shift",
             Self::Enforcement => "enforcement",
+            Self::UndeclaredPort => "undeclared_port",
+            Self::UndocumentedRoute => "undocumented_route",
+            Self::UnusedRoute => "unused_route",
+            Self::DeprecatedUse => "deprecated_use",
+            Self::QueryCredentials => "query_credentials",
+            Self::CleartextCredentials => "cleartext_credentials",
+            Self::BasicAuthentication => "basic_authentication",
+            Self::OldTls => "old_tls",
         }
     }
 }
@@ -79,6 +120,15 @@ impl State {
     }
 }
 
+/// A method and a route of an API.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// The method.
+    pub method: Arc<str>,
+    /// The route.
+    pub route: Arc<str>,
+}
+
 /// Something a detector found. Times are ns on the clock that the engine is given.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
@@ -96,6 +146,8 @@ pub struct Finding {
     pub api_name: Arc<str>,
     /// Whose doing it is, where one source is to blame.
     pub source: Option<Source>,
+    /// At which endpoint, where it is about one.
+    pub endpoint: Option<Endpoint>,
     /// The numbers behind it.
     pub measure: Measure,
     /// Share of the telemetry that was not lost when it was last judged, 0 to 1.

@@ -54,6 +54,7 @@ impl Lifecycle {
             api: subject.api,
             api_name: Arc::clone(&api.name),
             source: subject.source,
+            endpoint: None,
             measure,
             completeness,
             opened: now,

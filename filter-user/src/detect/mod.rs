@@ -20,7 +20,7 @@ pub mod window;
 
 pub use api::{ApiProfile, Login};
 pub use engine::{Config, Engine, StateCount};
-pub use finding::{Detector, Finding, Severity, State};
+pub use finding::{Detector, Endpoint, Finding, Severity, State};
 pub use observation::Observation;
 pub use source::Source;
 

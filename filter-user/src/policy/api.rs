@@ -1,7 +1,9 @@
 //! One API of a checked policy: where it is, who may reach it, how fast, and what follows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::inventory::openapi::Spec;
 use crate::text::Location;
 use crate::text::quantity::{Measure, Rate};
 
@@ -16,6 +18,8 @@ pub struct Api {
     pub at: Location,
     /// What people need to know about it.
     pub about: About,
+    /// What the OpenAPI document says that [`About::openapi`] names.
+    pub spec: Option<Arc<Spec>>,
     /// Where it is reached; at least one.
     pub listen: Vec<Sited<Listen>>,
     /// Whether drops are dropped.

@@ -12,8 +12,8 @@ pub fn wanted(respond: &Respond, detector: Detector) -> Response {
     match detector {
         Detector::BruteForce => respond.brute_force,
         Detector::RateShift => respond.rate_shift,
-        // Nobody is to blame, and what is not enforced cannot answer.
-        Detector::Enforcement => Response::Alert,
+        // Nobody in particular is to blame, and what is not enforced cannot answer.
+        _ => Response::Alert,
     }
 }
 

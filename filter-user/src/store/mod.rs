@@ -2,10 +2,14 @@
 //!
 //! A generation is kept with its text and its feeds, so that a restart and a rollback need no file
 //! but this one. A feed is kept once, however many generations name it. Bans and orders are kept as
-//! they stand, for a host that boots anew. What is done when the store
+//! they stand, for a host that boots anew. The inventory, a sample of transactions and the findings
+//! are kept in batches, by a connection of their own. What is done when the store
 //! fails is the daemon's: the filter never waits for it.
 
 mod error;
+mod exchange;
+mod finding;
+mod inventory;
 mod row;
 mod schema;
 mod standing;
@@ -21,6 +25,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
 pub use error::{Error, Result};
+pub use exchange::{COMPLETE, ENCRYPTED, Exchange, HANDSHAKE, Retention};
+pub use finding::FindingRow;
+pub use inventory::{Batch, Inventory};
 pub use row::{Contents, New, Record, State};
 pub use standing::{Ban, Order, Standing};
 pub use who::Who;

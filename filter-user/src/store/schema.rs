@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::error::{Error, Result};
 
 /// What each version adds to the one before; the version is in `user_version`.
-const VERSIONS: [&str; 3] = [
+const VERSIONS: [&str; 4] = [
     "
     CREATE TABLE generation (
         number     INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -43,6 +43,7 @@ const VERSIONS: [&str; 3] = [
     CREATE TABLE held (path TEXT PRIMARY KEY, hash BLOB NOT NULL);
 ",
     super::standing::TABLES,
+    super::inventory::TABLES,
 ];
 
 /// Brings the file to the newest version, in one step or not at all.

@@ -192,7 +192,8 @@ fn a_store_of_the_version_before_is_brought_along() {
     connection
         .execute_batch(
             "ALTER TABLE generation DROP COLUMN why; DROP TABLE held; DROP TABLE ban; \
-             DROP TABLE api_order; PRAGMA user_version = 1",
+             DROP TABLE api_order; DROP TABLE api_seen; DROP TABLE endpoint; \
+             DROP TABLE exchange; DROP TABLE finding; PRAGMA user_version = 1",
         )
         .expect("goes back");
     drop(connection);

@@ -224,6 +224,37 @@ impl Daemon for InMemory {
         Ok(Feed { past: state.past[skip..].to_vec(), live: Some(self.live.subscribe()) })
     }
 
+    fn apis(&self) -> Answer<Vec<ApiEntry>> {
+        Ok(vec![ApiEntry { name: "orders".into(), declared: true, ..ApiEntry::default() }])
+    }
+
+    fn api(&self, query: &ApiQuery) -> Answer<ApiDetail> {
+        known(&query.name)?;
+        Ok(ApiDetail { api: self.apis()?.remove(0), ..ApiDetail::default() })
+    }
+
+    fn api_openapi(&self, query: &ApiQuery) -> Answer<serde_json::Value> {
+        known(&query.name)?;
+        Ok(serde_json::json!({ "openapi": "3.1.0" }))
+    }
+
+    fn api_drift(&self, query: &ApiQuery) -> Answer<Drift> {
+        known(&query.name)?;
+        let unused = vec![UnusedOperation::default()];
+        Ok(Drift { api: query.name.clone(), unused, ..Drift::default() })
+    }
+
+    fn api_rare(&self, query: &RareQuery) -> Answer<Vec<EndpointEntry>> {
+        let api = query.api.clone().unwrap_or_default();
+        Ok(vec![EndpointEntry { api, ..EndpointEntry::default() }; query.limit])
+    }
+
+    fn findings(&self, query: &FindingQuery) -> Answer<Vec<FindingEntry>> {
+        let api = query.api.clone().unwrap_or_else(|| "orders".into());
+        let state = if query.all { "closed" } else { "open" }.into();
+        Ok(vec![FindingEntry { id: "f-1".into(), api, state, ..FindingEntry::default() }])
+    }
+
     fn orders(&self) -> Answer<Vec<ApiOrders>> {
         Ok(self.state.lock().expect("no panic").orders.clone())
     }

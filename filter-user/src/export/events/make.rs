@@ -21,6 +21,11 @@ impl Event {
             severity,
             api: Some(api),
             source: finding.source.map(SourceField::from),
+            http: finding.endpoint.as_ref().map(|endpoint| HttpField {
+                method: endpoint.method.to_string(),
+                route: endpoint.route.clone(),
+                status: None,
+            }),
             finding: Some(FindingField {
                 id: finding.id.clone(),
                 state: finding.state.name(),
@@ -146,7 +151,7 @@ impl Event {
         let message = format!("{who} at {}: {}", api.name, summary.reason.describe().trim());
         Self {
             api: Some(api),
-            source: summary.source.map(|ip| SourceField { ip, prefix: None }),
+            source: summary.source.map(|ip| SourceField::new(ip, None)),
             traffic: Some(TrafficField {
                 verdict,
                 reason: summary.reason.name(),

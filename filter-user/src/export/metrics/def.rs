@@ -112,6 +112,8 @@ metrics! {
         "Sources or APIs a detector keeps a state of.";
     DETECTOR_EVICTED Counter "weir_detector_evictions_total" ["detector"]
         "States a detector evicted or refused for want of room.";
+    COUNTRIES Counter "weir_requests_by_country_total" ["api", "country"]
+        "Requests by the country of their source (ISO 3166-1 alpha-2; ZZ: not known); none without a database.";
     FINDINGS Counter "weir_findings_total" ["detector", "severity", "api"]
         "Findings that opened.";
     FINDINGS_OPEN Gauge "weir_findings_open" ["api", "severity"]

@@ -63,6 +63,14 @@ impl<const N: usize> Buckets<N> {
         self.sum += value * f64::from(weight) / 65536.0;
     }
 
+    fn merge(&mut self, other: &Self) {
+        for (ours, theirs) in self.counts.iter_mut().zip(other.counts) {
+            *ours = ours.saturating_add(theirs);
+        }
+        self.count = self.count.saturating_add(other.count);
+        self.sum += other.sum;
+    }
+
     pub(super) fn metric(
         &self,
         bounds: &[f64; N],
@@ -161,6 +169,24 @@ impl HttpMetrics {
     /// Label sets now, and requests that found no room for theirs.
     pub(super) fn occupancy(&self) -> (usize, u64) {
         (self.series.len(), self.overflow)
+    }
+
+    /// Counts what was counted on routes of an API on those that they are called now.
+    pub(super) fn rename(&mut self, api: &str, name: impl Fn(&str) -> Option<Arc<str>>) {
+        let moved: Vec<(Labels, Arc<str>)> = self
+            .series
+            .keys()
+            .filter(|labels| *labels.api == *api && *labels.route != *OTHER)
+            .filter_map(|labels| Some((labels.clone(), name(&labels.route)?)))
+            .filter(|(labels, now)| labels.route != *now)
+            .collect();
+        for (labels, route) in moved {
+            let Some(series) = self.series.remove(&labels) else { continue };
+            let into = self.series.entry(Labels { route, ..labels }).or_default();
+            into.duration.merge(&series.duration);
+            into.request.merge(&series.request);
+            into.response.merge(&series.response);
+        }
     }
 
     /// Forgets the series of APIs for which `keep` says no.

@@ -25,7 +25,9 @@ pub use snapshot::{
     PolicyEntries, PolicyInfo, Source,
 };
 
-use crate::detect::{Finding, State};
+use crate::control::api::FindingEntry;
+use crate::detect::{Finding, Severity, State};
+use crate::geo::Country;
 use crate::respond::Outcome;
 use crate::sensor::encrypted::{Handshake, Turn};
 use crate::sensor::transaction::Transaction;
@@ -54,6 +56,8 @@ struct Live {
     /// By id: API and severity.
     open: HashMap<Arc<str>, (Arc<str>, &'static str)>,
     actions: BTreeMap<(&'static str, &'static str), u64>,
+    /// By API, in 65536ths of a request.
+    countries: BTreeMap<(Arc<str>, Country), u64>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -75,6 +79,7 @@ impl Metrics {
             findings: BTreeMap::new(),
             open: HashMap::new(),
             actions: BTreeMap::new(),
+            countries: BTreeMap::new(),
         }));
         let desc = |def: &def::Def| {
             let labels = def.labels.iter().map(|label| (*label).to_owned()).collect();
@@ -90,6 +95,19 @@ impl Metrics {
     /// ([`crate::inventory::route`]). Those that left this host are left out.
     pub fn observe(&self, api: &Arc<str>, route: &Arc<str>, transaction: &Transaction) {
         lock(&self.live).http.observe(api, route, transaction);
+    }
+
+    /// Counts a request of a source in this country; `weight` in 65536ths. There are some 250
+    /// countries, so that the series are bounded by the policy's APIs.
+    pub fn country(&self, api: &Arc<str>, country: Country, weight: u32) {
+        let mut live = lock(&self.live);
+        let requests = live.countries.entry((Arc::clone(api), country)).or_default();
+        *requests = requests.saturating_add(u64::from(weight.max(1 << 16)));
+    }
+
+    /// Counts what was counted on routes of an API on those that they are called now.
+    pub fn rename(&self, api: &str, name: impl Fn(&str) -> Option<Arc<str>>) {
+        lock(&self.live).http.rename(api, name);
     }
 
     /// Counts a handshake of an API's. Those that left this host are left out.
@@ -118,6 +136,15 @@ impl Metrics {
         }
     }
 
+    /// Notes a finding that was open before a restart: it is open, and did not open now.
+    pub fn goes_on(&self, finding: &FindingEntry) {
+        let severity = Severity::ALL.into_iter().find(|known| known.name() == finding.severity);
+        if let Some(severity) = severity {
+            let open = (Arc::from(finding.api.as_str()), severity.name());
+            lock(&self.live).open.insert(Arc::from(finding.id.as_str()), open);
+        }
+    }
+
     /// Counts what became of an automatic answer.
     pub fn action(&self, outcome: &Outcome) {
         let labels = match outcome {
@@ -132,6 +159,7 @@ impl Metrics {
     /// Forgets the requests of APIs for which `keep` says no, as those of a policy that was replaced.
     pub fn retain(&self, keep: impl Fn(&str) -> bool) {
         let mut live = lock(&self.live);
+        live.countries.retain(|(api, _), _| keep(api));
         live.http.retain(&keep);
         live.tls.retain(keep);
     }
@@ -179,6 +207,12 @@ impl Live {
         families.extend([
             rows(&def::HTTP_SERIES, [([], series as f64)]),
             rows(&def::HTTP_OVERFLOW, [([], overflow as f64)]),
+            rows(
+                &def::COUNTRIES,
+                self.countries.iter().map(|((api, country), requests)| {
+                    ([&**api, country.as_str()], (requests >> 16) as f64)
+                }),
+            ),
             rows(
                 &def::FINDINGS,
                 findings.map(|((detector, severity, api), count)| {

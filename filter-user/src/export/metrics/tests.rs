@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use super::*;
+use crate::geo::Country;
 
 fn transaction() -> Transaction {
     Transaction { target: "/a?secret".to_owned(), ..Transaction::example() }
@@ -87,6 +88,9 @@ fn page() -> String {
     (0..15).for_each(|_| engine.observe(&Observation::of(&failed, failed.flow.client).unwrap()));
     let finding = engine.tick(1, 1.0).remove(0);
     metrics.finding(&finding);
+    let germany = Country::of("de").unwrap();
+    metrics.country(&"orders".into(), germany, 3 << 15);
+    metrics.country(&"orders".into(), germany, 3 << 15);
     metrics.finding(&Finding { id: "other".into(), ..finding.clone() });
     metrics.finding(&Finding { state: State::Update, ..finding.clone() });
     metrics.finding(&Finding { state: State::Closed, ..finding });
@@ -294,4 +298,25 @@ fn promtool_accepts_the_page() {
     let output = child.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn series_follow_their_route() {
+    let metrics = Metrics::new(10, Arc::new(KernelSnapshot::default)).unwrap();
+    let api: Arc<str> = "orders".into();
+    for route in ["/users/a", "/users/b", "/users/{value}", "/other"] {
+        metrics.observe(&api, &route.into(), &transaction());
+    }
+    let now = |route: &str| route.starts_with("/users/").then(|| "/users/{value}".into());
+    metrics.rename("nobody", now);
+    metrics.rename("orders", now);
+    let page = metrics.render().unwrap();
+    let count = |route: &str| {
+        let has = |line: &&str| {
+            line.starts_with("http_server_request_duration_seconds_count") && line.contains(route)
+        };
+        page.lines().filter(has).map(|line| line.rsplit(' ').next().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((count("/users/{value}"), count("/other")), (vec!["3"], vec!["1"]));
+    assert_eq!(count("/users/a"), [] as [&str; 0]);
 }

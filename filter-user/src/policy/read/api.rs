@@ -1,5 +1,8 @@
 //! `[[api]]`.
 
+use std::sync::Arc;
+
+use crate::inventory::openapi::{self, Spec};
 use crate::policy::api::{
     About, Allow, Api, Criticality, Kind, Lifecycle, Mode, Overflow, Respond,
 };
@@ -72,7 +75,7 @@ impl Reader<'_, '_, '_> {
         let at = self.report.at(table.span());
         let name = self.api_name(table, number);
         let shown = name.clone().unwrap_or_else(|| format!("number {number}"));
-        let about = self.about(table);
+        let (about, spec) = self.about(table);
         let listen = self.listens(table, &shown);
         let allow = self.allow(table, &shown);
         let deny = table.get("deny").map(|item| self.group_list(&item)).unwrap_or_default();
@@ -102,6 +105,7 @@ impl Reader<'_, '_, '_> {
             name: name?,
             at,
             about,
+            spec,
             listen,
             mode: mode.unwrap_or_default(),
             allow: allow?,
@@ -142,15 +146,18 @@ impl Reader<'_, '_, '_> {
         Some(name)
     }
 
-    fn about(&mut self, table: &Table<'_>) -> About {
+    fn about(&mut self, table: &Table<'_>) -> (About, Option<Arc<Spec>>) {
         let mut text = |key: &str| table.get(key).and_then(|item| self.free_text(&item));
         let (owner, maintainer, responder) = (text("owner"), text("maintainer"), text("responder"));
         let (version, environment) = (text("version"), text("environment"));
         let data = table.get("data").map(|item| self.free_texts(&item)).unwrap_or_default();
+        let mut spec = None;
         let openapi = table.get("openapi").and_then(|item| {
             let name = item.string(self.report, "openapi = \"specs/orders.yaml\"")?;
             let opened = self.files.open(name);
-            self.report.accept(item.span(), opened)?;
+            let index = self.report.accept(item.span(), opened)?;
+            let file = self.files.get(index)?;
+            spec = openapi::read(&file.bytes, &file.shown, |told| self.report.push(told));
             Some(Sited { value: name.to_owned(), at: self.report.at(item.span()) })
         });
         let report = &mut *self.report;
@@ -158,7 +165,7 @@ impl Reader<'_, '_, '_> {
         let criticality =
             table.get("criticality").and_then(|item| item.choice(report, &CRITICALITIES));
         let lifecycle = table.get("lifecycle").and_then(|item| item.choice(report, &LIFECYCLES));
-        About {
+        let about = About {
             kind: kind.unwrap_or_default(),
             owner,
             maintainer,
@@ -169,7 +176,8 @@ impl Reader<'_, '_, '_> {
             environment,
             data,
             openapi,
-        }
+        };
+        (about, spec.map(Arc::new))
     }
 
     fn listens(&mut self, table: &Table<'_>, api: &str) -> Vec<Sited<Listen>> {

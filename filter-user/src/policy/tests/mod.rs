@@ -30,7 +30,7 @@ fn example_dir() -> tempfile::TempDir {
         ("policy.toml", EXAMPLE),
         ("feeds/partners.txt", "# ours\n198.51.101.0/24\n2001:db8:2::/48 # v6\n"),
         ("feeds/blocklist.txt", "192.0.2.66\n"),
-        ("specs/orders.yaml", "openapi: 3.1.0\n"),
+        ("specs/orders.yaml", "openapi: 3.1.0\npaths: {}\n"),
     ] {
         let path = dir.path().join(name);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");

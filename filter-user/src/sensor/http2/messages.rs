@@ -96,8 +96,10 @@ impl Connection {
         let Fields { status, content_type, content_length, grpc_status, unknown, .. } =
             block.fields;
         let Some(stream) = self.streams.get_mut(id) else {
+            // One that the client has given up may still be answered.
+            let unseen = id % 2 == 1 && id > self.highest;
             let heads = status.is_some_and(|status| status >= 200);
-            context.stats.orphan_responses += u64::from(heads && id % 2 == 1);
+            context.stats.orphan_responses += u64::from(heads && unseen);
             return;
         };
         match status {
@@ -142,6 +144,9 @@ impl Connection {
             stream.touched = Some(now);
         }
         let half = if from_client { &mut stream.asked } else { &mut stream.answered };
+        if half.done {
+            return;
+        }
         half.body += u64::from(bytes);
         half.done |= ends;
         if !from_client && !stream.begun {

@@ -25,8 +25,14 @@ pub(super) struct Expected<'a> {
 enum Chain {
     /// None.
     No,
-    /// One, for all that can be seen: so many frames, so many of followed streams.
-    Perhaps(usize, usize),
+    /// One, for all that can be seen.
+    Perhaps {
+        frames: usize,
+        /// Those of streams that are followed.
+        followed: usize,
+        /// It ends with the segment.
+        exact: bool,
+    },
     /// One, with a head of a request or a response.
     Yes,
 }
@@ -37,11 +43,14 @@ pub(super) fn find(segment: &[u8], expected: &Expected<'_>) -> Option<usize> {
     loop {
         match chain(segment.get(at..)?, expected) {
             Chain::Yes => return Some(at),
-            // Servers and clients begin segments with frames.
-            Chain::Perhaps(frames, followed) if followed != 0 && (at == 0 || frames > 1) => {
-                return Some(at);
+            // Servers and clients begin segments with frames, and end them with them.
+            Chain::Perhaps { frames, followed, exact } => {
+                let begins = at == 0 && (frames > 1 || followed != 0 || exact);
+                if begins || followed > 1 {
+                    return Some(at);
+                }
             }
-            Chain::Perhaps(..) | Chain::No => {}
+            Chain::No => {}
         }
         // Nearly all frames are shorter than 64 KiB: their first byte is zero.
         at += 1 + memchr::memchr(0, segment.get(at + 1..)?)?;
@@ -80,11 +89,14 @@ fn chain(mut bytes: &[u8], expected: &Expected<'_>) -> Chain {
         frames += 1;
         match rest.get(head.length as usize..) {
             Some(next) => bytes = next,
-            None => return Chain::Perhaps(frames, followed),
+            None => return Chain::Perhaps { frames, followed, exact: false },
         }
     }
     // What is left is the beginning of a head, or nothing.
-    if frames == 0 { Chain::No } else { Chain::Perhaps(frames, followed) }
+    match frames {
+        0 => Chain::No,
+        _ => Chain::Perhaps { frames, followed, exact: bytes.is_empty() },
+    }
 }
 
 /// Whether a HEADERS frame holds the head of a request or response of this side (true) or perhaps
@@ -103,7 +115,9 @@ fn block(head: Head, payload: &[u8], expected: &Expected<'_>) -> Option<bool> {
     };
     match (own, other) {
         (true, false) => Some(true),
-        (false, false) if head.has(frame::END_STREAM) => Some(false),
+        (false, false) if head.has(frame::END_STREAM) || (expected.followed)(head.stream) => {
+            Some(false)
+        }
         _ => None,
     }
 }

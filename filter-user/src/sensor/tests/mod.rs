@@ -2,8 +2,11 @@
 //! lost in every way, against what was said.
 
 mod flows;
+mod hpack;
 mod http;
+mod http2;
 mod property;
+mod property2;
 mod proxies;
 mod quic;
 mod tcp;

@@ -1,0 +1,75 @@
+//! Findings, from open to closed.
+
+use serde::{Deserialize, Serialize};
+
+/// A finding. `observed`, `baseline` and `threshold` are in `unit`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FindingEntry {
+    /// The same from opened to closed.
+    pub id: String,
+    /// Who found it.
+    pub detector: String,
+    /// `info`, `notice`, `warning` or `critical`.
+    pub severity: String,
+    /// `open` or `closed`.
+    pub state: String,
+    /// At which API, by name; or a port that nobody declared.
+    pub api: String,
+    /// Of which method, where it is about one endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Of which route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// Whose doing, an address or a prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// When it opened.
+    pub opened: u64,
+    /// When its numbers are from.
+    pub updated: u64,
+    /// When it closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed: Option<u64>,
+    /// What was seen.
+    pub observed: f64,
+    /// What is usual.
+    pub baseline: f64,
+    /// From where on it counts.
+    pub threshold: f64,
+    /// Of these three.
+    pub unit: String,
+    /// Over how long it was measured, seconds.
+    pub window_seconds: u64,
+    /// Share of the telemetry that was not lost, 0 to 1.
+    pub completeness: f64,
+    /// How many requests each one seen stands for.
+    pub weight: f64,
+    /// One sentence with the numbers.
+    pub why: String,
+    /// Entry of the OWASP API Security Top 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owasp: Option<String>,
+    /// Anyone could have forged the evidence.
+    pub evidence_forgeable: bool,
+}
+
+/// Which findings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FindingQuery {
+    /// Those that are over too.
+    pub all: bool,
+    /// Of this API only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
+    /// The latest so many.
+    pub limit: usize,
+}
+
+impl Default for FindingQuery {
+    fn default() -> Self {
+        Self { all: false, api: None, limit: 1000 }
+    }
+}

@@ -1,0 +1,101 @@
+//! Writing to the store, with a connection of its own: the pipeline waits for none of it.
+
+use std::path::PathBuf;
+
+use crate::store::{self, Batch, Exchange, Store};
+
+/// The store, as long as it works. A damaged file is not set aside here but by the next start, as
+/// the daemon's other connection may be content with it.
+pub(in crate::daemon) struct Book {
+    directory: PathBuf,
+    store: Option<Store>,
+    problem: Option<String>,
+    failures: u64,
+    unwritten: Option<Batch>,
+}
+
+impl Book {
+    /// Opened when it is first needed.
+    pub(in crate::daemon) fn new(directory: PathBuf) -> Self {
+        Self { directory, store: None, problem: None, failures: 0, unwritten: None }
+    }
+
+    /// What could not be written the last time: it comes before anything newer.
+    pub(super) fn take_unwritten(&mut self) -> Option<Batch> {
+        self.unwritten.take()
+    }
+
+    /// Writes a batch. Returns what went wrong, when that is news.
+    pub(super) fn write(&mut self, batch: Batch) -> Option<String> {
+        match self.with(|store| store.keep_inventory(&batch)) {
+            Ok(()) => {
+                self.problem = None;
+                None
+            }
+            Err(problem) => {
+                self.unwritten = Some(batch);
+                let news = (self.problem.as_ref() != Some(&problem)).then(|| problem.clone());
+                self.problem = Some(problem);
+                news
+            }
+        }
+    }
+
+    /// The latest transactions of an API; none when the store fails, which the next writing tells.
+    pub(super) fn exchanges(&mut self, api: &str, limit: usize) -> Vec<Exchange> {
+        self.with(|store| store.exchanges(api, limit)).unwrap_or_default()
+    }
+
+    fn with<T>(&mut self, work: impl FnOnce(&mut Store) -> store::Result<T>) -> Result<T, String> {
+        let store = match &mut self.store {
+            Some(store) => store,
+            empty => match Store::open(&self.directory) {
+                Ok(store) => empty.insert(store),
+                Err(error) => return Err(self.failed(&error.to_string())),
+            },
+        };
+        match work(store) {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.failed(&error.to_string())),
+        }
+    }
+
+    fn failed(&mut self, error: &str) -> String {
+        tracing::warn!("{error}");
+        self.failures += 1;
+        // Another file may be there by the next time.
+        self.store = None;
+        error.to_owned()
+    }
+
+    /// What is wrong, as a sentence for the status.
+    pub(in crate::daemon) fn problem(&self) -> Option<String> {
+        let problem = self.problem.as_ref()?;
+        Some(format!("{problem}: the inventory is kept in memory until it can be written"))
+    }
+
+    /// How often it failed.
+    pub(in crate::daemon) fn failures(&self) -> u64 {
+        self.failures
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_is_written_later() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let missing = directory.path().join("later");
+        let mut book = Book::new(missing.clone());
+        let batch = || Batch { exchanges: Vec::new(), ..Batch::default() };
+        assert!(book.write(batch()).is_some_and(|problem| problem.contains("weir.db")));
+        assert!(book.write(batch()).is_none(), "the same is no news");
+        assert_eq!(book.failures(), 2);
+        assert!(book.problem().is_some() && book.take_unwritten().is_some());
+        std::fs::create_dir(missing).expect("made");
+        assert!(book.write(batch()).is_none());
+        assert_eq!((book.problem(), book.take_unwritten().is_none()), (None, true));
+    }
+}
