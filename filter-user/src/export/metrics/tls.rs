@@ -11,7 +11,7 @@ use prometheus::proto::{Metric, MetricFamily};
 use super::def::{self, Def, Kind};
 use super::family::{family, labels, rows};
 use super::http::{Buckets, DURATION_BUCKETS};
-use crate::sensor::encrypted::{Handshake, Turn};
+use crate::sensor::encrypted::{Handshake, TlsVersion, Turn};
 
 /// Protocols that are told apart (RFC 7301's registry); others are `other`.
 const PROTOCOLS: [&str; 3] = ["h2", "h3", "http/1.1"];
@@ -45,7 +45,7 @@ impl TlsMetrics {
         }
         let weight = told.weight.max(1 << 16);
         let transport = if told.quic.is_some() { "quic" } else { "tcp" };
-        let version = told.best_version().and_then(|version| version.known()).unwrap_or("other");
+        let version = told.best_version().and_then(TlsVersion::known).unwrap_or("other");
         let name = told.alpn_selected.as_ref().or(told.alpn.first());
         let alpn = name.map_or("", |name| {
             PROTOCOLS.into_iter().find(|known| known == name).unwrap_or("other")

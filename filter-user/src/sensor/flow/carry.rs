@@ -32,7 +32,6 @@ impl Flow {
         self.directions[side].stream.pass(segment);
         self.confirm(side, ack);
         if matches!(self.carries, Carries::Opaque | Carries::Upgraded(_))
-            && side == self.client
             && let Some(protocol) = Protocol::inside(data)
         {
             self.carries = Carries::Known(protocol);

@@ -286,6 +286,24 @@ fn entered_late() {
     }
 }
 
+/// Who opened the connection is TLS's server, as in FTP's data connections.
+#[test]
+fn the_roles_are_swapped() {
+    for recording in RECORDINGS {
+        for most in [1, 700, usize::MAX] {
+            let mut wire = Wire::open([1, 2]);
+            let (first, rest) = (segments(recording.bytes)[0].1, segments(recording.bytes));
+            wire.send(SERVER, first, usize::MAX);
+            for (side, payload) in rest.into_iter().skip(1) {
+                wire.send(1 - side, payload, most);
+            }
+            let (seen, _) = run(&wire.records, SensorConfig::default());
+            check(recording, &seen, "swapped");
+            assert_eq!(seen.handshakes[0].flow.client_port, 40_000, "of the TCP connection");
+        }
+    }
+}
+
 /// The handshake in the format of SSL 2, then a server that goes on with TLS 1.0.
 #[test]
 fn an_old_hello() {

@@ -135,6 +135,8 @@ pub(crate) struct Connection {
     retried: bool,
     /// The ClientHello was in the format of SSL 2.
     old_hello: bool,
+    /// The side that opened the connection is TLS's server.
+    swapped: bool,
     /// The connection is entered in its middle: no handshake is expected.
     late: bool,
     /// Some of the client's part of the handshake was lost.
@@ -165,6 +167,7 @@ impl Connection {
             not_after: None,
             retried: false,
             old_hello: old.is_some(),
+            swapped: false,
             late: !start.client_whole && !hello && opening(first) != Opening::Server,
             unsure: !start.client_whole && !hello,
             flight: 0,
@@ -196,6 +199,11 @@ impl Connection {
         piece: Piece<'_>,
         context: &mut Context<'_>,
     ) -> Outcome {
+        if !from_client && !self.started && begins_hello(piece.data) {
+            self.swapped = true;
+            std::mem::swap(&mut self.client, &mut self.server);
+        }
+        let from_client = from_client != self.swapped;
         let mut at = 0;
         loop {
             match self.half(from_client).records.next(&piece, &mut at) {
@@ -391,6 +399,7 @@ impl Connection {
 
     /// `length` bytes of the client, or of the server, are missing.
     pub(crate) fn missing(&mut self, from_client: bool, length: u32, context: &mut Context<'_>) {
+        let from_client = from_client != self.swapped;
         let half = self.half(from_client);
         let missing = half.records.missing(length);
         let role = half.role;
