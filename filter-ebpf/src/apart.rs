@@ -33,8 +33,8 @@ pub extern "C" fn weir_search_bans(api: u32) -> u32 {
 /// See [`verdict::claim_way`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn weir_claim_way(cell: u32, fingerprint: u64, now: u64) -> u32 {
-    verdict::claim_way(&Gate::new(Place::Nowhere), cell, fingerprint, now)
+pub extern "C" fn weir_claim_way(cell: u32, fingerprint: u64, now: u64, cost: u64) -> u32 {
+    verdict::claim_way(&Gate::new(Place::Nowhere), cell, fingerprint, now, cost)
 }
 
 /// See [`verdict::many_limits`].
@@ -45,6 +45,16 @@ pub extern "C" fn weir_many_limits(slot: u32, rule: u32, now: u64) -> u32 {
         Some(work) => {
             verdict::many_limits(&Gate::new(Place::Nowhere), &work.packet, slot, rule, now)
         }
+        None => NOTHING,
+    }
+}
+
+/// See [`verdict::operator_refuses`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weir_operator_refuses() -> u32 {
+    match work() {
+        Some(work) => verdict::operator_refuses(&Gate::new(Place::Nowhere), &work.packet),
         None => NOTHING,
     }
 }

@@ -8,6 +8,7 @@ pub mod control;
 pub mod daemon;
 pub mod detect;
 pub mod export;
+pub mod geo;
 pub mod image;
 pub mod inventory;
 pub mod kernel;

@@ -12,12 +12,14 @@ use crate::process;
 use crate::setup::{self, Purpose};
 
 /// The targets, and where seeds of each lie beside fuzz/seeds/TARGET.
-const TARGETS: [(&str, &[&str]); 7] = [
+const TARGETS: [(&str, &[&str]); 9] = [
     ("packet", &[]),
     ("policy", &["filter-user/tests/data"]),
     ("request", &[]),
     ("record", &[]),
     ("http", &[]),
+    ("tls", &["filter-user/src/sensor/tests/data"]),
+    ("quic", &["filter-user/src/sensor/tests/data"]),
     ("http2", &[]),
     ("hpack", &[]),
 ];

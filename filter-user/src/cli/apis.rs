@@ -39,7 +39,7 @@ enum ApisVerb {
 
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Examples:\n  weir apis show orders\n  weir apis show tcp/9000\n  weir apis drift orders --json"
+    after_help = "Examples:\n  weir apis show orders\n  weir apis show tcp/9000\n  weir apis drift orders --json\n  weir apis openapi orders > orders.json"
 )]
 struct NameArgs {
     /// The API, or a port that nobody declared, as tcp/9000

@@ -123,6 +123,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> Verdict {
     checks.extend(host::checks(&wanted.pins));
     checks.extend(interface::checks(&wanted.interfaces));
     checks.extend(daemon::checks(&wanted.socket, wanted.metrics));
+    checks.extend(daemon::geo(&wanted.geo));
     checks.extend(wanted.policy.as_deref().map(daemon::policy));
     let healthy = !checks.iter().any(|check| check.state == State::Fail);
     let report = Report { healthy, checks };

@@ -41,8 +41,9 @@ pub use orders::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, Ord
 pub use policy::{Applied, ApplyRequest, Detached};
 pub use size::{Change, CostOf, Footprint, PacketCost, Size};
 pub use status::{
-    ApiStatus, DaemonStatus, FeedState, FeedStatus, FindingsStatus, InterfaceStatus, MapStatus,
-    NamedCount, PacketCounts, PolicyStatus, ReasonCount, SampleStatus, Status,
+    ApiStatus, DaemonStatus, FeedState, FeedStatus, FindingsStatus, GeoDatabase, GeoStatus,
+    InterfaceStatus, MapStatus, NamedCount, PacketCounts, PolicyStatus, ReasonCount, SampleStatus,
+    Status,
 };
 
 /// Who is at the other end of the socket, as the kernel says. For the audit log.

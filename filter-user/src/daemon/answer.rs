@@ -56,7 +56,7 @@ impl Core {
         let prefix = (entry.prefix != whole).then_some(entry.prefix);
         self.tell(&Event {
             api,
-            source: Some(SourceField { ip: entry.network, prefix }),
+            source: Some(SourceField::new(entry.network, prefix)),
             action: Some(action),
             ..Event::new(kind, unix_ns(), format!("{cidr} is {verb}{at}"))
         });

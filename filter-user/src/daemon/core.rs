@@ -13,8 +13,9 @@ use crate::control::api::ApiError;
 use crate::control::metrics_http::Probe;
 use crate::control::ssh::{self, own};
 use crate::export::audit::Change;
-use crate::export::events::{Event, EventLog, Kind, PolicyField};
+use crate::export::events::{Event, EventLog, Kind, PolicyField, SourceField};
 use crate::export::metrics::Metrics;
+use crate::geo::Geo;
 
 use super::auditor::{Auditor, about, forced};
 use super::change::Apply;
@@ -51,6 +52,8 @@ pub(super) struct Core {
     pub(super) report: Arc<Mutex<Report>>,
     /// Clients that are only known through proxies.
     pub(super) clients: Mutex<Clients>,
+    /// Where sources are.
+    pub(super) geo: Geo,
     /// What exists, as far as traffic shows.
     pub(super) inventory: Mutex<Inventory>,
     /// Where it is written.
@@ -112,6 +115,7 @@ impl Core {
             metrics.goes_on(finding);
         }
         Ok(Self {
+            geo: Geo::new(&config.geo),
             config,
             instance,
             started: Instant::now(),
@@ -248,7 +252,14 @@ impl Core {
 
     /// Tells an event.
     pub(super) fn tell(&self, event: &Event) {
-        self.events.tell(event);
+        match event.source.filter(|_| self.geo.is_there()) {
+            None => self.events.tell(event),
+            Some(source) => {
+                let (country, asn) = (self.geo.country(source.ip), self.geo.asn(source.ip));
+                let source = Some(SourceField { country, asn, ..source });
+                self.events.tell(&Event { source, ..event.clone() });
+            }
+        }
     }
 
     /// Reads the policy file again, as SIGHUP asks for.

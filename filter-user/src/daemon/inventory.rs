@@ -17,6 +17,7 @@ use filter_common::tables::UNCLAIMED;
 use crate::control::api::FindingEntry;
 use crate::detect::{Detector, Endpoint, Finding, Severity, State};
 use crate::export::events::{ApiField, Event};
+use crate::export::metrics::Metrics;
 use crate::inventory::catalog::{Catalog, method};
 use crate::inventory::declared::DeclaredApi;
 use crate::inventory::findings::{Case, Open, Register, Subject, judge};
@@ -24,12 +25,13 @@ use crate::inventory::route::Routes;
 use crate::inventory::samples::Samples;
 use crate::policy::Port;
 use crate::sensor::FlowSummary;
+use crate::sensor::encrypted::Handshake;
 use crate::sensor::transaction::{Transaction, Visibility};
 use crate::store::{self, Batch, Exchange, Retention};
 
 use super::core::{Core, lock, unix_ns};
 use super::gate::unix_now;
-use super::profile::Profile;
+use super::profile::{Profile, UNCLAIMED as UNCLAIMED_NAME};
 pub(super) use book::Book;
 use ledger::Ledger;
 
@@ -39,6 +41,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const JUDGE: u64 = 2;
 /// Between two writings.
 const WRITE: u64 = 5;
+/// Between two looks at the databases of where sources are.
+const GEO: u64 = 10;
 /// Between two looks for what is to be forgotten.
 const FORGET: u64 = 3_600;
 /// What was not seen for so long, and is not declared, is forgotten.
@@ -167,8 +171,10 @@ impl Inventory {
     }
 
     /// Routes of these APIs are called otherwise.
-    fn rename(&mut self, changed: &[u32], routes: &Routes) {
+    fn rename(&mut self, changed: &[u32], routes: &Routes, metrics: &Metrics) {
         for &id in changed {
+            let now = |route: &str| routes.renamed(id, route);
+            metrics.rename(&self.label(id), now);
             let names: Vec<Arc<str>> = if id == UNCLAIMED {
                 let ports = self.catalog.iter().filter(|(_, record)| record.seen.port.is_some());
                 ports.map(|(name, _)| Arc::clone(name)).collect()
@@ -176,7 +182,6 @@ impl Inventory {
                 let of_id = self.declared.iter().filter(|api| api.profile.id == id);
                 of_id.map(|api| Arc::clone(&api.profile.name)).collect()
             };
-            let now = |route: &str| routes.renamed(id, route);
             for name in names {
                 self.catalog.rename(&name, now, routes.merged(id).map(str::to_owned));
                 self.samples.rename(&name, now);
@@ -199,6 +204,12 @@ impl Inventory {
         if self.keep_samples {
             self.samples.add(&api, || exchange(transaction, client, &api, route, time));
         }
+    }
+
+    /// The name of an API in metrics.
+    fn label(&self, id: u32) -> Arc<str> {
+        let declared = self.declared.iter().find(|api| api.profile.id == id);
+        declared.map_or_else(|| UNCLAIMED_NAME.into(), |api| Arc::clone(&api.profile.name))
     }
 
     /// The API as events show it.
@@ -255,7 +266,7 @@ impl Core {
         }
         changed.sort_unstable();
         changed.dedup();
-        lock(&self.inventory).rename(&changed, routes);
+        lock(&self.inventory).rename(&changed, routes, &self.metrics);
     }
 
     /// Notes a transaction that came in. `epoch` is what to add to its time for ns since 1970.
@@ -273,6 +284,12 @@ impl Core {
     /// Notes a flow that is over.
     pub(super) fn note_flow(&self, flow: &FlowSummary, epoch: i128) {
         lock(&self.inventory).catalog.flow(flow, wall(flow.end, epoch) / 1_000_000_000);
+    }
+
+    /// Notes a handshake.
+    pub(super) fn note_handshake(&self, handshake: &Handshake, epoch: i128) {
+        let seconds = wall(handshake.time, epoch) / 1_000_000_000;
+        lock(&self.inventory).catalog.handshake(handshake, seconds);
     }
 
     /// Notes a report of a finding. `epoch` is what to add to its times for ns since 1970.
@@ -354,16 +371,19 @@ pub(super) fn start(core: Arc<Core>) -> Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name("weir-inventory".to_owned())
         .spawn(move || {
-            let mut last = [0; 3];
+            let mut last = [0; 4];
             while !core.stopping() {
                 let now = core.started.elapsed().as_secs();
                 let due = |at: usize, every: u64| now >= last[at] + every;
-                let due = [due(0, JUDGE), due(1, WRITE), due(2, FORGET)];
+                let due = [due(0, JUDGE), due(1, WRITE), due(2, FORGET), due(3, GEO)];
                 for (last, _) in last.iter_mut().zip(due).filter(|(_, due)| *due) {
                     *last = now;
                 }
                 if due[0] {
                     core.judge_inventory();
+                }
+                if due[3] && core.geo.refresh() {
+                    tracing::info!("a database of where sources are was read again");
                 }
                 if due[2] {
                     core.forget_inventory();

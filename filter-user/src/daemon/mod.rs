@@ -22,6 +22,7 @@ mod keeper;
 mod lockout;
 mod orders;
 mod pipeline;
+mod places;
 mod profile;
 mod sampling;
 mod settings;

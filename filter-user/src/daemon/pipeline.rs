@@ -32,6 +32,7 @@ use super::enforcement::Enforcement;
 use super::escalate::Networks;
 use super::gate::Source as Ring;
 use super::orders;
+use super::places::Places;
 use super::profile::{Profile, packet_rate};
 use super::sampling::{Sampling, Step};
 
@@ -123,6 +124,7 @@ struct Analysis {
     responder: Responder,
     networks: Networks,
     refusals: SourceEvents,
+    places: Places,
     /// What to add to a record's time for ns since 1970.
     epoch: i128,
 }
@@ -148,6 +150,7 @@ impl Pipeline {
             responder: Responder::new(crate::respond::Config::default()),
             networks: Networks::new(),
             refusals: SourceEvents::new(WINDOW),
+            places: Places::default(),
             epoch: self::epoch(),
         };
         Self {
@@ -333,7 +336,15 @@ impl Analysis {
         match output {
             Output::Transaction(transaction) => self.transaction(transaction),
             Output::Flow(flow) => self.core.note_flow(flow, self.epoch),
-            Output::Tls(_) | Output::Quic(_) | Output::Turn(_) => {}
+            Output::Tls(handshake) | Output::Quic(handshake) => {
+                let name = self.field(handshake.api).name;
+                self.core.metrics.handshake(&name, handshake);
+                self.core.note_handshake(handshake, self.epoch);
+            }
+            Output::Turn(turn) => {
+                let name = self.field(turn.api).name;
+                self.core.metrics.turn(&name, turn);
+            }
         }
     }
 
@@ -349,6 +360,9 @@ impl Analysis {
             let name = self.field(transaction.api).name;
             self.core.metrics.observe(&name, &route, transaction);
             self.engine.observe(&observation);
+            if let Some(country) = self.places.country(&self.core.geo, client) {
+                self.core.metrics.country(&name, country, transaction.weight);
+            }
             self.core.note_transaction(transaction, client, &route, self.epoch);
             self.core.rename_routes(&mut self.routes);
         }

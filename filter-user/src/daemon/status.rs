@@ -7,8 +7,8 @@ use filter_common::stat::Stat;
 use filter_common::tables::UNCLAIMED;
 
 use crate::control::api::{
-    ApiStatus, DaemonStatus, FindingsStatus, InterfaceStatus, MapStatus, NamedCount, PacketCounts,
-    PolicyStatus, ReasonCount, SampleStatus, Status,
+    ApiStatus, DaemonStatus, FindingsStatus, GeoDatabase, GeoStatus, InterfaceStatus, MapStatus,
+    NamedCount, PacketCounts, PolicyStatus, ReasonCount, SampleStatus, Status,
 };
 use crate::export::criticality;
 use crate::kernel::counters::Row;
@@ -51,6 +51,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
             completeness: report.completeness,
         },
         bans: gate.state.bans.list().len() as u64,
+        geo: geo(core),
         findings: FindingsStatus {
             open: report.open.values().sum(),
             by_severity: report
@@ -100,6 +101,17 @@ pub(super) fn take(core: &Core) -> Result<Status> {
     }
     count(&gate, &mut status)?;
     Ok(status)
+}
+
+fn geo(core: &Core) -> GeoStatus {
+    let [country, asn] = core.geo.status().map(|status| GeoDatabase {
+        state: status.state().to_owned(),
+        path: status.path,
+        kind: status.kind,
+        built: status.built,
+        problem: status.problem,
+    });
+    GeoStatus { country, asn }
 }
 
 fn policy(gate: &Gate) -> PolicyStatus {

@@ -128,9 +128,10 @@ impl ApiProfile {
                 Severity::Warning
             }
             (Detector::QueryCredentials | Detector::CleartextCredentials, Low)
-            | (Detector::BasicAuthentication, Low | Medium) => Severity::Notice,
+            | (Detector::BasicAuthentication | Detector::OldTls, Low | Medium) => Severity::Notice,
             (Detector::QueryCredentials | Detector::CleartextCredentials, _)
-            | (Detector::BasicAuthentication | Detector::UndeclaredPort, _) => Severity::Warning,
+            | (Detector::BasicAuthentication | Detector::OldTls, High | Critical)
+            | (Detector::UndeclaredPort, _) => Severity::Warning,
         }
     }
 }

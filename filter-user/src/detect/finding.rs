@@ -27,11 +27,13 @@ pub enum Detector {
     CleartextCredentials,
     /// Basic authentication.
     BasicAuthentication,
+    /// TLS below 1.2 (RFC 8996).
+    OldTls,
 }
 
 impl Detector {
     /// Every detector.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::BruteForce,
         Self::RateShift,
         Self::Enforcement,
@@ -42,6 +44,7 @@ impl Detector {
         Self::QueryCredentials,
         Self::CleartextCredentials,
         Self::BasicAuthentication,
+        Self::OldTls,
     ];
 
     /// Whether it is found in the inventory: such a finding goes on over a restart.
@@ -62,6 +65,7 @@ impl Detector {
             Self::QueryCredentials => "query_credentials",
             Self::CleartextCredentials => "cleartext_credentials",
             Self::BasicAuthentication => "basic_authentication",
+            Self::OldTls => "old_tls",
         }
     }
 }

@@ -12,11 +12,12 @@ use filter_common::packet::protocol;
 
 use crate::detect::Source;
 use crate::policy::{Port, Protocol, SourceLengths};
+use crate::sensor::encrypted::Handshake;
 use crate::sensor::transaction::Transaction;
 use crate::sensor::{Application, FlowSummary};
 
 use super::sources::Sources;
-use super::usage::Usage;
+use super::usage::{Tally, Usage};
 
 /// Endpoints of all APIs together.
 const MAX_ENDPOINTS: usize = 20_000;
@@ -24,6 +25,8 @@ const MAX_ENDPOINTS: usize = 20_000;
 const MAX_PORTS: usize = 256;
 /// Kinds of application traffic of one API.
 const MAX_APPLICATIONS: usize = 8;
+/// Versions of TLS of one API.
+const MAX_VERSIONS: usize = 16;
 /// UDP ports from here on are taken for those of clients: of a flow whose beginning was not seen
 /// nobody knows who asked.
 const EPHEMERAL: u16 = 32_768;
@@ -52,6 +55,8 @@ pub struct Seen {
     pub applications: BTreeSet<Box<str>>,
     /// From where.
     pub sources: Sources,
+    /// TLS handshakes by the version that was chosen, as it goes over the wire.
+    pub tls: BTreeMap<u16, Tally>,
     /// Parents of routes whose literals are values.
     pub merged: Vec<String>,
     /// When each documented operation was first known, by route and method.
@@ -86,9 +91,15 @@ impl Record {
         Some(&self.endpoints.get(route)?.get(method)?.usage)
     }
 
-    /// Whether it speaks HTTP, as far as was seen.
-    pub fn is_http(&self) -> bool {
-        !self.endpoints.is_empty()
+    /// What it speaks of that which APIs speak: HTTP, or TLS, inside which they do.
+    pub fn speaks(&self) -> Option<&'static str> {
+        let has = |name: &str| self.seen.applications.contains(name);
+        if !self.endpoints.is_empty() {
+            return Some("HTTP");
+        }
+        let quic = self.seen.port.is_some_and(|port| port.protocol == Protocol::Udp);
+        let encrypted = !self.seen.tls.is_empty() || has("tls") || has("quic");
+        encrypted.then_some(if quic { "QUIC" } else { "TLS" })
     }
 
     fn note(&mut self, now: u64, source: IpAddr) {
@@ -238,6 +249,22 @@ impl Catalog {
             && !seen.applications.contains(application)
         {
             seen.applications.insert(application.into());
+        }
+    }
+
+    /// Takes a TLS or QUIC handshake that came in and that the server answered into account. `now` is
+    /// its time in seconds since 1970.
+    pub fn handshake(&mut self, handshake: &Handshake, now: u64) {
+        let Some(version) = handshake.version.filter(|_| handshake.inbound) else { return };
+        let protocol = if handshake.quic.is_some() { Protocol::Udp } else { Protocol::Tcp };
+        let port = Port { protocol, port: handshake.flow.server_port };
+        let Some((name, lengths)) = self.name(handshake.api, port) else { return };
+        let Some(record) = self.apis.get_mut(&name) else { return };
+        record.note(now, Source::of(handshake.flow.client, lengths).address);
+        let tls = &mut record.seen.tls;
+        if tls.len() < MAX_VERSIONS || tls.contains_key(&version.0) {
+            tls.entry(version.0).or_default().add(u64::from(handshake.weight.max(1 << 16)), now);
+            record.changed = true;
         }
     }
 

@@ -3,6 +3,7 @@
 //! whoever goes on with it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
@@ -21,7 +22,9 @@ pub fn openapi(name: &str, version: Option<&str>, record: &Record) -> Value {
     let mut paths: BTreeMap<String, PathItem> = BTreeMap::new();
     let mut schemes = BTreeSet::new();
     let mut omitted = 0;
-    for (route, method, usage) in record.endpoints() {
+    let mut endpoints: Vec<_> = record.endpoints().collect();
+    endpoints.sort_by_key(|(route, method, _)| (Arc::clone(route), *method));
+    for (route, method, usage) in endpoints {
         if usage.proven.count == 0 {
             continue;
         }
@@ -247,9 +250,6 @@ fn phrase(status: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::sync::Arc;
-
     use super::*;
     use crate::inventory::catalog::Catalog;
     use crate::inventory::openapi;

@@ -26,7 +26,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, weight: u64, now: u64) {
+    /// Adds so much, in 65536ths, at this time.
+    pub fn add(&mut self, weight: u64, now: u64) {
         self.count = self.count.saturating_add(weight);
         self.last = self.last.max(now);
     }

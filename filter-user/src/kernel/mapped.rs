@@ -37,9 +37,7 @@ unsafe impl Cell for tables::Override {}
 // SAFETY: as above.
 unsafe impl Cell for tables::Shared {}
 // SAFETY: as above.
-unsafe impl Cell for [Slot; tables::BAN_CONTROL_WORDS] {}
-// SAFETY: as above.
-unsafe impl Cell for tables::Tuning {}
+unsafe impl Cell for [Slot; tables::CONTROL_WORDS] {}
 
 /// A mapped array of `T`.
 #[derive(Debug)]

@@ -27,6 +27,6 @@ pub mod own;
 pub mod ring;
 pub mod state;
 pub mod trial;
-mod whole;
+pub mod whole;
 
 pub use error::Error;

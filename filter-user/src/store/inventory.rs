@@ -27,6 +27,7 @@ pub(super) const TABLES: &str = "
         connections  INTEGER NOT NULL,
         applications TEXT NOT NULL,
         sources      BLOB NOT NULL,
+        tls          TEXT NOT NULL,
         merged       TEXT NOT NULL,
         documented   TEXT NOT NULL
     );
@@ -201,7 +202,8 @@ fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
 fn apis(change: &Connection, changes: &Changes) -> rusqlite::Result<()> {
     let mut put = change.prepare_cached(
         "INSERT OR REPLACE INTO api_seen (name, port, first_seen, last_seen, connections,
-         applications, sources, merged, documented) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+         applications, sources, tls, merged, documented)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?;
     for (name, seen) in &changes.apis {
         let documented: Vec<(&str, &str, u64)> = seen
@@ -209,6 +211,8 @@ fn apis(change: &Connection, changes: &Changes) -> rusqlite::Result<()> {
             .iter()
             .map(|((route, method), since)| (&**route, method.as_str(), *since))
             .collect();
+        let tls: BTreeMap<u16, (u64, u64)> =
+            seen.tls.iter().map(|(version, tally)| (*version, pair(*tally))).collect();
         put.execute(params![
             name,
             seen.port.map(encode),
@@ -217,6 +221,7 @@ fn apis(change: &Connection, changes: &Changes) -> rusqlite::Result<()> {
             seen.connections.cast_signed(),
             json(&seen.applications)?,
             seen.sources.to_bytes(),
+            json(&tls)?,
             json(&seen.merged)?,
             json(&documented)?
         ])?;
@@ -278,7 +283,10 @@ fn read(connection: &Connection) -> rusqlite::Result<Inventory> {
         let text = |column: &str| row.get::<_, String>(column);
         let documented: Vec<(Arc<str>, String, u64)> =
             serde_json::from_str(&text("documented")?).unwrap_or_default();
+        let tls: BTreeMap<u16, (u64, u64)> =
+            serde_json::from_str(&text("tls")?).unwrap_or_default();
         let seen = Seen {
+            tls: tls.into_iter().map(|(version, of)| (version, tally(of))).collect(),
             port: row.get::<_, Option<u32>>("port")?.and_then(decode),
             first: unsigned(row.get("first_seen")?),
             last: unsigned(row.get("last_seen")?),
@@ -290,7 +298,6 @@ fn read(connection: &Connection) -> rusqlite::Result<Inventory> {
                 .into_iter()
                 .map(|(route, method, since)| ((route, method), since))
                 .collect(),
-            ..Seen::default()
         };
         kept.apis.push((text("name")?.into(), seen));
     }
@@ -349,6 +356,7 @@ mod tests {
         seen.merged.push("/users".to_owned());
         seen.documented.insert(("/a".into(), "GET".to_owned()), 7);
         seen.applications.insert("http".into());
+        seen.tls.insert(0x0304, Tally { count: 7, last: 8 });
         let changes = Changes {
             apis: vec![("orders".into(), Seen::default()), ("udp/53".into(), seen.clone())],
             endpoints: vec![row("/a", usage(1, 2)), row("/b", usage(3, 4))],

@@ -103,7 +103,7 @@ pub(in crate::cli) fn detail(detail: &ApiDetail, style: Style) -> String {
 }
 
 fn head(api: &ApiEntry, now: u64, style: Style) -> String {
-    let mut text = format!("{}", style.paint(Tone::Strong, clean(&api.name)));
+    let mut text = style.paint(Tone::Strong, clean(&api.name));
     if !api.declared {
         text.push_str(&format!(": {}", style.paint(Tone::Warn, "no API declares it")));
     }
@@ -124,6 +124,8 @@ fn head(api: &ApiEntry, now: u64, style: Style) -> String {
     fact("environment", word(&api.environment));
     fact("data", api.data.join(", "));
     fact("openapi", word(&api.openapi));
+    let tls = api.tls.iter().map(|(version, number)| format!("{version}×{}", count(*number)));
+    fact("tls", tls.collect::<Vec<_>>().join(" "));
     let applications = api.applications.iter().chain(&api.visibility);
     fact("speaks", applications.cloned().collect::<Vec<_>>().join(", "));
     fact("first seen", ago(api.first_seen, now));
@@ -262,14 +264,14 @@ pub(in crate::cli) fn rare(endpoints: &[EndpointEntry], style: Style) -> String 
 }
 
 /// Statuses, the most frequent first.
-fn statuses(counts: &BTreeMap<u16, u64>) -> String {
-    let mut all: Vec<(&u16, &u64)> = counts.iter().collect();
-    all.sort_by_key(|(status, count)| (std::cmp::Reverse(**count), **status));
-    let name = |status: u16| if status == 0 { "no answer".to_owned() } else { status.to_string() };
+fn statuses(counts: &BTreeMap<String, u64>) -> String {
+    let mut all: Vec<(&String, &u64)> = counts.iter().collect();
+    all.sort_by_key(|(status, count)| (std::cmp::Reverse(**count), *status));
+    let name = |status: &str| if status == "0" { "no answer".to_owned() } else { clean(status) };
     let shown: Vec<String> = all
         .iter()
         .take(4)
-        .map(|(status, number)| format!("{}×{}", name(**status), count(**number)))
+        .map(|(status, number)| format!("{}×{}", name(status), count(**number)))
         .collect();
     let more = if all.len() > 4 { " …" } else { "" };
     format!("{}{more}", shown.join(" "))

@@ -6,8 +6,10 @@ use std::path::Path;
 
 use super::Check;
 use crate::cli::human::span;
+use crate::config;
 use crate::control::api::{Answer, Code, Status};
 use crate::control::client::Client;
+use crate::geo::Database;
 use crate::policy::load;
 use crate::text::Diagnostic;
 
@@ -57,6 +59,29 @@ fn scrape(address: SocketAddr, served: Option<SocketAddr>) -> Check {
             Check::fail(name, finding, "choose another: `metrics` in weir.toml, or --metrics")
         }
     }
+}
+
+/// Whether the databases of where sources are can be read. One that is not there is no failure:
+/// everything else works without.
+pub(super) fn geo(settings: &config::Geo) -> Vec<Check> {
+    let named = [("countries", &settings.country, "country"), ("systems", &settings.asn, "asn")];
+    named
+        .into_iter()
+        .map(|(name, path, key)| {
+            let status = Database::read(path.as_deref()).status();
+            match (status.path, status.kind, status.problem) {
+                (None, ..) => Check::ok(name, format!("no database: `geo.{key}` is not set")),
+                (Some(path), Some(kind), None) => {
+                    Check::ok(name, format!("{} is a database of {kind}", path.display()))
+                }
+                (_, _, problem) => Check::warn(
+                    name,
+                    problem.unwrap_or_default(),
+                    "put a file in MaxMind's format there: the daemon reads it within seconds",
+                ),
+            }
+        })
+        .collect()
 }
 
 /// Whether a policy can be applied.

@@ -179,6 +179,13 @@ fn facts(page: &mut String, status: &Status, style: Style) {
     }
     let tone = if status.findings.open > 0 { Tone::Warn } else { Tone::Plain };
     fact("findings", style.paint(tone, findings));
+    for (name, database) in [("countries", &status.geo.country), ("systems", &status.geo.asn)] {
+        if let Some(path) = &database.path {
+            let (path, state) = (clean(&path.display().to_string()), clean(&database.state));
+            let tone = if database.problem.is_some() { Tone::Warn } else { Tone::Plain };
+            fact(name, style.paint(tone, format!("{state}, {path}")));
+        }
+    }
 }
 
 fn interfaces(status: &Status) -> Table<6> {

@@ -49,10 +49,12 @@ pub struct ApiEntry {
     pub endpoints: u64,
     /// What its connections carried: `http`, `opaque` and so on.
     pub applications: Vec<String>,
+    /// TLS handshakes by the version that was chosen: `1.3`, `1.2` and so on.
+    pub tls: BTreeMap<String, u64>,
     /// What could be seen of its requests: `plaintext`, `tls_metadata`.
     pub visibility: Vec<String>,
     /// Requests by status; `0`: no answer was seen.
-    pub statuses: BTreeMap<u16, u64>,
+    pub statuses: BTreeMap<String, u64>,
     /// Requests by kind of credential; `none`: without any.
     pub credentials: BTreeMap<String, u64>,
     /// Findings that are open.
@@ -82,7 +84,7 @@ pub struct EndpointEntry {
     /// Sources, as in [`ApiEntry::sources`].
     pub sources: u64,
     /// Requests by status; `0`: no answer was seen.
-    pub statuses: BTreeMap<u16, u64>,
+    pub statuses: BTreeMap<String, u64>,
     /// Requests by kind of credential; `none`: without any.
     pub credentials: BTreeMap<String, u64>,
     /// Requests by media type of their bodies; `*/*`: others.

@@ -29,6 +29,8 @@ pub struct Status {
     pub samples: SampleStatus,
     /// Bans in force.
     pub bans: u64,
+    /// Databases of where sources are.
+    pub geo: GeoStatus,
     /// What detectors have found and not closed.
     pub findings: FindingsStatus,
     /// How full each table is.
@@ -96,6 +98,33 @@ pub enum FeedState {
     Kept,
     /// What it said in a generation that was gone back to.
     RolledBack,
+}
+
+/// Databases of where sources are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GeoStatus {
+    /// Of countries.
+    pub country: GeoDatabase,
+    /// Of autonomous systems.
+    pub asn: GeoDatabase,
+}
+
+/// How a database is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GeoDatabase {
+    /// `none`: the settings name none; `absent`: nothing was read; `loaded`; `kept`: what is there
+    /// now cannot be read, and what was read before stays.
+    pub state: String,
+    /// Its file.
+    pub path: Option<PathBuf>,
+    /// Its type, as it says itself.
+    pub kind: Option<String>,
+    /// When it was built.
+    pub built: Option<u64>,
+    /// Why it is absent or kept.
+    pub problem: Option<String>,
 }
 
 /// A feed.

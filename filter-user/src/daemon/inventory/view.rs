@@ -14,6 +14,7 @@ use crate::inventory::declared::DeclaredApi;
 use crate::inventory::usage::{Tally, Usage};
 use crate::inventory::{drift, skeleton};
 use crate::policy::Api;
+use crate::sensor::encrypted::TlsVersion;
 use crate::sensor::transaction::{Credential, Visibility};
 use crate::store::{self, Exchange};
 
@@ -42,7 +43,12 @@ impl Inventory {
             last_seen: Some(seen.last).filter(|&time| time != 0),
             connections: seen.connections >> 16,
             sources: seen.sources.count(),
-            applications: seen.applications.iter().map(|name| name.to_string()).collect(),
+            applications: seen.applications.iter().map(ToString::to_string).collect(),
+            tls: seen
+                .tls
+                .iter()
+                .map(|(&version, tally)| (TlsVersion(version).name(), tally.requests()))
+                .collect(),
             findings: self.ledger.open_at(name),
             ..ApiEntry::default()
         };
@@ -83,9 +89,9 @@ fn describe(entry: &mut ApiEntry, api: &Api) {
     entry.openapi = about.openapi.as_ref().map(|file| file.value.clone());
 }
 
-/// Counts in 65536ths as whole requests.
-fn whole<K: Ord + Clone>(counts: &BTreeMap<K, u64>) -> BTreeMap<K, u64> {
-    counts.iter().map(|(key, count)| (key.clone(), count >> 16)).collect()
+/// Counts in 65536ths as whole requests, by what their keys are as text.
+fn whole(counts: &BTreeMap<impl ToString, u64>) -> BTreeMap<String, u64> {
+    counts.iter().map(|(key, count)| (key.to_string(), count >> 16)).collect()
 }
 
 fn credentials(usage: &Usage) -> BTreeMap<String, u64> {
@@ -106,9 +112,6 @@ fn endpoint(
     (route, method, usage): (&Arc<str>, &str, &Usage),
     declared: Option<&DeclaredApi>,
 ) -> EndpointEntry {
-    let types = |types: &BTreeMap<Box<str>, u64>| -> BTreeMap<String, u64> {
-        types.iter().map(|(media, count)| (media.to_string(), count >> 16)).collect()
-    };
     EndpointEntry {
         api: api.to_owned(),
         route: route.to_string(),
@@ -123,14 +126,14 @@ fn endpoint(
         sources: usage.sources.count(),
         statuses: whole(&usage.statuses),
         credentials: credentials(usage),
-        request_types: types(&usage.request_types),
-        response_types: types(&usage.response_types),
+        request_types: whole(&usage.request_types),
+        response_types: whole(&usage.response_types),
         visibility: visibility(usage),
         grpc: usage.grpc.count > 0,
     }
 }
 
-fn recent(exchange: Exchange) -> RecentRequest {
+fn recent(exchange: &Exchange) -> RecentRequest {
     let has = |flag: u16| exchange.facts & flag != 0;
     let kinds = Credential::ALL.into_iter().filter(|&kind| has(1 << kind as u16));
     RecentRequest {
@@ -185,7 +188,7 @@ impl Core {
             (entry, endpoints)
         };
         let exchanges = lock(&self.book).exchanges(&query.name, RECENT);
-        Ok(ApiDetail { api, endpoints, recent: exchanges.into_iter().map(recent).collect() })
+        Ok(ApiDetail { api, endpoints, recent: exchanges.iter().map(recent).collect() })
     }
 
     pub(in crate::daemon) fn skeleton(&self, query: &ApiQuery) -> Answer<serde_json::Value> {

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::detect::{Severity, Source};
+use crate::geo::Country;
 
 /// Version of the schema: raised when a field changes its meaning or goes away, not when one comes.
 pub const SCHEMA: u32 = 1;
@@ -158,11 +159,24 @@ pub struct SourceField {
     /// Length of the network's prefix; left out for one address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix: Option<u8>,
+    /// The country it is in, `ZZ` when the database does not know; left out without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country: Option<Country>,
+    /// The number of the autonomous system it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asn: Option<u32>,
+}
+
+impl SourceField {
+    /// A source of which no more is known than its address.
+    pub fn new(ip: std::net::IpAddr, prefix: Option<u8>) -> Self {
+        Self { ip, prefix, country: None, asn: None }
+    }
 }
 
 impl From<Source> for SourceField {
     fn from(source: Source) -> Self {
-        Self { ip: source.address, prefix: (!source.is_single()).then_some(source.length) }
+        Self::new(source.address, (!source.is_single()).then_some(source.length))
     }
 }
 

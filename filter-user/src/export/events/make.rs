@@ -151,7 +151,7 @@ impl Event {
         let message = format!("{who} at {}: {}", api.name, summary.reason.describe().trim());
         Self {
             api: Some(api),
-            source: summary.source.map(|ip| SourceField { ip, prefix: None }),
+            source: summary.source.map(|ip| SourceField::new(ip, None)),
             traffic: Some(TrafficField {
                 verdict,
                 reason: summary.reason.name(),

@@ -40,10 +40,10 @@ struct Labels {
 const OTHER_STATUS: u16 = u16::MAX;
 
 #[derive(Clone, Debug)]
-struct Buckets<const N: usize> {
+pub(super) struct Buckets<const N: usize> {
     /// In 65536ths, not cumulative; values above the last bound are only in `count`.
     counts: [u64; N],
-    count: u64,
+    pub(super) count: u64,
     sum: f64,
 }
 
@@ -54,7 +54,7 @@ impl<const N: usize> Default for Buckets<N> {
 }
 
 impl<const N: usize> Buckets<N> {
-    fn observe(&mut self, value: f64, weight: u32, bounds: &[f64; N]) {
+    pub(super) fn observe(&mut self, value: f64, weight: u32, bounds: &[f64; N]) {
         let weight64 = u64::from(weight);
         if let Some(at) = bounds.iter().position(|bound| value <= *bound) {
             self.counts[at] = self.counts[at].saturating_add(weight64);
@@ -63,7 +63,19 @@ impl<const N: usize> Buckets<N> {
         self.sum += value * f64::from(weight) / 65536.0;
     }
 
-    fn metric(&self, bounds: &[f64; N], labels: Vec<prometheus::proto::LabelPair>) -> Metric {
+    fn merge(&mut self, other: &Self) {
+        for (ours, theirs) in self.counts.iter_mut().zip(other.counts) {
+            *ours = ours.saturating_add(theirs);
+        }
+        self.count = self.count.saturating_add(other.count);
+        self.sum += other.sum;
+    }
+
+    pub(super) fn metric(
+        &self,
+        bounds: &[f64; N],
+        labels: Vec<prometheus::proto::LabelPair>,
+    ) -> Metric {
         let mut below = 0_u64;
         let buckets = self.counts.iter().zip(bounds).map(|(count, bound)| {
             below = below.saturating_add(*count);
@@ -157,6 +169,24 @@ impl HttpMetrics {
     /// Label sets now, and requests that found no room for theirs.
     pub(super) fn occupancy(&self) -> (usize, u64) {
         (self.series.len(), self.overflow)
+    }
+
+    /// Counts what was counted on routes of an API on those that they are called now.
+    pub(super) fn rename(&mut self, api: &str, name: impl Fn(&str) -> Option<Arc<str>>) {
+        let moved: Vec<(Labels, Arc<str>)> = self
+            .series
+            .keys()
+            .filter(|labels| *labels.api == *api && *labels.route != *OTHER)
+            .filter_map(|labels| Some((labels.clone(), name(&labels.route)?)))
+            .filter(|(labels, now)| labels.route != *now)
+            .collect();
+        for (labels, route) in moved {
+            let Some(series) = self.series.remove(&labels) else { continue };
+            let into = self.series.entry(Labels { route, ..labels }).or_default();
+            into.duration.merge(&series.duration);
+            into.request.merge(&series.request);
+            into.response.merge(&series.response);
+        }
     }
 
     /// Forgets the series of APIs for which `keep` says no.

@@ -10,6 +10,7 @@ mod http;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,10 +27,13 @@ pub use snapshot::{
 
 use crate::control::api::FindingEntry;
 use crate::detect::{Finding, Severity, State};
+use crate::geo::Country;
 use crate::respond::Outcome;
+use crate::sensor::encrypted::{Handshake, Turn};
 use crate::sensor::transaction::Transaction;
 use family::{facts, number, rows};
 use http::HttpMetrics;
+use tls::TlsMetrics;
 
 /// Label sets that the metrics of requests may have, but for those of the route `__other__`.
 pub const SERIES: usize = 2000;
@@ -47,10 +51,13 @@ pub struct Metrics {
 /// What is counted as it comes.
 struct Live {
     http: HttpMetrics,
+    tls: TlsMetrics,
     findings: BTreeMap<(&'static str, &'static str, Arc<str>), u64>,
     /// By id: API and severity.
     open: HashMap<Arc<str>, (Arc<str>, &'static str)>,
     actions: BTreeMap<(&'static str, &'static str), u64>,
+    /// By API, in 65536ths of a request.
+    countries: BTreeMap<(Arc<str>, Country), u64>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -68,9 +75,11 @@ impl Metrics {
     pub fn new(series: usize, source: Arc<dyn Source>) -> prometheus::Result<Self> {
         let live = Arc::new(Mutex::new(Live {
             http: HttpMetrics::new(series),
+            tls: TlsMetrics::default(),
             findings: BTreeMap::new(),
             open: HashMap::new(),
             actions: BTreeMap::new(),
+            countries: BTreeMap::new(),
         }));
         let desc = |def: &def::Def| {
             let labels = def.labels.iter().map(|label| (*label).to_owned()).collect();
@@ -86,6 +95,29 @@ impl Metrics {
     /// ([`crate::inventory::route`]). Those that left this host are left out.
     pub fn observe(&self, api: &Arc<str>, route: &Arc<str>, transaction: &Transaction) {
         lock(&self.live).http.observe(api, route, transaction);
+    }
+
+    /// Counts a request of a source in this country; `weight` in 65536ths. There are some 250
+    /// countries, so that the series are bounded by the policy's APIs.
+    pub fn country(&self, api: &Arc<str>, country: Country, weight: u32) {
+        let mut live = lock(&self.live);
+        let requests = live.countries.entry((Arc::clone(api), country)).or_default();
+        *requests = requests.saturating_add(u64::from(weight.max(1 << 16)));
+    }
+
+    /// Counts what was counted on routes of an API on those that they are called now.
+    pub fn rename(&self, api: &str, name: impl Fn(&str) -> Option<Arc<str>>) {
+        lock(&self.live).http.rename(api, name);
+    }
+
+    /// Counts a handshake of an API's. Those that left this host are left out.
+    pub fn handshake(&self, api: &Arc<str>, handshake: &Handshake) {
+        lock(&self.live).tls.handshake(api, handshake);
+    }
+
+    /// Counts a turn of an API's, likewise.
+    pub fn turn(&self, api: &Arc<str>, turn: &Turn) {
+        lock(&self.live).tls.turn(api, turn);
     }
 
     /// Counts a report of a finding.
@@ -126,7 +158,10 @@ impl Metrics {
 
     /// Forgets the requests of APIs for which `keep` says no, as those of a policy that was replaced.
     pub fn retain(&self, keep: impl Fn(&str) -> bool) {
-        lock(&self.live).http.retain(keep);
+        let mut live = lock(&self.live);
+        live.countries.retain(|(api, _), _| keep(api));
+        live.http.retain(&keep);
+        live.tls.retain(keep);
     }
 
     /// The page.
@@ -165,12 +200,19 @@ impl Collector for AtScrape {
 impl Live {
     fn families(&self) -> Vec<MetricFamily> {
         let mut families = self.http.families();
+        families.extend(self.tls.families());
         let (series, overflow) = self.http.occupancy();
         let findings = self.findings.iter();
         let actions = self.actions.iter();
         families.extend([
             rows(&def::HTTP_SERIES, [([], series as f64)]),
             rows(&def::HTTP_OVERFLOW, [([], overflow as f64)]),
+            rows(
+                &def::COUNTRIES,
+                self.countries.iter().map(|((api, country), requests)| {
+                    ([&**api, country.as_str()], (requests >> 16) as f64)
+                }),
+            ),
             rows(
                 &def::FINDINGS,
                 findings.map(|((detector, severity, api), count)| {

@@ -12,6 +12,7 @@ use crate::inventory::declared::DeclaredApi;
 use crate::inventory::drift;
 use crate::inventory::usage::{Tally, Usage};
 use crate::policy::Lifecycle;
+use crate::sensor::encrypted::TlsVersion;
 use crate::sensor::transaction::Credential;
 
 /// A condition holds for so long after it was last seen, seconds.
@@ -81,6 +82,7 @@ fn measure(detector: Detector, observed: f64, window: u64, why: String) -> Measu
         Detector::UnusedRoute => ("operations", INVENTORY),
         Detector::QueryCredentials | Detector::BasicAuthentication => ("requests", AUTHENTICATION),
         Detector::CleartextCredentials => ("requests", MISCONFIGURATION),
+        Detector::OldTls => ("handshakes", MISCONFIGURATION),
         _ => ("requests", INVENTORY),
     };
     Measure {
@@ -110,16 +112,18 @@ pub fn judge(case: &Case<'_>) -> Vec<Condition> {
         }
         about.lifecycle(api.lifecycle, &mut held);
         about.credentials(&mut held);
+        about.old_tls(&mut held);
     }
     // Where nothing is declared, nothing is undeclared: weir observes.
     if !case.declared.is_empty() {
         let unclaimed = ApiProfile::unclaimed();
         for (name, record) in case.catalog.iter() {
-            let Some(port) = record.seen.port.filter(|_| record.is_http()) else { continue };
+            let (Some(port), Some(what)) = (record.seen.port, record.speaks()) else { continue };
             let profile = ApiProfile { name: Arc::clone(name), ..unclaimed.clone() };
             let about = About { case, profile: &profile, record };
-            about.undeclared(&port.to_string(), &mut held);
+            about.undeclared(what, &port.to_string(), &mut held);
             about.credentials(&mut held);
+            about.old_tls(&mut held);
         }
     }
     held
@@ -157,21 +161,49 @@ impl About<'_> {
         }
     }
 
-    fn undeclared(&self, port: &str, held: &mut Vec<Condition>) {
+    fn undeclared(&self, what: &str, port: &str, held: &mut Vec<Condition>) {
         let endpoints: Vec<_> = self.record.endpoints().collect();
-        let fresh = endpoints.iter().any(|(_, _, usage)| self.fresh(usage.proven));
+        let seen = &self.record.seen;
+        let fresh = endpoints.iter().any(|(_, _, usage)| self.fresh(usage.proven))
+            || seen.tls.values().any(|&tally| self.fresh(tally));
         if !fresh {
             return;
         }
+        let handshakes: u64 = seen.tls.values().map(|tally| tally.requests()).sum();
         let requests: u64 = endpoints.iter().map(|(_, _, usage)| usage.all.requests()).sum();
+        let (number, of) =
+            if requests > 0 { (requests, "requests") } else { (handshakes, "handshakes") };
         let why = format!(
-            "HTTP is served on {port}, which no API of the policy declares: {requests} requests \
-             from {} sources in {}",
-            self.record.seen.sources.count(),
-            days(self.span(self.record.seen.first)),
+            "{what} is served on {port}, which no API of the policy declares: {number} {of} from \
+             {} sources in {}",
+            seen.sources.count(),
+            days(self.span(seen.first)),
         );
-        let since = self.record.seen.first;
-        held.push(self.condition(Detector::UndeclaredPort, None, requests as f64, since, why));
+        let detector = Detector::UndeclaredPort;
+        held.push(self.condition(detector, None, number as f64, seen.first, why));
+    }
+
+    fn old_tls(&self, held: &mut Vec<Condition>) {
+        let seen = &self.record.seen;
+        let all: u64 = seen.tls.values().map(|tally| tally.requests()).sum();
+        let old: Vec<_> = seen
+            .tls
+            .iter()
+            .map(|(&version, tally)| (TlsVersion(version), *tally))
+            .filter(|(version, tally)| version.is_old() && self.fresh(*tally))
+            .collect();
+        if old.is_empty() {
+            return;
+        }
+        let names: Vec<String> = old.iter().map(|(version, _)| version.name()).collect();
+        let number: u64 = old.iter().map(|(_, tally)| tally.requests()).sum();
+        let why = format!(
+            "{number} of {all} handshakes agreed on TLS {}, which is not to be used any more (RFC \
+             8996), in {}",
+            names.join(", "),
+            days(self.span(seen.first)),
+        );
+        held.push(self.condition(Detector::OldTls, None, number as f64, seen.first, why));
     }
 
     fn undocumented(&self, spec: &crate::inventory::openapi::Spec, held: &mut Vec<Condition>) {

@@ -14,7 +14,10 @@ use crate::sensor::transaction::Transaction;
 const DAY: u64 = 86_400;
 const NOW: u64 = 20_000 * DAY;
 
-fn catalog(seen: &[(u32, &str, &str, u16)]) -> Catalog {
+/// API, method, route, status.
+type Request<'a> = (u32, &'a str, &'a str, u16);
+
+fn catalog(seen: &[Request<'_>]) -> Catalog {
     let mut catalog = Catalog::default();
     let lengths = SourceLengths::default();
     catalog.follow([(1, Arc::from("orders"), lengths)], &BTreeSet::new());
@@ -63,7 +66,9 @@ fn held(catalog: &Catalog, declared: &[DeclaredApi], now: u64, completeness: f64
 fn what_holds() {
     let active = |spec: &str| vec![orders(Lifecycle::Active, spec)];
     let later = NOW + 8 * DAY;
-    let rows: [(&[(u32, &str, &str, u16)], Vec<DeclaredApi>, u64, f64, &[&str]); 13] = [
+    // Requests, the policy, when it is judged, completeness, what holds.
+    type Row<'a> = (&'a [Request<'a>], Vec<DeclaredApi>, u64, f64, &'a [&'a str]);
+    let rows: [Row<'_>; 13] = [
         (&[(1, "GET", "/a", 200)], active(""), NOW, 1.0, &[]),
         (&[(1, "GET", "/a", 200)], active(SPEC), NOW, 1.0, &[]),
         (&[(1, "GET", "/c", 200)], active(SPEC), NOW, 1.0, &["undocumented_route orders GET /c"]),

@@ -15,9 +15,11 @@ use aya::maps::{Array, HashMap, Map, MapData};
 use filter_common::SCHEMA;
 use filter_common::limiter::WAYS;
 use filter_common::seen::WAYS as SEEN_WAYS;
+use filter_common::slot::Slot;
 use filter_common::stat::Stat;
 use filter_common::tables::{
-    META_ENFORCES, META_GENERATION, META_SEED, NOTICE_CELLS, Name, SEEN_CELLS, Shared, Tuning,
+    CONTROL_SAMPLE, CONTROL_WORDS, META_ENFORCES, META_GENERATION, META_SEED, NOTICE_CELLS, Name,
+    SEEN_CELLS, Shared,
 };
 
 use super::bans::Bans;
@@ -56,13 +58,13 @@ pub struct Settings {
 
 /// Sets the share of flows in the sample, while others hold the state.
 #[derive(Clone, Debug)]
-pub struct Sampler(Arc<Mapped<Tuning>>);
+pub struct Sampler(Arc<Mapped<[Slot; CONTROL_WORDS]>>);
 
 impl Sampler {
     /// From now on this share of flows, 0 to 1.
     pub fn set(&self, share: f64) {
-        if let Some(tuning) = self.0.cells().first() {
-            tuning.sample_below.store(sample_below(share));
+        if let Some(words) = self.0.cells().first() {
+            words[CONTROL_SAMPLE].store(sample_below(share));
         }
     }
 }
@@ -97,7 +99,7 @@ pub struct State {
     group_names: Array<MapData, Name>,
     interfaces: HashMap<MapData, u32, u32>,
     shared: Mapped<Shared>,
-    tuning: Arc<Mapped<Tuning>>,
+    control: Arc<Mapped<[Slot; CONTROL_WORDS]>>,
     ring: Option<MapData>,
     tick: Tick,
     ids: Ids,
@@ -194,7 +196,7 @@ impl State {
 
     /// Who sets the share of flows in the sample.
     pub fn sampler(&self) -> Sampler {
-        Sampler(Arc::clone(&self.tuning))
+        Sampler(Arc::clone(&self.control))
     }
 
     /// Bytes of the ring.

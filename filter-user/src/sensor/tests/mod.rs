@@ -8,7 +8,9 @@ mod http2;
 mod property;
 mod property2;
 mod proxies;
+mod quic;
 mod tcp;
+mod tls;
 mod wire;
 
 use super::encrypted::{Handshake, Turn};

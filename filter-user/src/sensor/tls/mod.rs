@@ -10,8 +10,6 @@ pub(crate) mod hello;
 mod ja4;
 pub(crate) mod message;
 mod record;
-#[cfg(test)]
-mod tests;
 pub(crate) mod turns;
 
 use self::hello::{ClientHello, ServerHello};
@@ -225,7 +223,7 @@ impl Connection {
     fn is_1_3(&self) -> bool {
         match (&self.server_hello, &self.client_hello) {
             (Some(hello), _) => hello.version.is_1_3(),
-            (None, Some(hello)) => hello.version.is_1_3(),
+            (None, Some(hello)) => hello.version.is_some_and(TlsVersion::is_1_3),
             (None, None) => false,
         }
     }
@@ -339,6 +337,9 @@ impl Connection {
                 _ => {}
             }
         }
+        if self.late && part.length == ALERT_1_3 {
+            return Role::Skip;
+        }
         if Turns::counts_client(&self.look(part)) { Role::Data } else { Role::Skip }
     }
 
@@ -349,6 +350,9 @@ impl Connection {
             }
             // It answers: the client's part was over before.
             self.flight = 0;
+        }
+        if self.late && part.length == ALERT_1_3 {
+            return Role::Skip;
         }
         let look = self.look(part);
         if self.turns.counts_server(&look, ack) { Role::Data } else { Role::Skip }
@@ -365,7 +369,7 @@ impl Connection {
         match (from_client, message.kind) {
             (true, message::CLIENT_HELLO) if self.client_hello.is_none() => {
                 let hello = ClientHello::parse(&message.body, message.whole, Carrier::Tcp);
-                context.stats.tls_malformed += u64::from(hello.is_none());
+                context.stats.tls_malformed += u64::from(hello.is_none() && message.whole);
                 self.client_hello = hello.map(Box::new);
             }
             (false, message::SERVER_HELLO) if message.whole => match &mut self.server_hello {
@@ -459,7 +463,7 @@ impl Connection {
             time: self.began.unwrap_or(self.first),
             quic: None,
             version: chosen.map(|hello| hello.version),
-            offered: self.client_hello.as_ref().map(|hello| hello.version),
+            offered: self.client_hello.as_ref().and_then(|hello| hello.version),
             sni,
             alpn,
             alpn_selected: chosen.and_then(|hello| hello.alpn.clone()),
