@@ -42,7 +42,9 @@ impl Connection {
         if !block.broken {
             side.tentative = false;
         }
-        context.stats.http2_unknown += u64::from(block.fields.unknown);
+        let too_many = block.fields.too_many();
+        context.stats.head_limit += u64::from(too_many);
+        context.stats.http2_unknown += u64::from(block.fields.unknown && !too_many);
         match (block.head.kind, from_client) {
             (frame::PUSH_PROMISE, _) => context.stats.http2_pushes += 1,
             (_, true) => self.client_block(block, context),

@@ -9,6 +9,9 @@ use super::hpack;
 
 /// Frames of a chain that are looked at.
 const CHAIN: usize = 8;
+/// Bytes that are looked at for each byte of a segment: bodies can be written so that chains seem to
+/// begin everywhere.
+const EFFORT: usize = 16;
 
 /// Who sends, and what is known of the connection.
 pub(super) struct Expected<'a> {
@@ -39,9 +42,9 @@ enum Chain {
 
 /// Where in a segment a frame begins.
 pub(super) fn find(segment: &[u8], expected: &Expected<'_>) -> Option<usize> {
-    let mut at = 0;
+    let (mut at, mut effort) = (0, segment.len() * EFFORT);
     loop {
-        match chain(segment.get(at..)?, expected) {
+        match chain(segment.get(at..)?, expected, &mut effort) {
             Chain::Yes => return Some(at),
             // Servers and clients begin segments with frames, and end them with them.
             Chain::Perhaps { frames, followed, exact } => {
@@ -51,6 +54,9 @@ pub(super) fn find(segment: &[u8], expected: &Expected<'_>) -> Option<usize> {
                 }
             }
             Chain::No => {}
+        }
+        if effort == 0 {
+            return None;
         }
         // Nearly all frames are shorter than 64 KiB: their first byte is zero.
         at += 1 + memchr::memchr(0, segment.get(at + 1..)?)?;
@@ -63,16 +69,18 @@ pub(super) fn speaker(segment: &[u8]) -> Option<bool> {
     let max = frame::LARGEST;
     [true, false].into_iter().find(|&from_client| {
         let expected = Expected { from_client, max, followed: &|_| false };
-        chain(segment, &expected) == Chain::Yes
+        chain(segment, &expected, &mut (segment.len() * EFFORT)) == Chain::Yes
     })
 }
 
-fn chain(mut bytes: &[u8], expected: &Expected<'_>) -> Chain {
+fn chain(mut bytes: &[u8], expected: &Expected<'_>, effort: &mut usize) -> Chain {
     let (mut frames, mut followed) = (0, 0);
     while frames < CHAIN {
         let Some((head, rest)) = bytes.split_first_chunk::<HEAD>() else { break };
         let head = Head::read(head);
-        if !head.is_plain(expected.max) {
+        let blocks = if head.is_block() { head.length as usize } else { 0 };
+        *effort = effort.saturating_sub(HEAD + blocks);
+        if *effort == 0 || !head.is_plain(expected.max) {
             return Chain::No;
         }
         let payload = rest.get(..head.length as usize);

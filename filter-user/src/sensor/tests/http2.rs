@@ -585,7 +585,7 @@ fn bounds() {
     let (found, stats) = seen(&wire);
     assert_eq!((found.len(), stats.http2_stream_limit), (600, 0));
 
-    // A block without an end.
+    // A block that never ends, of many fields.
     let mut wire = greeted(usize::MAX);
     wire.send(CLIENT, &frame(1, 0, 1, &plain(GET)), usize::MAX);
     let more = frame(9, 0, 1, &plain(&[("x", &"y".repeat(16_000))]));
@@ -595,7 +595,18 @@ fn bounds() {
     wire.send(CLIENT, &frame(9, EH, 1, b""), usize::MAX);
     let (found, stats) = seen(&wire);
     assert_eq!(found.iter().map(line).collect::<Vec<_>>(), ["GET /a - 0 - !"]);
-    assert_eq!((stats.head_limit, stats.buffer_limit), (0, 0), "fields are let go one by one");
+    assert_eq!((stats.head_limit, stats.buffer_limit), (1, 0), "fields are let go one by one");
+
+    // A large field that is referred to again and again.
+    let mut wire = greeted(usize::MAX);
+    let mut bomb =
+        [&[0x82, 0x84, 0x40, 6][..], b"cookie", &[0x7f, 0xa1, 0x1e], &[b'c'; 4000]].concat();
+    bomb.resize(16_000, 0xbe);
+    wire.send(CLIENT, &frame(1, END, 1, &bomb), usize::MAX);
+    wire.send(CLIENT, &frame(1, END, 3, &[0x82, 0x84, 0xbe]), usize::MAX);
+    let (found, stats) = seen(&wire);
+    assert_eq!(found.iter().map(line).collect::<Vec<_>>(), ["GET / - 0 - !"; 2]);
+    assert_eq!((stats.head_limit, stats.voided, stats.unanswered), (1, 1, 1));
 
     // A field that is too long.
     let mut wire = greeted(usize::MAX);
