@@ -466,7 +466,7 @@ pub const CONTROL_OWN: usize = offset_of!(Control, own_bits) / 8;
 /// The word of [`Control::notices`].
 pub const CONTROL_NOTICES: usize = offset_of!(Control, notices) / 8;
 
-const _: () = assert!(size_of::<Control>() == 640 && CONTROL_NOTICES % 8 == 0);
+const _: () = assert!(size_of::<Control>() == 640 && CONTROL_NOTICES.is_multiple_of(8));
 
 /// Cells of the table of small facts.
 pub const META_CELLS: u32 = 8;

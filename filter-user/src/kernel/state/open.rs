@@ -80,6 +80,8 @@ impl State {
             interfaces: typed(&mut ebpf, "INTERFACES")?,
             shared,
             control: mapped(&ebpf, "CONTROL")?,
+            seen: mapped(&ebpf, "SEEN")?,
+            notices: mapped(&ebpf, "NOTICES")?,
             ring,
             tick,
             ids,
