@@ -107,7 +107,7 @@ pub static LIMITER: Array<limiter::Cell> = Array::with_max_entries(1, 0);
 pub static SHARED: Array<Shared> = Array::with_max_entries(SHARED_PER_API, MMAP);
 /// UDP flows this host has sent on. Egress writes, the verdict reads; the oldest makes room.
 #[map]
-pub static SEEN: Array<seen::Cell> = Array::with_max_entries(SEEN_CELLS, 0);
+pub static SEEN: Array<seen::Cell> = Array::with_max_entries(SEEN_CELLS, MMAP);
 /// Packets and bytes by API and reason. The gate writes, userspace reads.
 #[map]
 pub static COUNTS: PerCpuArray<Count> = PerCpuArray::with_max_entries(COUNTS_PER_API, 0);
@@ -128,7 +128,7 @@ pub static SEQUENCE: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 pub static TURNS: Array<Slot> = Array::with_max_entries(TURN_CELLS, 0);
 /// When a source and reason last gave a notice. The newest of a cell wins.
 #[map]
-pub static NOTICES: Array<Slot> = Array::with_max_entries(NOTICE_CELLS, 0);
+pub static NOTICES: Array<Slot> = Array::with_max_entries(NOTICE_CELLS, MMAP);
 /// Interfaces that are gated. Userspace writes, egress reads.
 #[map]
 pub static INTERFACES: HashMap<u32, u32> = HashMap::with_max_entries(256, 0);

@@ -21,6 +21,8 @@ unsafe impl Cell for u64 {}
 // SAFETY: as above.
 unsafe impl Cell for Slot {}
 // SAFETY: as above.
+unsafe impl Cell for filter_common::seen::Cell {}
+// SAFETY: as above.
 unsafe impl Cell for classify::Node {}
 // SAFETY: as above.
 unsafe impl Cell for tables::Listen {}

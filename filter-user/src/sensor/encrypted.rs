@@ -134,39 +134,6 @@ impl Handshake {
     }
 }
 
-#[cfg(test)]
-impl Handshake {
-    /// One for tests: TLS 1.3 of 198.51.100.1 with port 8443 of 192.0.2.1, which no API claims.
-    pub(crate) fn example() -> Self {
-        Self {
-            time: 0,
-            flow: Flow {
-                client: [198, 51, 100, 1].into(),
-                client_port: 40_000,
-                server: [192, 0, 2, 1].into(),
-                server_port: 8443,
-            },
-            api: 0,
-            inbound: true,
-            announced: None,
-            quic: None,
-            version: Some(TlsVersion::V1_3),
-            offered: Some(TlsVersion::V1_3),
-            sni: None,
-            alpn: Vec::new(),
-            alpn_selected: None,
-            cipher: None,
-            ja4: None,
-            not_after: None,
-            duration: None,
-            retried: false,
-            complete: true,
-            handshake: true,
-            weight: 1 << 16,
-        }
-    }
-}
-
 /// What a client sends inside TLS, and what the server sends until the client sends again.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Turn {
@@ -195,7 +162,7 @@ pub struct Turn {
 
 #[cfg(test)]
 impl Handshake {
-    /// One of TLS 1.3, to start from in tests.
+    /// One of TLS 1.3 at port 80, to start from in tests.
     pub(crate) fn example() -> Self {
         let Turn { time, flow, api, inbound, handshake, weight, .. } = Turn::example();
         Self {

@@ -82,6 +82,8 @@ impl State {
             interfaces: typed(&mut ebpf, "INTERFACES")?,
             shared,
             control: Arc::new(mapped(&ebpf, "CONTROL")?),
+            seen: mapped(&ebpf, "SEEN")?,
+            notices: mapped(&ebpf, "NOTICES")?,
             ring,
             tick,
             ids,
