@@ -107,14 +107,23 @@ impl Forge {
 
     /// Ends what comes past the gate of a host.
     pub(crate) fn sink(&mut self, host: &Host) -> Result<()> {
-        let program = self.0.program_mut("bench_sink").context("no program bench_sink")?;
-        let sink: &mut SchedClassifier = program.try_into()?;
-        if sink.fd().is_err() {
-            sink.load().context("cannot load bench_sink")?;
+        self.classify("bench_sink", host, TcAttachType::Ingress)
+    }
+
+    /// Puts a program that does nothing on the way out of a host.
+    pub(crate) fn watch(&mut self, host: &Host) -> Result<()> {
+        self.classify("bench_watch", host, TcAttachType::Egress)
+    }
+
+    fn classify(&mut self, name: &str, host: &Host, at: TcAttachType) -> Result<()> {
+        let program = self.0.program_mut(name).with_context(|| format!("no program {name}"))?;
+        let program: &mut SchedClassifier = program.try_into()?;
+        if program.fd().is_err() {
+            program.load().with_context(|| format!("cannot load {name}"))?;
         }
         host.netns.enter(|| {
-            let attached = sink.attach(INTERFACE, TcAttachType::Ingress);
-            attached.context("cannot attach bench_sink").map(drop)
+            let attached = program.attach(INTERFACE, at);
+            attached.with_context(|| format!("cannot attach {name}")).map(drop)
         })
     }
 

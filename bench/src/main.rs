@@ -8,10 +8,12 @@ mod accuracy;
 mod apply;
 mod changes;
 mod cpu;
+mod decode;
 mod flat;
 mod flood;
 mod forge;
 mod frames;
+mod gauge;
 mod gcra;
 mod goodput;
 mod memory;
@@ -34,7 +36,7 @@ use report::Report;
 #[derive(Parser)]
 #[command(name = "weir-bench", about = "One of weir's numbers; run `cargo xtask bench`")]
 struct Arguments {
-    /// Which one, 1 to 8
+    /// Which one, 1 to 10
     number: u8,
     /// The object of bench/ebpf
     #[arg(long)]
@@ -65,7 +67,9 @@ fn measure(arguments: &Arguments) -> Result<bool> {
         6 => apply::measure(&mut report)?,
         7 => changes::measure(&mut report)?,
         8 => goodput::measure(object, &mut report)?,
-        other => bail!("there is no number {other}: 1 to 8"),
+        9 => gauge::measure(object, &mut report)?,
+        10 => decode::measure(&mut report)?,
+        other => bail!("there is no number {other}: 1 to 10"),
     }
     weir_tests::interrupt::check()?;
     Ok(report.print())

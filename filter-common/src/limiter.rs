@@ -6,7 +6,6 @@
 //! inside its burst. Only when all eight are in use is a source turned to the overflow budget.
 
 use crate::slot::Slot;
-use crate::stat::Stat;
 use crate::verifier::forget;
 
 /// Ways in a cell.
@@ -66,6 +65,22 @@ pub const fn cell_place(hash: u64, mask: u32) -> u32 {
     (hash >> 3) as u32 & mask
 }
 
+/// What became of a claim to a way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// There is one now.
+    Taken {
+        /// Its place in the cell.
+        place: usize,
+        /// It has been charged.
+        charged: bool,
+        /// It was another source's that had long been idle.
+        evicted: bool,
+    },
+    /// Every way is in use.
+    Full,
+}
+
 impl Cell {
     /// The place of the way that is `fingerprint`'s.
     #[inline(always)]
@@ -73,14 +88,14 @@ impl Cell {
         self.ways.iter().position(|way| way.fingerprint.load() == fingerprint)
     }
 
-    /// Makes a way `fingerprint`'s that is idle or nobody's, unless it has one; `None` when every
-    /// way is in use. With what there is to count about it.
+    /// Makes a way `fingerprint`'s that is idle or nobody's, unless it has one, and charges `cost` grains
+    /// to it, at least one: it is then in use, so that no other source takes it.
     ///
     /// Ways are claimed by compare-and-swap in a fixed order, so that two CPUs that meet a new
     /// source at the same time end up in the same way. A way of the same source is never taken for
     /// another of its limits, idle or not: a packet looks for all of its ways before it charges any.
     #[inline(always)]
-    pub fn claim(&self, fingerprint: u64, now: u64) -> (Option<usize>, Stat) {
+    pub fn claim(&self, fingerprint: u64, now: u64, cost: u64) -> Claim {
         for (place, way) in self.ways.iter().enumerate() {
             let owner = way.fingerprint.load();
             let arrival = way.arrival.load();
@@ -89,16 +104,15 @@ impl Cell {
             }
             let found = way.fingerprint.swap_if(owner, fingerprint);
             if found == owner {
-                // In use from here on, so that no other source takes it before it is charged.
-                way.arrival.swap_if(arrival, now.wrapping_add(1));
-                let stat = if owner == 0 { Stat::LimiterClaimed } else { Stat::LimiterEvicted };
-                return (Some(place), stat);
+                // Unless another CPU has met the same source, and has charged it meanwhile.
+                let charged = way.arrival.swap_if(arrival, now.wrapping_add(cost)) == arrival;
+                return Claim::Taken { place, charged, evicted: owner != 0 };
             }
             if found == fingerprint {
-                return (Some(place), Stat::LimiterClaimed);
+                return Claim::Taken { place, charged: false, evicted: false };
             }
         }
-        (None, Stat::LimiterFull)
+        Claim::Full
     }
 
     /// The arrival time of a way, by the place that [`Self::find`] gave. The hash that led here is what
@@ -114,33 +128,25 @@ impl Cell {
 mod tests {
     use super::*;
 
-    const FULL: (Option<usize>, Stat) = (None, Stat::LimiterFull);
+    const fn taken(place: usize, evicted: bool) -> Claim {
+        Claim::Taken { place, charged: true, evicted }
+    }
 
     #[test]
     fn keeps_active_sources_and_evicts_idle_ones() {
         let cell = Cell::default();
         let of = |source: u64| fingerprint(source << 3, Kind::Packets);
         for source in 0..WAYS {
-            assert_eq!(
-                cell.claim(of(100 + source as u64), 1_000),
-                (Some(source), Stat::LimiterClaimed)
-            );
+            assert_eq!(cell.claim(of(100 + source as u64), 1_000, 7), taken(source, false));
+            assert_eq!(cell.arrival(source, 0).load(), 1_007, "it is charged at once");
             cell.arrival(source, 0).store(2_000 + source as u64);
         }
-        assert_eq!(cell.claim(of(999), 1_000), FULL);
+        assert_eq!(cell.claim(of(999), 1_000, 7), Claim::Full);
         assert!(cell.find(of(103)).is_some());
-        assert_eq!(
-            cell.claim(of(999), 2_003),
-            (Some(0), Stat::LimiterEvicted),
-            "the first idle way is taken"
-        );
-        assert_eq!(cell.claim(of(100), 1_000), FULL, "its owner had lost nothing");
+        assert_eq!(cell.claim(of(999), 2_003, 7), taken(0, true), "the first idle way is taken");
+        assert_eq!(cell.claim(of(100), 1_000, 7), Claim::Full, "its owner had lost nothing");
         assert!(cell.find(of(999)).is_some());
-        assert_eq!(
-            cell.claim(of(998), 2_003),
-            (Some(1), Stat::LimiterEvicted),
-            "the first is spoken for"
-        );
+        assert_eq!(cell.claim(of(998), 2_003, 7), taken(1, true), "the first is spoken for");
     }
 
     #[test]
@@ -150,13 +156,13 @@ mod tests {
         let mut prints = kinds.map(|kind| fingerprint(0x5eed, kind)).to_vec();
         prints.push(tight_fingerprint(0x5eed));
         for (place, print) in prints.iter().enumerate() {
-            assert_eq!(cell.claim(*print, 1_000), (Some(place), Stat::LimiterClaimed));
+            assert_eq!(cell.claim(*print, 1_000, 1), taken(place, false));
         }
         // Long idle, they still make no room for one another.
         cell.ways[1].fingerprint.store(0);
-        assert_eq!(cell.claim(prints[1], 9_000), (Some(1), Stat::LimiterClaimed));
+        assert_eq!(cell.claim(prints[1], 9_000, 1), taken(1, false));
         cell.ways[0].fingerprint.store(fingerprint(0xbad, Kind::Packets));
-        assert_eq!(cell.claim(prints[0], 99_000), (Some(0), Stat::LimiterEvicted));
+        assert_eq!(cell.claim(prints[0], 99_000, 1), taken(0, true));
     }
 
     #[test]

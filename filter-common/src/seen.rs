@@ -44,6 +44,15 @@ impl Cell {
         age != 0 && second.wrapping_sub(age) <= LIFETIME
     }
 
+    /// Entries that were sent on within [`LIFETIME`].
+    pub fn known(&self, second: u32) -> usize {
+        let known = |way: &&Slot| {
+            let held = way.load();
+            held != 0 && second.wrapping_sub(held as u32) <= LIFETIME
+        };
+        self.ways.iter().filter(known).count()
+    }
+
     /// Whether the flow was sent on within [`LIFETIME`].
     #[inline(always)]
     pub fn knows(&self, hash: u64, second: u32) -> bool {
@@ -69,6 +78,7 @@ mod tests {
         assert!(!cell.knows(flow(1), 1_000));
         assert!(!cell.note(flow(1), 1_000));
         assert!(cell.knows(flow(1), 1_000 + LIFETIME));
+        assert_eq!((cell.known(1_000 + LIFETIME), cell.known(1_001 + LIFETIME)), (1, 0));
         assert!(!cell.knows(flow(1), 1_001 + LIFETIME));
         for n in 2..=5 {
             assert_eq!(cell.note(flow(n), 1_000 + n as u32), n == 5, "{n}");

@@ -4,6 +4,8 @@
 //! is loaded with them, and they are never changed. *State* is pinned and shared by all
 //! generations; it is keyed by *stable ids*, which are never used again within a boot.
 
+use core::mem::offset_of;
+
 use crate::addr::Addr;
 use crate::gcra::Rate;
 use crate::limiter::Kind;
@@ -311,7 +313,7 @@ pub struct Override {
     pub limit_ceiling: Slot,
     /// See [`Rate::shift`].
     pub limit_shift: Slot,
-    /// [`OVERRIDE_AUTOMATIC`] for the limit, for people: the packet path ignores it.
+    /// [`OVERRIDE_AUTOMATIC`] for the limit.
     pub limit_flags: Slot,
     /// Zero.
     pub reserved: [Slot; 4],
@@ -372,9 +374,7 @@ pub struct BanControl {
 }
 
 const _: () = assert!(size_of::<BanControl>() == 32);
-/// Words of [`BanControl`]: exact, v4, v6, orders.
-pub const BAN_CONTROL_WORDS: usize = size_of::<BanControl>() / 8;
-/// The word of [`BanControl::orders`].
+/// Words of [`BanControl`] that are about bans; the next is [`BanControl::orders`].
 pub const BAN_CONTROL_ORDERS: usize = 3;
 
 /// The word and the bit of an address in the ban bitmap. IPv6 /64s have the masked address's.
@@ -438,15 +438,39 @@ pub const NOTICE_BUDGET: Rate = match Rate::new(2000, 1_000_000_000, 1_000_000_0
     None => panic!("a rate that can be"),
 };
 
-/// State, one cell: what userspace tunes while a generation runs.
+/// State, one cell: what every packet asks, found by one look-up. Userspace writes, the programs read;
+/// the notice budget they write too, so it has a cache line of its own.
 #[repr(C)]
-#[derive(Debug, Default)]
-pub struct Tuning {
+#[derive(Debug)]
+pub struct Control {
+    /// What kinds of bans there are.
+    pub bans: BanControl,
     /// A flow is in the sample when the upper 32 bits of its hash are below this: 0 to 2^32.
     pub sample_below: Slot,
+    /// Zero.
+    pub reserved: [u64; 3],
+    /// A bit for each address that may be this host's own, see [`own_place`].
+    pub own_bits: [u64; OWN_WORDS as usize],
     /// Arrival time of the notice budget.
     pub notices: Slot,
+    /// Zero.
+    pub unused: [u64; 7],
 }
+
+/// Words of [`Control`].
+pub const CONTROL_WORDS: usize = size_of::<Control>() / 8;
+/// The first word of [`Control::bans`].
+pub const CONTROL_BANS: usize = offset_of!(Control, bans) / 8;
+/// The word of [`BanControl::orders`].
+pub const CONTROL_ORDERS: usize = CONTROL_BANS + BAN_CONTROL_ORDERS;
+/// The word of [`Control::sample_below`].
+pub const CONTROL_SAMPLE: usize = offset_of!(Control, sample_below) / 8;
+/// The first word of [`Control::own_bits`].
+pub const CONTROL_OWN: usize = offset_of!(Control, own_bits) / 8;
+/// The word of [`Control::notices`].
+pub const CONTROL_NOTICES: usize = offset_of!(Control, notices) / 8;
+
+const _: () = assert!(size_of::<Control>() == 640 && CONTROL_NOTICES.is_multiple_of(8));
 
 /// Cells of the table of small facts.
 pub const META_CELLS: u32 = 8;

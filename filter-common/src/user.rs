@@ -29,4 +29,3 @@ pod!(
 
 // Structs of shared words are not `Copy`, so they travel as plain words.
 const _: () = assert!(size_of::<limiter::Cell>() == 128 && size_of::<seen::Cell>() == 32);
-const _: () = assert!(size_of::<tables::Tuning>() == 16);

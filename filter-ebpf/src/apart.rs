@@ -6,6 +6,7 @@ use filter_common::addr::Addr;
 use filter_common::packet::options;
 use filter_common::reason::Reason;
 use filter_common::verdict::{self, Summary};
+use filter_common::verifier::forget;
 
 use crate::gate::{Gate, Place};
 use crate::{OPTIONS_ROOM, work};
@@ -33,8 +34,8 @@ pub extern "C" fn weir_search_bans(api: u32) -> u32 {
 /// See [`verdict::claim_way`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn weir_claim_way(cell: u32, fingerprint: u64, now: u64) -> u32 {
-    verdict::claim_way(&Gate::new(Place::Nowhere), cell, fingerprint, now)
+pub extern "C" fn weir_claim_way(cell: u32, fingerprint: u64, now: u64, cost: u64) -> u32 {
+    verdict::claim_way(&Gate::new(Place::Nowhere), cell, fingerprint, now, cost)
 }
 
 /// See [`verdict::many_limits`].
@@ -49,6 +50,16 @@ pub extern "C" fn weir_many_limits(slot: u32, rule: u32, now: u64) -> u32 {
     }
 }
 
+/// See [`verdict::operator_refuses`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weir_operator_refuses() -> u32 {
+    match work() {
+        Some(work) => verdict::operator_refuses(&Gate::new(Place::Nowhere), &work.packet),
+        None => NOTHING,
+    }
+}
+
 /// Walks the options that lie in this CPU's work: see [`options::walk`].
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -56,7 +67,11 @@ pub extern "C" fn weir_walk_options(length: u32) -> u32 {
     let Some(work) = work() else { return options::UNREADABLE };
     let held = &work.options;
     let length = length as usize & (OPTIONS_ROOM - 1);
-    options::walk(length, work.packet.source.lo, |at| Some(held[at & (OPTIONS_ROOM - 1)]))
+    let salt = work.packet.source.lo;
+    // The compiler knows that the place is below the length and would leave a plain mask out; the verifier
+    // of 6.1 learns nothing from comparing two numbers that it does not know.
+    let within = |at| forget::<{ OPTIONS_ROOM - 1 }>(at, salt) & (OPTIONS_ROOM - 1);
+    options::walk(length, salt, |at| Some(held[within(at)]))
 }
 
 /// See [`verdict::source_oddities`].

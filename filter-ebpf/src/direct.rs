@@ -6,6 +6,7 @@
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
+use core::hint::assert_unchecked;
 
 /// A table of the policy. Written by the loader before the program is attached, then only read by it.
 #[repr(transparent)]
@@ -28,8 +29,12 @@ impl<T> Direct<T> {
         // neither that it is one cell nor that it is zero. Not `pure`: it would be done before the index is
         // looked at, and its outcome then asked whether it is null.
         unsafe { asm!("/* {0} */", inout(reg) start, options(nomem, nostack, preserves_flags)) };
-        // SAFETY: the verifier holds the index against the size of the section.
-        unsafe { &*start.wrapping_add(index as usize) }
+        // SAFETY: the verifier holds the index against the size of the section, which is nowhere near 0.
+        unsafe {
+            let cell = start.wrapping_add(index as usize);
+            assert_unchecked(!cell.is_null());
+            &*cell
+        }
     }
 
     /// A cell, if it is among so many.

@@ -15,8 +15,9 @@ use filter_common::reason::Reason;
 use filter_common::slot::Slot;
 use filter_common::stat::Stat;
 use filter_common::tables::{
-    Api, Ban, BanControl, BanKey, ClassGroups, Config, Count, Listen, Override, PORT_WORDS, Profile,
-    Rule, Shared, Tuning, feature,
+    Api, Ban, BanControl, BanKey, ClassGroups, Config, Control, Count, Listen, OWN_WORDS, Override, PORT_WORDS,
+    Profile,
+    Rule, Shared, feature,
 };
 use filter_common::turn::TURN_CELLS;
 use filter_common::verdict::Tables;
@@ -54,6 +55,8 @@ pub struct Gate {
     place: Place,
     /// Read once: the verifier prunes by it everywhere.
     features: u32,
+    /// Looked up once for all who ask; where hardly anybody does, when it is asked.
+    control: Option<&'static Control>,
 }
 
 #[inline(always)]
@@ -80,7 +83,13 @@ fn add(counts: &PerCpuArray<Count>, index: u32, packets: u64, bytes: u64) -> boo
 impl Gate {
     #[inline(always)]
     pub fn new(place: Place) -> Self {
-        Self { place, features: config!(features: u32) }
+        Self { place, features: config!(features: u32), control: None }
+    }
+
+    /// The same, with what every packet asks at hand; `None` never is: the map has one cell.
+    #[inline(always)]
+    pub fn with_control(place: Place) -> Option<Self> {
+        Some(Self { control: Some(cell(&maps::CONTROL, 0)?), ..Self::new(place) })
     }
 
     /// Index of the interface that the packet came in by or leaves by.
@@ -119,10 +128,13 @@ impl Gate {
         cell(&maps::TURNS, hash as u32 & (TURN_CELLS - 1))
     }
 
-    /// What userspace tunes.
+    /// What every packet asks.
     #[inline(always)]
-    pub fn tuning(&self) -> Option<&'static Tuning> {
-        cell(&maps::TUNING, 0)
+    pub fn control(&self) -> Option<&'static Control> {
+        match self.control {
+            Some(control) => Some(control),
+            None => cell(&maps::CONTROL, 0),
+        }
     }
 
     /// When the notice cell last gave one.
@@ -216,7 +228,7 @@ impl Tables for Gate {
 
     #[inline(always)]
     fn own_bits(&self, index: u32) -> u64 {
-        word(&maps::OWN_BITS, index)
+        self.control().map_or(0, |control| control.own_bits[(index & (OWN_WORDS - 1)) as usize])
     }
 
     #[inline(always)]
@@ -279,7 +291,7 @@ impl Tables for Gate {
 
     #[inline(always)]
     fn ban_control(&self) -> Option<&BanControl> {
-        cell(&maps::BAN_CONTROL, 0)
+        Some(&self.control()?.bans)
     }
 
     #[inline(always)]
@@ -362,12 +374,17 @@ impl Tables for Gate {
     }
 
     #[inline(always)]
-    fn claim_way(&self, cell: u32, fingerprint: u64, now: u64) -> u32 {
-        apart::weir_claim_way(cell, fingerprint, now)
+    fn claim_way(&self, cell: u32, fingerprint: u64, now: u64, cost: u64) -> u32 {
+        apart::weir_claim_way(cell, fingerprint, now, cost)
     }
 
     #[inline(always)]
     fn many_limits(&self, _packet_at_hand: &Packet, slot: u32, rule: u32, now: u64) -> u32 {
         apart::weir_many_limits(slot, rule, now)
+    }
+
+    #[inline(always)]
+    fn operator_refuses(&self, _packet_at_hand: &Packet) -> u32 {
+        apart::weir_operator_refuses()
     }
 }

@@ -110,7 +110,7 @@ fn look_again<T>(place: &'static mut T) -> &'static mut T {
 fn ingress(ctx: &XdpContext) -> Verdict {
     let Some(mut work) = work() else { return Verdict::Drop };
     let frame = Frame::new(ctx);
-    let gate = Gate::new(Place::Incoming(ctx.ctx));
+    let Some(gate) = Gate::with_control(Place::Incoming(ctx.ctx)) else { return Verdict::Drop };
     let parsed = packet::parse(&frame, &mut work.packet);
     work = look_again(work);
     // In one register, because a packet would wait for what it has just written to memory.

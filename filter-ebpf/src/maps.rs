@@ -11,9 +11,9 @@ use filter_common::classify::Node;
 use filter_common::record::{HEADER_BYTES, MAX_SNAP};
 use filter_common::slot::Slot;
 use filter_common::tables::{
-    Api, BAN_WORDS, Ban, BanControl, BanKey, COUNTS_PER_API, ClassGroups, Config, Count, Listen,
-    MAX_OWN, META_CELLS, NOTICE_CELLS, Name, OWN_WORDS, Override, Profile, Rule, SEEN_CELLS,
-    SHARED_PER_API, Shared, Tuning,
+    Api, BAN_WORDS, Ban, BanKey, COUNTS_PER_API, ClassGroups, Config, Control, Count, Listen,
+    MAX_OWN, META_CELLS, NOTICE_CELLS, Name, Override, Profile, Rule, SEEN_CELLS,
+    SHARED_PER_API, Shared,
 };
 use filter_common::turn::TURN_CELLS;
 use filter_common::{limiter, seen, stat};
@@ -85,9 +85,9 @@ pub static CLASS_GROUPS: Array<ClassGroups> = Array::with_max_entries(1, MMAP);
 /// Orders about an API, by stable id. Userspace writes, the verdict reads.
 #[map]
 pub static OVERRIDES: Array<Override> = Array::with_max_entries(1, MMAP);
-/// Which kinds of bans there are, and whether any order. Userspace writes, the verdict reads.
+/// What every packet asks. Userspace writes, the programs read; of the notice budget they keep account.
 #[map]
-pub static BAN_CONTROL: Array<BanControl> = Array::with_max_entries(1, MMAP);
+pub static CONTROL: Array<Control> = Array::with_max_entries(1, MMAP);
 /// A bit for each address that may be banned. Userspace writes, the verdict reads.
 #[map]
 pub static BAN_BITS: Array<u64> = Array::with_max_entries(BAN_WORDS, MMAP);
@@ -95,9 +95,6 @@ pub static BAN_BITS: Array<u64> = Array::with_max_entries(BAN_WORDS, MMAP);
 /// whoever asked for it.
 #[map]
 pub static BANS: HashMap<BanKey, Ban> = HashMap::with_max_entries(1, LAZY);
-/// A bit for each address that may be this host's own. Userspace writes, the verdict reads.
-#[map]
-pub static OWN_BITS: Array<u64> = Array::with_max_entries(OWN_WORDS, MMAP);
 /// This host's own addresses. Userspace writes, the verdict reads; when full, userspace tells, and
 /// the rest is not known.
 #[map]
@@ -110,7 +107,7 @@ pub static LIMITER: Array<limiter::Cell> = Array::with_max_entries(1, 0);
 pub static SHARED: Array<Shared> = Array::with_max_entries(SHARED_PER_API, MMAP);
 /// UDP flows this host has sent on. Egress writes, the verdict reads; the oldest makes room.
 #[map]
-pub static SEEN: Array<seen::Cell> = Array::with_max_entries(SEEN_CELLS, 0);
+pub static SEEN: Array<seen::Cell> = Array::with_max_entries(SEEN_CELLS, MMAP);
 /// Packets and bytes by API and reason. The gate writes, userspace reads.
 #[map]
 pub static COUNTS: PerCpuArray<Count> = PerCpuArray::with_max_entries(COUNTS_PER_API, 0);
@@ -131,10 +128,7 @@ pub static SEQUENCE: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 pub static TURNS: Array<Slot> = Array::with_max_entries(TURN_CELLS, 0);
 /// When a source and reason last gave a notice. The newest of a cell wins.
 #[map]
-pub static NOTICES: Array<Slot> = Array::with_max_entries(NOTICE_CELLS, 0);
-/// What userspace tunes while a generation runs.
-#[map]
-pub static TUNING: Array<Tuning> = Array::with_max_entries(1, MMAP);
+pub static NOTICES: Array<Slot> = Array::with_max_entries(NOTICE_CELLS, MMAP);
 /// Interfaces that are gated. Userspace writes, egress reads.
 #[map]
 pub static INTERFACES: HashMap<u32, u32> = HashMap::with_max_entries(256, 0);

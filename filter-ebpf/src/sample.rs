@@ -61,7 +61,7 @@ fn take<P: Payload>(
     if !wanted(packet) {
         return;
     }
-    let below = gate.tuning().map_or(0, |tuning| tuning.sample_below.load());
+    let below = gate.control().map_or(0, |control| control.sample_below.load());
     let hash = verdict::flow_hash(gate.seed(), packet);
     if hash >> 32 >= below {
         gate.bump(Stat::Attempted);
@@ -124,9 +124,9 @@ fn parts<P: Payload>(gate: &Gate, bytes: &P, packet: &Packet, header: &mut Heade
 #[inline(always)]
 pub fn notice(gate: &Gate, packet: &Packet, decision: Summary) {
     let now = gate.now();
-    let Some(tuning) = gate.tuning() else { return };
+    let Some(control) = gate.control() else { return };
     // Asked first: under a flood from everywhere the cell would be one more word to wait for.
-    if !NOTICE_BUDGET.admits(&tuning.notices, now) {
+    if !NOTICE_BUDGET.admits(&control.notices, now) {
         gate.bump(Stat::NoticeSuppressed);
         return;
     }
@@ -142,7 +142,7 @@ pub fn notice(gate: &Gate, packet: &Packet, decision: Summary) {
         gate.bump(Stat::NoticeSuppressed);
         return;
     }
-    if NOTICE_BUDGET.charge(&tuning.notices, 1, now) == Charge::Refused {
+    if NOTICE_BUDGET.charge(&control.notices, 1, now) == Charge::Refused {
         gate.bump(Stat::NoticeSuppressed);
         return;
     }

@@ -28,6 +28,9 @@ fuzz_target!(|frame: &[u8]| {
     let bytes = Slice::whole(frame);
     let mut packet = Packet::default();
     let parsed = packet::parse(&bytes, &mut packet);
+    let mut by_the_long_way = Packet::default();
+    assert_eq!(packet::parse_any(&bytes, &mut by_the_long_way), parsed);
+    assert!(parsed.is_err() || by_the_long_way == packet);
     if parsed.is_ok() {
         let end = packet.payload_offset as usize + packet.payload_len as usize;
         assert!(end <= frame.len(), "payload beyond the frame: {packet:?}");

@@ -9,6 +9,7 @@
 pub mod curl;
 pub mod frame;
 pub mod generator;
+pub mod h2load;
 pub mod interrupt;
 pub mod lab;
 pub mod metrics;

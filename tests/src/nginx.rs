@@ -24,6 +24,13 @@ const START: Duration = Duration::from_secs(15);
 pub const FILES: [(&str, usize); 4] =
     [("1k", 1024), ("64k", 65_536), ("300k", 307_200), ("1m", 1_048_576)];
 
+/// What is spoken on a port.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Version {
+    Http1,
+    Http2,
+}
+
 /// A request as nginx saw it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
@@ -54,6 +61,20 @@ impl Nginx {
     /// Starts it on a host with one API a port, and waits until all answer. `directory` receives
     /// its files in a directory `nginx`.
     pub fn start(host: &Host, directory: &Path, apis: &[(&str, u16)]) -> Result<Self> {
+        Self::speaking(host, directory, apis, Version::Http1)
+    }
+
+    /// As [`Self::start`], with APIs that speak HTTP/2 in clear text, without an upgrade.
+    pub fn http2(host: &Host, directory: &Path, apis: &[(&str, u16)]) -> Result<Self> {
+        Self::speaking(host, directory, apis, Version::Http2)
+    }
+
+    fn speaking(
+        host: &Host,
+        directory: &Path,
+        apis: &[(&str, u16)],
+        version: Version,
+    ) -> Result<Self> {
         ensure!(!apis.is_empty(), "nginx without an API has no port to wait for");
         let home = directory.join("nginx");
         let write = |path: PathBuf, content: &[u8]| {
@@ -66,16 +87,23 @@ impl Nginx {
         for (name, size) in FILES {
             write(files.join(name), &b"weir laboratory\n".repeat(size / 16))?;
         }
-        let servers: String = apis.iter().map(|(name, port)| server(name, *port)).collect();
+        let servers: String =
+            apis.iter().map(|(name, port)| server(name, *port, version)).collect();
         let answers: Vec<_> = apis
             .iter()
             .map(|(name, port)| (*name, format!("http://127.0.0.1:{port}/empty")))
             .collect();
-        Self::run(host, &home, &configure(&home, &servers), &answers)
+        Self::run(host, &home, &configure(&home, &servers), &answers, version)
     }
 
     /// Runs it with a configuration, and waits until all of the URLs answer.
-    fn run(host: &Host, home: &Path, text: &str, answers: &[(&str, String)]) -> Result<Self> {
+    fn run(
+        host: &Host,
+        home: &Path,
+        text: &str,
+        answers: &[(&str, String)],
+        version: Version,
+    ) -> Result<Self> {
         let configuration = home.join("nginx.conf");
         std::fs::write(&configuration, text)
             .with_context(|| format!("cannot write {}", configuration.display()))?;
@@ -86,7 +114,11 @@ impl Nginx {
         let mut nginx = Self { process, access_log: home.join("access.log") };
         for (api, url) in answers {
             nginx.process.ready(&format!("nginx answers for {api}"), START, || {
-                let response = curl::one(host, &[url])?;
+                let mut arguments = vec![url.as_str()];
+                if version == Version::Http2 {
+                    arguments.push("--http2-prior-knowledge");
+                }
+                let response = curl::one(host, &arguments)?;
                 ensure!(response.status == 204, "{url} answers {}", response.status);
                 Ok(())
             })?;
@@ -106,7 +138,8 @@ impl Nginx {
              proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n        }}\n    }}\n"
         );
         let answers = format!("http://127.0.0.1:{port}/empty");
-        Self::run(host, &home, &configure(&home, &servers), &[("the proxy", answers)])
+        let text = configure(&home, &servers);
+        Self::run(host, &home, &text, &[("the proxy", answers)], Version::Http1)
     }
 
     /// Every request it answered so far, except those of its start. nginx writes the line after
@@ -164,12 +197,13 @@ http {{
     )
 }
 
-fn server(name: &str, port: u16) -> String {
+fn server(name: &str, port: u16, version: Version) -> String {
+    let version = if version == Version::Http2 { " http2" } else { "" };
     let password = PASSWORD.split_once(": ").map_or("", |(_, value)| value);
     format!(
         r#"    server {{
-        listen {port} default_server;
-        listen [::]:{port} default_server;
+        listen {port} default_server{version};
+        listen [::]:{port} default_server{version};
         server_name {name};
         location / {{ return 404 '{{"error":"not found"}}'; }}
         location = / {{ return 200 '{{"api":"{name}"}}'; }}

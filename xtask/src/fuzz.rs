@@ -12,12 +12,16 @@ use crate::process;
 use crate::setup::{self, Purpose};
 
 /// The targets, and where seeds of each lie beside fuzz/seeds/TARGET.
-const TARGETS: [(&str, &[&str]); 5] = [
+const TARGETS: [(&str, &[&str]); 9] = [
     ("packet", &[]),
     ("policy", &["filter-user/tests/data"]),
     ("request", &[]),
     ("record", &[]),
     ("http", &[]),
+    ("tls", &["filter-user/src/sensor/tests/data"]),
+    ("quic", &["filter-user/src/sensor/tests/data"]),
+    ("http2", &[]),
+    ("hpack", &[]),
 ];
 
 /// Coverage instrumentation as libFuzzer reads it

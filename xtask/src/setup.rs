@@ -76,13 +76,14 @@ const TESTS: &[Purpose] = &[Purpose::Test];
 const PEERS: &[Purpose] = &[Purpose::Bench];
 
 /// The programs of the laboratory: name, Debian package, what needs it.
-const PROGRAMS: [(&str, &[&str], &[Purpose]); 22] = [
+const PROGRAMS: [(&str, &[&str], &[Purpose]); 23] = [
     (CXX, &["g++"], &[Purpose::Fuzz, Purpose::Test]),
     ("ip", &["iproute2"], LAB),
     ("nsenter", &["util-linux"], LAB),
     ("mount", &["mount"], LAB),
     ("curl", &["curl"], LAB),
     ("wrk", &["wrk"], LAB),
+    ("h2load", &["nghttp2-client"], &[Purpose::Test, Purpose::Bench]),
     ("nginx", &["nginx"], LAB),
     ("timeout", &["coreutils"], TESTS),
     ("ethtool", &["ethtool"], &[Purpose::Test, Purpose::Bench]),

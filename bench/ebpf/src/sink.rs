@@ -16,6 +16,12 @@ pub static KNOWN: Global<[u32; 2]> = Global::new([0, 0]);
 #[map]
 pub static ARRIVED: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 
+/// Does nothing: the floor of what watches the way out.
+#[classifier]
+pub fn bench_watch(_ctx: TcContext) -> i32 {
+    aya_ebpf::bindings::TC_ACT_UNSPEC
+}
+
 /// Counts and drops what comes in; anything but IPv4 goes on.
 #[classifier]
 pub fn bench_sink(ctx: TcContext) -> i32 {

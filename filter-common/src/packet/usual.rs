@@ -198,3 +198,73 @@ fn tcp([seq, ack, words_flags_window]: [u32; 3], mut found: Usual, packet: &mut 
     let header = (words_flags_window >> 28) * 4;
     header >= TCP as u32 && found.keep(header, packet)
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::super::{parse as parse_packet, parse_any};
+    use super::*;
+    use crate::bytes::Slice;
+
+    /// An Ethernet frame around these bytes.
+    fn frame(ethertype: u16, parts: &[&[u8]]) -> Vec<u8> {
+        [&[2; 12], &ethertype.to_be_bytes()[..], &parts.concat()].concat()
+    }
+
+    fn frames() -> [Vec<u8>; 4] {
+        let udp = [0x9c, 0x40, 0x1f, 0x90, 0, 12, 0, 0, 1, 2, 3, 4];
+        let mut tcp = [0; 24];
+        tcp[..14].copy_from_slice(&[0x9c, 0x40, 0x1f, 0x90, 0, 0, 0, 7, 0, 0, 0, 9, 0x50, 0x18]);
+        let v4 = |protocol: u8, length: u8| {
+            [0x45, 0, 0, 20 + length, 0, 1, 0x40, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]
+        };
+        let v6 = |next: u8, length: u8| {
+            let mut header = [0x20; 40];
+            header[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, length, next, 64]);
+            header
+        };
+        [
+            frame(0x0800, &[&v4(17, 12), &udp, &[0; 6]]),
+            frame(0x0800, &[&v4(6, 24), &tcp]),
+            frame(0x86dd, &[&v6(17, 12), &udp]),
+            frame(0x86dd, &[&v6(6, 24), &tcp, &[0; 6]]),
+        ]
+    }
+
+    fn both(frame: &[u8], wire_len: usize) -> bool {
+        let bytes = Slice { data: frame, wire_len };
+        let [mut short, mut long] = [Packet { tcp_seq: 77, odd: 0xffff, ..Packet::default() }; 2];
+        let usual = parse(&bytes, &mut short);
+        let parsed = parse_any(&bytes, &mut long);
+        if usual {
+            assert_eq!((parsed, short), (Ok(()), long), "{frame:02x?} of {wire_len}");
+        }
+        let mut either = Packet::default();
+        assert_eq!(parse_packet(&bytes, &mut either), parsed, "{frame:02x?} of {wire_len}");
+        usual
+    }
+
+    #[test]
+    fn it_says_what_the_parser_proper_says() {
+        for frame in frames() {
+            assert!(both(&frame, frame.len()), "{frame:02x?} is a usual packet");
+            let mut usual = 0;
+            for length in 0..=frame.len() {
+                both(&frame[..length], length);
+                both(&frame[..length], frame.len());
+            }
+            for place in 12..frame.len() {
+                for value in 0..=255 {
+                    let mut frame = frame.clone();
+                    frame[place] = value;
+                    usual += u32::from(both(&frame, frame.len()));
+                    both(&frame, 1523);
+                }
+            }
+            assert!(usual > 5_000, "{usual} were usual");
+        }
+    }
+}

@@ -10,14 +10,14 @@ use super::{Asked, Step, Summary, Tables, Whose, has, in_force};
 use crate::addr::Addr;
 use crate::gcra::{Charge, Rate};
 use crate::hash;
-use crate::limiter::{self, Cell, Kind, WAYS};
+use crate::limiter::{self, Cell, Claim, Kind, WAYS};
 use crate::packet::Packet;
 use crate::reason::Reason;
 use crate::slot::Slot;
 use crate::stat::Stat;
 use crate::tables::{
-    API_OVERFLOW_DROP, API_OVERFLOW_PASS, Api, Override, Profile, RULE_PROXY, Rule,
-    SHARED_OVERFLOW, SHARED_PER_API, SHARED_TOTAL, Shared, feature,
+    API_OVERFLOW_DROP, API_OVERFLOW_PASS, Api, OVERRIDE_AUTOMATIC, Override, Profile, RULE_PROXY,
+    Rule, SHARED_OVERFLOW, SHARED_PER_API, SHARED_TOTAL, Shared, feature,
 };
 use crate::verifier::forget;
 
@@ -64,7 +64,12 @@ fn one_known<T: Tables>(
     let place = match cell.find(print) {
         Some(place) => place,
         None => {
-            Some(tables.claim_way(number, print, now) as usize).filter(|&place| place < WAYS)?
+            let claimed = tables.claim_way(number, print, now, profile.packets.cost(1).max(1));
+            if claimed & CHARGED != 0 {
+                // Within its burst, which is more than nothing.
+                return Some(true);
+            }
+            Some(claimed as usize).filter(|&place| place < WAYS)?
         }
     };
     match profile.packets.charge_once(cell.arrival(place, hash), 1, now) {
@@ -91,17 +96,41 @@ pub fn many_limits<T: Tables>(tables: &T, packet: &Packet, slot: u32, rule: u32,
     }
 }
 
-/// Makes room for a source in a cell, as [`Cell::claim`]; returns its place. That there is none is
-/// counted by whoever has no other way.
+/// Holds a packet, which passes because its drop is only counted, against the tighter limit that an
+/// operator has ordered, and charges it.
 #[inline(always)]
-pub fn claim_way<T: Tables>(tables: &T, cell: u32, fingerprint: u64, now: u64) -> u32 {
-    let Some(cell) = tables.limiter(cell) else { return REFUSED as u32 };
-    let (place, stat) = cell.claim(fingerprint, now);
-    if place.is_some() {
-        tables.bump(stat);
+pub(super) fn ordered<T: Tables>(
+    tables: &T,
+    packet: &Packet,
+    api: &Api,
+    rule: &Rule,
+    over: &Override,
+) -> Option<Reason> {
+    let over = tighter(tables, rule, Some(over))?;
+    if over.limit_flags.load() & OVERRIDE_AUTOMATIC != 0 {
+        return None;
     }
-    place.unwrap_or(FULL) as u32
+    Limits::new(tables, packet, api, tables.now()).tight_refusal(over)
 }
+
+/// Makes room for a source in a cell, as [`Cell::claim`]; returns its place, with 16 added when the way
+/// is charged. That there is none is counted by whoever has no other way.
+#[inline(always)]
+pub fn claim_way<T: Tables>(tables: &T, cell: u32, fingerprint: u64, now: u64, cost: u64) -> u32 {
+    let Some(cell) = tables.limiter(cell) else { return REFUSED as u32 };
+    match cell.claim(fingerprint, now, cost) {
+        Claim::Taken { place, charged, evicted } => {
+            tables.bump(if evicted { Stat::LimiterEvicted } else { Stat::LimiterClaimed });
+            place as u32 | if charged { CHARGED } else { 0 }
+        }
+        Claim::Full => FULL as u32,
+    }
+}
+
+/// In what [`claim_way`] gives: the cost is charged already.
+const CHARGED: u32 = PLACES as u32 + 1;
+/// A cost that only says that the way is in use: the packet is charged once all limits are asked.
+const IN_USE: u64 = 1;
 
 /// The order for a tighter limit, when one is in force and the source does not speak for others.
 #[inline(always)]
@@ -236,6 +265,19 @@ impl<'a, T: Tables> Limits<'a, T> {
         None
     }
 
+    /// Holds the packet against a tighter limit that is ordered, and charges it at once.
+    #[inline(always)]
+    fn tight_refusal(&self, over: &Override) -> Option<Reason> {
+        let place = self.place(limiter::tight_fingerprint(self.hash));
+        if let Some(reason) = self.check_tight(over, place) {
+            return Some(reason);
+        }
+        let place = self.forget(place);
+        let state = self.state(place, Kind::Packets)?;
+        let refuses = self.charge_one(&tight_rate(over), state, 1);
+        refuses.then(|| self.reason(place, Kind::Packets))
+    }
+
     /// One of the API's shared budgets.
     #[inline(always)]
     fn budget(&self, number: u32) -> Option<&'a Shared> {
@@ -280,7 +322,7 @@ impl<'a, T: Tables> Limits<'a, T> {
         let Some(cell) = self.tables.limiter(number) else { return REFUSED };
         let mut place = match cell.find(fingerprint) {
             Some(place) => place,
-            None => self.tables.claim_way(number, fingerprint, self.now) as usize & PLACES,
+            None => self.tables.claim_way(number, fingerprint, self.now, IN_USE) as usize & PLACES,
         };
         if place == FULL {
             self.tables.bump(Stat::LimiterFull);

@@ -127,14 +127,20 @@ pub trait Tables: ClassTables + Sized {
 
     /// See [`claim_way`].
     #[inline(always)]
-    fn claim_way(&self, cell: u32, fingerprint: u64, now: u64) -> u32 {
-        claim_way(self, cell, fingerprint, now)
+    fn claim_way(&self, cell: u32, fingerprint: u64, now: u64, cost: u64) -> u32 {
+        claim_way(self, cell, fingerprint, now, cost)
     }
 
     /// See [`many_limits`].
     #[inline(always)]
     fn many_limits(&self, packet: &Packet, slot: u32, rule: u32, now: u64) -> u32 {
         many_limits(self, packet, slot, rule, now)
+    }
+
+    /// See [`operator_refuses`].
+    #[inline(always)]
+    fn operator_refuses(&self, packet: &Packet) -> u32 {
+        operator_refuses(self, packet)
     }
 }
 
@@ -269,6 +275,42 @@ fn stages<T: Tables>(tables: &T, packet: &Packet) -> Summary {
         return decision;
     }
     Summary::new(Reason::Allowed, api.id)
+}
+
+/// What an operator orders is enforced in every mode: a packet that is refused, but only counted, is
+/// held against it once more.
+#[inline(always)]
+fn counted_only<T: Tables>(tables: &T, packet: &Packet, decision: Summary) -> Summary {
+    let none = tables.ban_control().is_some_and(|control| control.orders == 0);
+    if decision.drops() || none {
+        return decision;
+    }
+    match Reason::from_number(tables.operator_refuses(packet) as u8) {
+        Some(reason) => Summary::new(reason, decision.api()),
+        None => decision,
+    }
+}
+
+/// The number of the reason for which an order of an operator drops a packet that would pass otherwise;
+/// 255 when none does.
+#[inline(always)]
+pub fn operator_refuses<T: Tables>(tables: &T, packet: &Packet) -> u32 {
+    ordered_reason(tables, packet).map_or(0xff, |reason| reason as u32)
+}
+
+#[inline(always)]
+fn ordered_reason<T: Tables>(tables: &T, packet: &Packet) -> Option<Reason> {
+    let slot = claim::claim(tables, packet.destination, claim::port_entry(tables, packet))?;
+    let api = tables.api(slot)?;
+    let over = tables.overrides(api.id)?;
+    let class = claim::classify(tables, packet);
+    if let Some(decision) = claim::overridden(tables, api, Some(over), class, true)
+        && decision.drops()
+    {
+        return Reason::from_number(decision.reason_number());
+    }
+    let rule = tables.rule(slot.wrapping_mul(tables.classes()).wrapping_add(class))?;
+    limits::ordered(tables, packet, api, rule, over)
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! Packets that a host may not want whatever they are for: martian sources, options, tags,
 //! fragments, flags that never occur, and what could not be read. See [`crate::oddity`].
 
-use super::{Step, Summary, Tables, bans};
+use super::{Step, Summary, Tables, bans, counted_only};
 use crate::oddity::{self, MARTIANS, Oddity, SOURCES};
 use crate::packet::Packet;
 use crate::reason::Reason;
@@ -33,11 +33,11 @@ fn refused<T: Tables>(tables: &T, kinds: u32, api: u32) -> Option<Summary> {
 /// kind lets nothing past the other stages.
 #[inline(always)]
 pub(super) fn watched<T: Tables>(tables: &T, packet: &Packet, decision: Summary) -> Summary {
+    if decision.refuses() {
+        return counted_only(tables, packet, decision);
+    }
     let watches = tables.watches();
     if watches == 0 {
-        return decision;
-    }
-    if decision.refuses() {
         return decision;
     }
     let mut kinds = source_kinds(tables, packet, watches);

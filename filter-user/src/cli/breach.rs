@@ -2,12 +2,12 @@
 
 use clap::{Args, Subcommand};
 
-use super::Common;
 use super::human::remaining;
 use super::order::OrderArgs;
 use super::outcome::{Outcome, Verdict};
 use super::style::{Style, Tone, clean};
 use super::table::{Align, Table, cell};
+use super::{Common, value};
 use crate::control::api::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift};
 
 #[derive(Args, Clone, Debug)]
@@ -16,6 +16,7 @@ use crate::control::api::{ApiOrders, Mode, Order, OrderInForce, OrderKind, Order
     Examples:\n  \
     weir breach shutdown orders --reason \"ticket 4711\"     nobody reaches it\n  \
     weir breach lockdown orders --group partners --ttl 2h  only partners do\n  \
+    weir breach limit orders 20/s --ttl 1h                 each source sends so much at most\n  \
     weir breach status\n  \
     weir breach lift orders"
 )]
@@ -30,6 +31,8 @@ enum BreachVerb {
     Shutdown(ShutdownArgs),
     /// Only one group reaches the API, or nobody but trusted sources
     Lockdown(LockdownArgs),
+    /// Each source is held to a rate of packets, beside the policy's limits
+    Limit(LimitArgs),
     /// End a shutdown, a lockdown and an ordered limit
     Lift(LiftArgs),
     /// Show the orders in force
@@ -56,6 +59,19 @@ struct LockdownArgs {
 }
 
 #[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Enforced in monitor mode too. Proxies (`proxies` of the API) are not held to it.\n\n\
+    Example:\n  weir breach limit orders 20/s --ttl 1h --reason \"ticket 4711\""
+)]
+struct LimitArgs {
+    #[command(flatten)]
+    order: OrderArgs,
+    /// Packets of each source: 20/s, 90/min, 1000/h, 5000/day
+    #[arg(value_name = "RATE", value_parser = value::packets)]
+    rate: String,
+}
+
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "Example:\n  weir breach lift orders")]
 struct LiftArgs {
     /// The API
@@ -77,6 +93,7 @@ impl BreachArgs {
         match &self.verb {
             BreachVerb::Shutdown(args) => args.order.common.output.json,
             BreachVerb::Lockdown(args) => args.order.common.output.json,
+            BreachVerb::Limit(args) => args.order.common.output.json,
             BreachVerb::Lift(args) => args.common.output.json,
             BreachVerb::Status(args) => args.common.output.json,
         }
@@ -89,6 +106,7 @@ pub(super) fn breach(args: &BreachArgs) -> Verdict {
         BreachVerb::Lockdown(args) => {
             args.order.give(Order::Lockdown { group: args.group.clone() })
         }
+        BreachVerb::Limit(args) => args.order.give(Order::Limit { packets: args.rate.clone() }),
         BreachVerb::Lift(args) => {
             let kinds = vec![OrderKind::Shutdown, OrderKind::Lockdown, OrderKind::Limit];
             let request = OrderLift { api: args.api.clone(), kinds };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::config::Paths;
-use crate::text::quantity;
+use crate::text::quantity::{self, Measure};
 
 /// A time to live: `30s`, `10m`, `1h`, `2d`.
 pub(super) fn ttl(text: &str) -> Result<Duration, String> {
@@ -16,6 +16,13 @@ pub(super) fn ttl(text: &str) -> Result<Duration, String> {
         return Err("a time to live is more than nothing: 30s, 10m, 1h, 2d".to_owned());
     }
     Ok(duration)
+}
+
+/// A rate of packets, as the daemon will read it: `20/s`, `90/min`.
+pub(super) fn packets(text: &str) -> Result<String, String> {
+    quantity::rate(text, Measure::Packets)
+        .map(|_| text.to_owned())
+        .map_err(|problem| format!("{}; {}", problem.message, problem.hint))
 }
 
 /// The name of an instance: it becomes part of paths.
@@ -57,6 +64,18 @@ mod tests {
         ];
         for (text, millis) in ttls {
             assert_eq!(ttl(text).ok(), millis.map(Duration::from_millis), "{text}");
+        }
+        for (text, good) in [
+            ("20/s", true),
+            ("90/min", true),
+            ("5000/day", true),
+            ("20", false),
+            ("0/s", false),
+            ("10MB/s", false),
+            ("-1/s", false),
+            ("", false),
+        ] {
+            assert_eq!(packets(text).is_ok(), good, "{text}");
         }
         for (text, good) in [("edge-2", true), ("", false), ("a/b", false), ("..", false)] {
             assert_eq!(instance(text).is_ok(), good, "{text}");

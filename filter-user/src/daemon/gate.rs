@@ -24,7 +24,7 @@ use crate::policy::{self, Policy};
 use crate::store::{New, State as Fate, Who};
 
 use super::in_force::{self, InForce};
-use super::interfaces::{self, Open, check_trusted};
+use super::interfaces::{self, Open, Renewal, check_trusted};
 use super::keeper::Keeper;
 use super::lockout;
 use super::sampling::Sampling;
@@ -108,6 +108,8 @@ pub(super) struct Gate {
     pub(super) gated: Vec<Gated>,
     /// Those that are not gated, and why.
     pub(super) open: Vec<Open>,
+    /// Whether the programs could follow a trusted interface.
+    pub(super) renewal: Renewal,
     /// Why a ban was made: kept here, the kernel has no room for it.
     pub(super) reasons: Reasons,
     /// Files of feeds, with the SHA-256 of what somebody went back behind.
@@ -230,6 +232,7 @@ impl Gate {
             targets,
             gated,
             open: Vec::new(),
+            renewal: Renewal::default(),
             reasons: restored.reasons,
             behind: HashMap::new(),
             kept: None,

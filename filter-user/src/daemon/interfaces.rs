@@ -29,6 +29,29 @@ pub(super) struct Open {
     pub(super) why: String,
 }
 
+/// Why the programs could not be loaded again for a trusted interface that was made anew.
+#[derive(Debug, Default)]
+pub(super) struct Renewal {
+    /// The last refusal, when it was, CLOCK_BOOTTIME in ns.
+    refused: Option<(u64, String)>,
+}
+
+/// Between two attempts to renew, in ns: each loads all tables and programs.
+const RETRY: u64 = 10_000_000_000;
+
+impl Renewal {
+    fn is_due(&self, now: u64) -> bool {
+        self.refused.as_ref().is_none_or(|(at, _)| now.saturating_sub(*at) >= RETRY)
+    }
+
+    /// Notes a refusal; whether it is another than before.
+    fn failed(&mut self, now: u64, why: String) -> bool {
+        let is_new = self.refused.as_ref().is_none_or(|(_, before)| *before != why);
+        self.refused = Some((now, why));
+        is_new
+    }
+}
+
 /// What changed about an interface.
 enum Turn {
     Opened(Open),
@@ -44,12 +67,7 @@ impl Gate {
             return Vec::new();
         }
         self.follow_names();
-        if self.waiting.is_none()
-            && !self.generation.knows(&self.now.image.trusted_interfaces)
-            && let Err(error) = self.renew()
-        {
-            tracing::error!(%error, "a trusted interface was made anew, and is not trusted yet");
-        }
+        self.follow_trusted();
         let mut turns = Vec::new();
         for target in self.targets.clone() {
             let held = |gated: &Gated| gated.name == target.name && gated.holds();
@@ -84,6 +102,23 @@ impl Gate {
         Ok(())
     }
 
+    /// Renews what is in force when a trusted interface has another index than the programs know. A
+    /// refusal is told once, and tried again after a while.
+    fn follow_trusted(&mut self) {
+        if self.waiting.is_some() || self.generation.knows(&self.now.image.trusted_interfaces) {
+            return;
+        }
+        let now = clock::boot_ns();
+        if !self.renewal.is_due(now) {
+            return;
+        }
+        if let Err(error) = self.renew()
+            && self.renewal.failed(now, error.to_string())
+        {
+            tracing::error!(%error, "a trusted interface was made anew, and is not trusted yet");
+        }
+    }
+
     /// Loads what is in force again: the programs have the indices of trusted interfaces in them.
     fn renew(&mut self) -> kernel::error::Result<()> {
         let mut generation = Generation::load(&mut self.state, &self.now.image)?;
@@ -92,6 +127,7 @@ impl Gate {
         self.gated = attach::swap(&self.pins, &self.targets, &mut generation, old)?;
         self.now.generation = generation.number;
         self.generation = generation;
+        self.renewal = Renewal::default();
         self.open_log();
         let kernel = self.now.generation;
         if let Some(number) = self.now.number {
@@ -204,4 +240,20 @@ pub(super) fn watch(core: Arc<Core>) -> Result<()> {
         })
         .map(drop)
         .context("cannot start the thread that looks after interfaces")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_once_and_tried_again_later() {
+        let mut renewal = Renewal::default();
+        assert!(renewal.is_due(5));
+        assert!(renewal.failed(5, "no memory".into()));
+        assert!(!renewal.is_due(5 + RETRY - 1));
+        assert!(renewal.is_due(5 + RETRY));
+        assert!(!renewal.failed(5 + RETRY, "no memory".into()), "told before");
+        assert!(renewal.failed(5 + 2 * RETRY, "refused".into()), "another reason");
+    }
 }

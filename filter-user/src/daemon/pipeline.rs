@@ -337,9 +337,14 @@ impl Analysis {
             Output::Transaction(transaction) => self.transaction(transaction),
             Output::Flow(flow) => self.core.note_flow(flow, self.epoch),
             Output::Tls(handshake) | Output::Quic(handshake) => {
+                let name = self.field(handshake.api).name;
+                self.core.metrics.handshake(&name, handshake);
                 self.core.note_handshake(handshake, self.epoch);
             }
-            Output::Turn(_) => {}
+            Output::Turn(turn) => {
+                let name = self.field(turn.api).name;
+                self.core.metrics.turn(&name, turn);
+            }
         }
     }
 

@@ -6,20 +6,20 @@
 use std::path::{Path, PathBuf};
 
 use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions};
 use aya::programs::xdp::XdpLink;
-use aya::programs::{
-    LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode, loaded_programs,
-};
+use aya::programs::{ProgramError, SchedClassifier, Xdp, XdpMode, loaded_programs};
+use aya_obj::programs::XdpAttachType;
 
+pub use super::detach::{Removed, detach, open_gate};
+pub use super::egress::EgressHook;
 use super::error::{Error, Result};
 use super::generation::Generation;
 use super::netlink::{self, Mode};
-use super::{before, holders, host, state};
+use super::{before, egress, holders, host, state};
 
 /// Names of our programs as the kernel shows them.
 const INGRESS: &str = "weir_ingress";
-const EGRESS: &str = "weir_egress";
+pub(super) const EGRESS: &str = "weir_egress";
 
 /// Where XDP is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -31,32 +31,6 @@ pub enum Driver {
     Native,
     /// In the stack.
     Generic,
-}
-
-/// How outgoing packets are seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum EgressHook {
-    /// TCX where the kernel has it, else clsact.
-    #[default]
-    Auto,
-    /// TCX, kernel 6.6.
-    Tcx,
-    /// A filter on a clsact qdisc.
-    Clsact,
-    /// Not at all.
-    Off,
-}
-
-impl EgressHook {
-    /// The name in output.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Tcx => "tcx",
-            Self::Clsact => "clsact",
-            Self::Off => "off",
-        }
-    }
 }
 
 /// An interface that is to be gated.
@@ -135,16 +109,12 @@ impl Gated {
     }
 }
 
-fn links(pins: &Path) -> PathBuf {
+pub(super) fn links(pins: &Path) -> PathBuf {
     pins.join("links")
 }
 
 pub(super) fn xdp_pin(pins: &Path, index: u32) -> PathBuf {
     links(pins).join(format!("xdp-{index}"))
-}
-
-fn tcx_pin(pins: &Path, index: u32) -> PathBuf {
-    links(pins).join(format!("tcx-{index}"))
 }
 
 /// Interfaces that have a pinned link: gated by an earlier start.
@@ -161,7 +131,8 @@ pub fn pinned_interfaces(pins: &Path) -> Vec<String> {
 }
 
 /// Puts a generation in force on every interface that is there, or on none: when one refuses, those
-/// before it get `old` back. An interface that is not there has no packets to judge.
+/// before it get `old` back, or what they ran before. An interface that is not there has no packets to
+/// judge.
 ///
 /// # Errors
 /// The first refusal, and whatever could not be taken back.
@@ -174,16 +145,19 @@ pub fn swap(
     let directory = links(pins);
     std::fs::create_dir_all(&directory)
         .map_err(|e| Error::path("create", directory.as_path(), e))?;
-    let mut gated: Vec<Gated> = Vec::with_capacity(targets.len());
+    let mut done: Vec<(Gated, &Target, Before)> = Vec::with_capacity(targets.len());
     for target in targets {
-        if target.index().is_none() {
-            continue;
-        }
+        let Some(index) = target.index() else { continue };
+        let before = Before::of(pins, index);
         match put(pins, target, new) {
-            Ok(done) => gated.push(done),
+            Ok(gated) => done.push((gated, target, before)),
             Err(mut error) => {
-                for done in &gated {
-                    if let Err(e) = take_back(pins, done, targets, old.as_deref_mut()) {
+                for (gated, target, mut before) in done {
+                    let back = match old.as_deref_mut() {
+                        Some(old) => put(pins, target, old).map(drop),
+                        None => before.put_back(pins, target, &gated),
+                    };
+                    if let Err(e) = back {
                         error.what = format!("{}; {e}", error.what);
                     }
                 }
@@ -191,31 +165,46 @@ pub fn swap(
             }
         }
     }
-    Ok(gated)
+    Ok(done.into_iter().map(|(gated, ..)| gated).collect())
 }
 
-fn take_back(
-    pins: &Path,
-    done: &Gated,
-    targets: &[Target],
-    old: Option<&mut Generation>,
-) -> Result<()> {
-    match old {
-        Some(old) => {
-            let Some(target) = targets.iter().find(|target| target.name == done.name) else {
-                return Ok(());
-            };
-            put(pins, target, old).map(drop)
+/// What an interface ran before a swap, held so that it lives on until the swap is through.
+#[derive(Default)]
+struct Before {
+    ingress: Option<Xdp>,
+    egress: Option<SchedClassifier>,
+}
+
+impl Before {
+    /// Nothing where there is no link of ours.
+    fn of(pins: &Path, index: u32) -> Self {
+        let info = |id| loaded_programs().flatten().find(|program| program.id() == id);
+        let ingress = program_of(&xdp_pin(pins, index)).and_then(info);
+        let egress = egress::watching(pins, index).and_then(info);
+        Self {
+            ingress: ingress.and_then(|info| {
+                Xdp::from_program_info(info, INGRESS.into(), XdpAttachType::Interface).ok()
+            }),
+            egress: egress
+                .and_then(|info| SchedClassifier::from_program_info(info, EGRESS.into()).ok()),
         }
-        None if done.adopted => Err(Error::new(format!(
-            "{} has the new policy already, and the one before is gone with its daemon",
-            done.name
-        ))),
-        None => {
-            for pin in [xdp_pin(pins, done.index), tcx_pin(pins, done.index)] {
-                remove_pin(&pin)?;
+    }
+
+    fn put_back(&mut self, pins: &Path, target: &Target, now: &Gated) -> Result<()> {
+        let pin = xdp_pin(pins, now.index);
+        match &mut self.ingress {
+            Some(ingress) => replace_xdp(&pin, target, ingress).map(drop)?,
+            None if now.adopted => {
+                return Err(Error::new(format!(
+                    "{} has the new policy already, and what it ran before cannot be opened",
+                    target.name
+                )));
             }
-            Ok(())
+            None => remove_pin(&pin)?,
+        }
+        match &mut self.egress {
+            Some(egress) => egress::watch(pins, target, now.index, egress),
+            None => egress::unwatch(pins, now.index).map(drop),
         }
     }
 }
@@ -248,7 +237,7 @@ pub fn put(pins: &Path, target: &Target, generation: &mut Generation) -> Result<
         ))
         .hint("give this daemon pins of its own with `--instance NAME`"));
     };
-    watch_egress(pins, target, index, generation.egress()?)?;
+    egress::watch(pins, target, index, generation.egress()?)?;
     let egress_program = match target.egress {
         EgressHook::Off => None,
         _ => generation.egress()?.info().ok().map(|info| info.id()),
@@ -367,77 +356,20 @@ pub fn program_name(id: u32) -> Option<String> {
         .and_then(|program| program.name_as_str().map(str::to_owned))
 }
 
-pub(super) fn watch_egress(
-    pins: &Path,
-    target: &Target,
-    index: u32,
-    program: &mut SchedClassifier,
-) -> Result<()> {
-    let pin = tcx_pin(pins, index);
-    let failed = |e: ProgramError| {
-        Error::new(format!("cannot watch what leaves {}", target.name))
-            .because(e)
-            .hint("`egress = \"clsact\"` works on older kernels, `egress = \"off\"` does without")
-    };
-    match target.egress {
-        EgressHook::Off => remove_pin(&pin),
-        EgressHook::Tcx | EgressHook::Auto => {
-            if pin.exists() {
-                match program.attach_to_link(open_link::<SchedClassifierLink>(&pin)?) {
-                    Ok(id) => {
-                        let _closed = program.take_link(id);
-                        return Ok(());
-                    }
-                    Err(e) if is_errno(&e, libc::ENOLINK) => remove_pin(&pin)?,
-                    Err(e) => return Err(failed(e)),
-                }
-            }
-            let id = program
-                .attach_with_options(
-                    &target.name,
-                    TcAttachType::Egress,
-                    TcAttachOptions::TcxOrder(LinkOrder::default()),
-                )
-                .map_err(failed)?;
-            let link = program.take_link(id).map_err(failed)?;
-            let link = FdLink::try_from(link)
-                .map_err(|e| Error::new(format!("{} takes no TCX link", target.name)).because(e))?;
-            link.pin(&pin).map(drop).map_err(|e| Error::path("pin", pin, e))
-        }
-        EgressHook::Clsact => {
-            // A filter stays without a process. Filters are known by name only, so the old one goes
-            // out first; what leaves between the two is not seen, and nothing is judged here.
-            match tc::qdisc_add_clsact(&target.name) {
-                Ok(()) => {}
-                Err(tc::TcError::AlreadyAttached) => {}
-                Err(tc::TcError::NetlinkError(e)) if e.raw_os_error() == Some(libc::EEXIST) => {}
-                Err(e) => {
-                    return Err(
-                        Error::new(format!("cannot add clsact to {}", target.name)).because(e)
-                    );
-                }
-            }
-            let _none_before = tc::qdisc_detach_program(&target.name, TcAttachType::Egress, EGRESS);
-            let id = program
-                .attach_with_options(
-                    &target.name,
-                    TcAttachType::Egress,
-                    TcAttachOptions::Netlink(NlOptions::default()),
-                )
-                .map_err(failed)?;
-            // Dropping the link would remove the filter.
-            std::mem::forget(program.take_link(id).map_err(failed)?);
-            Ok(())
-        }
-    }
+/// Kernel id of the program behind a pinned link; `None` when there is no such link.
+pub(super) fn program_of(pin: &Path) -> Option<u32> {
+    let link = PinnedLink::from_pin(pin).ok()?;
+    FdLink::from(link).info().ok().map(|info| info.program_id())
 }
 
-fn open_link<L: TryFrom<FdLink, Error = aya::programs::links::LinkError>>(pin: &Path) -> Result<L> {
+pub(super) fn open_link<L: TryFrom<FdLink, Error = aya::programs::links::LinkError>>(
+    pin: &Path,
+) -> Result<L> {
     let pinned = PinnedLink::from_pin(pin).map_err(|e| Error::path("open the link", pin, e))?;
     L::try_from(FdLink::from(pinned)).map_err(|e| Error::path("use the link", pin, e))
 }
 
-fn is_errno(error: &ProgramError, errno: i32) -> bool {
+pub(super) fn is_errno(error: &ProgramError, errno: i32) -> bool {
     matches!(error, ProgramError::SyscallError(e) if e.io_error.raw_os_error() == Some(errno))
 }
 
@@ -446,98 +378,6 @@ pub(super) fn remove_pin(pin: &Path) -> Result<()> {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(Error::path("remove", pin, e)),
-    }
-}
-
-/// What [`detach`] removed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Removed {
-    /// Interfaces that had a link or filter of ours, by name or, when gone, by index.
-    pub interfaces: Vec<String>,
-    /// Pins that were removed.
-    pub pins: Vec<PathBuf>,
-}
-
-/// Takes the filter off every interface and removes every pin. Works without a daemon.
-///
-/// # Errors
-/// When a pin cannot be removed.
-pub fn detach(pins: &Path) -> Result<Removed> {
-    let mut removed = Removed::default();
-    let names = host::interface_names();
-    for pin in files(&links(pins))? {
-        let index = pin
-            .file_name()
-            .and_then(|name| name.to_str()?.strip_prefix("xdp-")?.parse::<u32>().ok());
-        let interface = index.map(|index| interface_of(&pin, index, &names));
-        remove_pin(&pin)?;
-        removed.interfaces.extend(interface);
-        removed.pins.push(pin);
-    }
-    for name in &names {
-        if tc::qdisc_detach_program(name, TcAttachType::Egress, EGRESS).is_ok()
-            && !removed.interfaces.contains(name)
-        {
-            removed.interfaces.push(name.clone());
-        }
-    }
-    for directory in directories(pins)? {
-        for pin in files(&directory)? {
-            remove_pin(&pin)?;
-            removed.pins.push(pin);
-        }
-        std::fs::remove_dir(&directory)
-            .map_err(|e| Error::path("remove", directory.as_path(), e))?;
-    }
-    if pins.exists() {
-        std::fs::remove_dir(pins).map_err(|e| Error::path("remove", pins, e))?;
-    }
-    Ok(removed)
-}
-
-/// The name of the interface that a link holds, if it is of this network namespace: indices of
-/// another one mean other interfaces here.
-fn interface_of(pin: &Path, index: u32, names: &[String]) -> String {
-    let held = PinnedLink::from_pin(pin)
-        .ok()
-        .and_then(|link| FdLink::from(link).info().ok())
-        .map(|info| info.program_id());
-    let here = netlink::xdp_programs(index)
-        .is_ok_and(|programs| programs.iter().any(|program| Some(program.program) == held));
-    let name = names
-        .iter()
-        .find(|name| here && host::interface_index(name).is_ok_and(|known| known == index));
-    name.cloned().unwrap_or_else(|| format!("interface {index} of another network namespace"))
-}
-
-/// Removes the links but keeps the state: `on_exit = "open"`.
-///
-/// # Errors
-/// When a pin cannot be removed.
-pub fn open_gate(pins: &Path, gated: &[Gated]) -> Result<()> {
-    for interface in gated {
-        remove_pin(&xdp_pin(pins, interface.index))?;
-        remove_pin(&tcx_pin(pins, interface.index))?;
-        if interface.egress == EgressHook::Clsact {
-            let _gone = tc::qdisc_detach_program(&interface.name, TcAttachType::Egress, EGRESS);
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn directories(path: &Path) -> Result<Vec<PathBuf>> {
-    Ok(list(path)?.into_iter().filter(|path| path.is_dir()).collect())
-}
-
-pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    Ok(list(path)?.into_iter().filter(|path| !path.is_dir()).collect())
-}
-
-fn list(path: &Path) -> Result<Vec<PathBuf>> {
-    match std::fs::read_dir(path) {
-        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(e) => Err(Error::path("list", path, e)),
     }
 }
 

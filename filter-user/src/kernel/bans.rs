@@ -11,8 +11,8 @@ use aya::maps::{HashMap, MapData, MapError};
 use filter_common::addr::Addr;
 use filter_common::slot::Slot;
 use filter_common::tables::{
-    BAN_AUTOMATIC, BAN_CONTROL_ORDERS, BAN_CONTROL_WORDS, BAN_SOURCES_SHIFT, BanControl, BanKey,
-    FOREVER, UNCLAIMED, WIDE_BANS, ban_place,
+    BAN_AUTOMATIC, BAN_CONTROL_ORDERS, BAN_SOURCES_SHIFT, BanControl, BanKey, CONTROL_BANS,
+    CONTROL_WORDS, FOREVER, UNCLAIMED, WIDE_BANS, ban_place,
 };
 
 use super::agreement::Entries;
@@ -49,7 +49,7 @@ pub struct Entry {
 pub struct Bans {
     table: HashMap<MapData, BanKey, Words>,
     bits: Mapped<Slot>,
-    control: Mapped<[Slot; BAN_CONTROL_WORDS]>,
+    control: Mapped<[Slot; CONTROL_WORDS]>,
     seed: u64,
     capacity: u32,
     known: Counted<BanKey, Words>,
@@ -67,7 +67,7 @@ impl Bans {
     pub(super) fn open(
         table: HashMap<MapData, BanKey, Words>,
         bits: Mapped<Slot>,
-        control: Mapped<[Slot; BAN_CONTROL_WORDS]>,
+        control: Mapped<[Slot; CONTROL_WORDS]>,
         seed: u64,
         capacity: u32,
     ) -> Result<Self> {
@@ -399,7 +399,7 @@ impl Bans {
     }
 
     fn control_words(&self) -> impl Iterator<Item = &Slot> {
-        self.control.cells().iter().flatten().take(BAN_CONTROL_ORDERS)
+        self.control.cells().iter().flatten().skip(CONTROL_BANS).take(BAN_CONTROL_ORDERS)
     }
 
     fn write_control(&mut self) {

@@ -16,6 +16,7 @@ use super::clock;
 use super::error::{Error, Result};
 use super::generation::Generation;
 use super::state::State;
+use super::{detach, egress};
 
 /// How long a daemon that lives may be late before the watcher acts for it.
 const GRACE: Duration = Duration::from_secs(3);
@@ -99,7 +100,7 @@ pub fn settled(pins: &Path, number: u32) {
 pub fn take_all(pins: &Path) -> Result<Vec<u32>> {
     let mut own = Vec::new();
     for (prefix, is_ours) in [("taken-", false), ("held-", true)] {
-        for directory in attach::directories(pins)? {
+        for directory in detach::directories(pins)? {
             let name = directory.file_name().and_then(|name| name.to_str());
             let Some(number) = name.and_then(|name| name.strip_prefix(prefix)?.parse().ok()) else {
                 continue;
@@ -116,7 +117,7 @@ pub fn take_all(pins: &Path) -> Result<Vec<u32>> {
 }
 
 fn remove(directory: &Path) -> Result<()> {
-    for pin in attach::files(directory)? {
+    for pin in detach::files(directory)? {
         attach::remove_pin(&pin)?;
     }
     match std::fs::remove_dir(directory) {
@@ -141,7 +142,7 @@ fn swap_back(pins: &Path, number: u32, targets: &[Target]) -> Result<()> {
         let link = attach::xdp_pin(pins, index);
         // A filter that was taken off meanwhile stays off.
         if attach::replace_xdp(&link, target, &mut ingress)? {
-            attach::watch_egress(pins, target, index, &mut egress)?;
+            egress::watch(pins, target, index, &mut egress)?;
         }
     }
     Ok(())

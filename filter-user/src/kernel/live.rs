@@ -16,8 +16,8 @@ use filter_common::seen;
 use filter_common::slot::Slot;
 use filter_common::stat::Stat;
 use filter_common::tables::{
-    Api, Ban, BanControl, BanKey, ClassGroups, Config, Listen, Override, Profile, Rule, Shared,
-    feature,
+    Api, Ban, BanControl, BanKey, CONTROL_WORDS, ClassGroups, Config, Control, Listen, Override,
+    Profile, Rule, Shared, feature,
 };
 use filter_common::verdict::{Step, Tables};
 
@@ -75,10 +75,9 @@ pub struct Live<'g> {
     profiles: Vec<Profile>,
     class_groups: Table<'g, ClassGroups, ClassGroups>,
     overrides: Table<'g, [u64; 16], Override>,
-    ban_control: Table<'g, BanControl, BanControl>,
+    control: Table<'g, [u64; CONTROL_WORDS], Control>,
     ban_bits: Array<&'g MapData, u64>,
     bans: HashMap<&'g MapData, BanKey, [u64; 4]>,
-    own_bits: Array<&'g MapData, u64>,
     own: HashMap<&'g MapData, Addr, u32>,
     kept_bans: Kept<BanKey, Option<Ban>>,
     limiter: Table<'g, [u64; 16], limiter::Cell>,
@@ -122,10 +121,9 @@ impl Generation {
             profiles: self.whole(agreement::PROFILES)?,
             class_groups: self.table("CLASS_GROUPS", |cell| cell)?,
             overrides: self.table("OVERRIDES", order)?,
-            ban_control: self.table("BAN_CONTROL", |cell| cell)?,
+            control: self.table("CONTROL", control)?,
             ban_bits: self.typed("BAN_BITS")?,
             bans: self.typed("BANS")?,
-            own_bits: self.typed("OWN_BITS")?,
             own: self.typed("OWN")?,
             kept_bans: Kept::new(),
             limiter: self.table("LIMITER", ways)?,
@@ -171,6 +169,20 @@ fn ways(words: [u64; 16]) -> limiter::Cell {
 fn budget(words: [u64; 4]) -> Shared {
     let [owner, packets, bytes, connections] = words.map(Slot::new);
     Shared { owner, arrivals: [packets, bytes, connections] }
+}
+
+fn control(words: [u64; CONTROL_WORDS]) -> Control {
+    let mut words = words.into_iter();
+    let mut next = || words.next().unwrap_or(0);
+    let [exact, v4, v6, orders, sample_below] = [next(), next(), next(), next(), next()];
+    Control {
+        bans: BanControl { exact, v4: v4.to_ne_bytes(), v6: v6.to_ne_bytes(), orders },
+        sample_below: Slot::new(sample_below),
+        reserved: std::array::from_fn(|_| next()),
+        own_bits: std::array::from_fn(|_| next()),
+        notices: Slot::new(next()),
+        unused: [0; 7],
+    }
 }
 
 fn ban(words: [u64; 4]) -> Ban {
@@ -300,7 +312,8 @@ impl Tables for Live<'_> {
     }
 
     fn own_bits(&self, index: u32) -> u64 {
-        self.word(&self.own_bits, index)
+        let control = self.cell(&self.control, 0);
+        control.and_then(|control| control.own_bits.get(index as usize)).copied().unwrap_or(0)
     }
 
     fn is_own(&self, addr: &Addr) -> bool {
@@ -344,7 +357,7 @@ impl Tables for Live<'_> {
     }
 
     fn ban_control(&self) -> Option<&BanControl> {
-        self.cell(&self.ban_control, 0)
+        Some(&self.cell(&self.control, 0)?.bans)
     }
 
     fn ban_bits(&self, index: u32) -> u64 {

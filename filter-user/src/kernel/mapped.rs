@@ -21,6 +21,8 @@ unsafe impl Cell for u64 {}
 // SAFETY: as above.
 unsafe impl Cell for Slot {}
 // SAFETY: as above.
+unsafe impl Cell for filter_common::seen::Cell {}
+// SAFETY: as above.
 unsafe impl Cell for classify::Node {}
 // SAFETY: as above.
 unsafe impl Cell for tables::Listen {}
@@ -37,9 +39,7 @@ unsafe impl Cell for tables::Override {}
 // SAFETY: as above.
 unsafe impl Cell for tables::Shared {}
 // SAFETY: as above.
-unsafe impl Cell for [Slot; tables::BAN_CONTROL_WORDS] {}
-// SAFETY: as above.
-unsafe impl Cell for tables::Tuning {}
+unsafe impl Cell for [Slot; tables::CONTROL_WORDS] {}
 
 /// A mapped array of `T`.
 #[derive(Debug)]

@@ -10,7 +10,9 @@ pub mod bans;
 pub mod before;
 pub mod clock;
 pub mod counters;
+pub mod detach;
 pub mod device;
+pub mod egress;
 pub mod error;
 pub mod forecast;
 pub mod generation;
@@ -27,6 +29,6 @@ pub mod own;
 pub mod ring;
 pub mod state;
 pub mod trial;
-mod whole;
+pub mod whole;
 
 pub use error::Error;

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use filter_common::gcra::Rate;
 use filter_common::slot::Slot;
-use filter_common::tables::{
-    BAN_CONTROL_ORDERS, BAN_CONTROL_WORDS, FOREVER, OVERRIDE_AUTOMATIC, Override,
-};
+use filter_common::tables::{CONTROL_ORDERS, CONTROL_WORDS, FOREVER, OVERRIDE_AUTOMATIC, Override};
 
 use super::clock;
 use super::mapped::Mapped;
@@ -70,15 +68,12 @@ pub struct InForce {
 /// The orders of all APIs.
 pub struct Orders {
     cells: Mapped<Override>,
-    control: Mapped<[Slot; BAN_CONTROL_WORDS]>,
+    control: Mapped<[Slot; CONTROL_WORDS]>,
     changes: AtomicU64,
 }
 
 impl Orders {
-    pub(super) fn open(
-        cells: Mapped<Override>,
-        control: Mapped<[Slot; BAN_CONTROL_WORDS]>,
-    ) -> Self {
+    pub(super) fn open(cells: Mapped<Override>, control: Mapped<[Slot; CONTROL_WORDS]>) -> Self {
         let orders = Self { cells, control, changes: AtomicU64::new(0) };
         orders.settle();
         orders
@@ -93,7 +88,7 @@ impl Orders {
 
     fn say(&self, any: bool) {
         if let Some(words) = self.control.cells().first() {
-            words[BAN_CONTROL_ORDERS].store(u64::from(any));
+            words[CONTROL_ORDERS].store(u64::from(any));
         }
     }
 

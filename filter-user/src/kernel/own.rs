@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use aya::maps::{HashMap, MapData};
 use filter_common::addr::Addr;
 use filter_common::slot::Slot;
-use filter_common::tables::{MAX_OWN, OWN_WORDS, own_place};
+use filter_common::tables::{CONTROL_OWN, CONTROL_WORDS, MAX_OWN, OWN_WORDS, own_place};
 
 use super::error::{Error, Result};
 use super::mapped::Mapped;
@@ -18,12 +18,15 @@ use crate::sensor::transaction::addr;
 /// The table and its bitmap.
 pub struct Own {
     table: HashMap<MapData, Addr, u32>,
-    bits: Mapped<Slot>,
+    control: Mapped<[Slot; CONTROL_WORDS]>,
 }
 
 impl Own {
-    pub(super) fn open(table: HashMap<MapData, Addr, u32>, bits: Mapped<Slot>) -> Self {
-        Self { table, bits }
+    pub(super) fn open(
+        table: HashMap<MapData, Addr, u32>,
+        control: Mapped<[Slot; CONTROL_WORDS]>,
+    ) -> Self {
+        Self { table, control }
     }
 
     /// Replaces the addresses. Those beyond the room for them are left out: how many.
@@ -46,7 +49,7 @@ impl Own {
             let (word, bit) = own_place(one);
             words[word as usize] |= 1 << bit;
         }
-        for (cell, word) in self.bits.cells().iter().zip(words) {
+        for (cell, word) in self.control.cells().iter().flatten().skip(CONTROL_OWN).zip(words) {
             cell.store(word);
         }
         Ok(addresses.len() - wanted.len())

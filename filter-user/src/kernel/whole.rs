@@ -25,7 +25,7 @@ struct Element {
 
 /// A table in one value.
 #[derive(Debug)]
-pub(super) struct Whole<T> {
+pub struct Whole<T> {
     map: OwnedFd,
     name: &'static str,
     cells: usize,
@@ -34,14 +34,21 @@ pub(super) struct Whole<T> {
 
 impl<T: Cell + Copy> Whole<T> {
     /// Opens it.
-    pub(super) fn new(name: &'static str, map: &Map) -> Result<Self> {
+    ///
+    /// # Errors
+    /// As [`Self::of`], and when the map is no array.
+    pub fn new(name: &'static str, map: &Map) -> Result<Self> {
         let Map::Array(data) = map else {
             return Err(Error::new(format!("map {name} is not an array")));
         };
         Self::of(name, data)
     }
 
-    fn of(name: &'static str, data: &MapData) -> Result<Self> {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// When the map is not one value that cells of this size fill, or cannot be inspected.
+    pub fn of(name: &'static str, data: &MapData) -> Result<Self> {
         let failed = |e| Error::new(format!("cannot inspect map {name}")).because(e);
         let info = data.info().map_err(failed)?;
         let bytes = info.value_size() as usize;
@@ -54,7 +61,10 @@ impl<T: Cell + Copy> Whole<T> {
     }
 
     /// Writes all of it; what is beyond the end of `cells` becomes `rest`.
-    pub(super) fn fill(&self, cells: &[T], rest: T) -> Result<()> {
+    ///
+    /// # Errors
+    /// When there are more cells than the table holds, or the kernel refuses.
+    pub fn fill(&self, cells: &[T], rest: T) -> Result<()> {
         if cells.len() > self.cells {
             return Err(Error::new(format!(
                 "map {} holds {} cells, {} are needed",
@@ -71,7 +81,10 @@ impl<T: Cell + Copy> Whole<T> {
     }
 
     /// Reads all of it.
-    pub(super) fn read(&self) -> std::io::Result<Vec<T>> {
+    ///
+    /// # Errors
+    /// When the kernel does not give it.
+    pub fn read(&self) -> std::io::Result<Vec<T>> {
         let mut cells = Vec::with_capacity(self.cells);
         self.call(LOOKUP, cells.as_mut_ptr())?;
         // SAFETY: the kernel has written the whole value, and any bytes are a cell.

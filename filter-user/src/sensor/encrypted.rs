@@ -134,39 +134,6 @@ impl Handshake {
     }
 }
 
-#[cfg(test)]
-impl Handshake {
-    /// One for tests: TLS 1.3 of 198.51.100.1 with port 8443 of 192.0.2.1, which no API claims.
-    pub(crate) fn example() -> Self {
-        Self {
-            time: 0,
-            flow: Flow {
-                client: [198, 51, 100, 1].into(),
-                client_port: 40_000,
-                server: [192, 0, 2, 1].into(),
-                server_port: 8443,
-            },
-            api: 0,
-            inbound: true,
-            announced: None,
-            quic: None,
-            version: Some(TlsVersion::V1_3),
-            offered: Some(TlsVersion::V1_3),
-            sni: None,
-            alpn: Vec::new(),
-            alpn_selected: None,
-            cipher: None,
-            ja4: None,
-            not_after: None,
-            duration: None,
-            retried: false,
-            complete: true,
-            handshake: true,
-            weight: 1 << 16,
-        }
-    }
-}
-
 /// What a client sends inside TLS, and what the server sends until the client sends again.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Turn {
@@ -191,6 +158,55 @@ pub struct Turn {
     pub weight: u32,
     /// Nothing of it was lost, and its records could be told apart.
     pub complete: bool,
+}
+
+#[cfg(test)]
+impl Handshake {
+    /// One of TLS 1.3 at port 80, to start from in tests.
+    pub(crate) fn example() -> Self {
+        let Turn { time, flow, api, inbound, handshake, weight, .. } = Turn::example();
+        Self {
+            time,
+            flow,
+            api,
+            inbound,
+            announced: None,
+            quic: None,
+            version: Some(TlsVersion::V1_3),
+            offered: Some(TlsVersion::V1_3),
+            sni: Some("lab.test".to_owned()),
+            alpn: vec!["h2".to_owned(), "http/1.1".to_owned()],
+            alpn_selected: None,
+            cipher: Some(Cipher(0x1301)),
+            ja4: Some("t13d1516h2_8daaf6152771_e5627efa2ab1".to_owned()),
+            not_after: None,
+            duration: Some(20_000_000),
+            retried: false,
+            complete: true,
+            handshake,
+            weight,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Turn {
+    /// One that was answered after 3 ms, to start from in tests.
+    pub(crate) fn example() -> Self {
+        let example = crate::sensor::transaction::Transaction::example();
+        Self {
+            time: 1,
+            flow: example.flow,
+            api: 1,
+            inbound: true,
+            request_bytes: 100,
+            response_bytes: 1000,
+            latency: Some(3_000_000),
+            handshake: true,
+            weight: 1 << 16,
+            complete: true,
+        }
+    }
 }
 
 #[cfg(test)]

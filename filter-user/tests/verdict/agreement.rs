@@ -3,6 +3,7 @@
 
 use aya::maps::{Array, Map, MapData};
 use aya::programs::loaded_programs;
+use filter_user::kernel::whole::Whole;
 use filter_user::policy::compile;
 
 use crate::kernel::Kernel;
@@ -22,6 +23,14 @@ fn open(program: u32, name: &str) -> MapData {
         .map(|id| MapData::from_id(id).expect("a map"))
         .find(|data| data.info().expect("a map").name_as_str() == Some(name))
         .unwrap_or_else(|| panic!("no map {name}"))
+}
+
+/// Flips a bit of a cell of so many words in a table that is one value.
+fn flip_in_value<const N: usize>(data: &MapData, index: u32) {
+    let table = Whole::<u64>::of("a table", data).expect("one value");
+    let mut words = table.read().expect("its words");
+    words[N * (index as usize + 1) - 1] ^= 1 << 40;
+    table.fill(&words, 0).expect("the kernel takes it");
 }
 
 /// Flips a bit of a cell of so many words.
@@ -45,11 +54,16 @@ fn a_changed_cell_of_any_table_is_found() {
     };
     type Flip = fn(MapData, u32);
     let rows: [(&str, &str, Flip, usize); 10] = [
-        ("APIS", "apis", flip::<8>, image.apis.len()),
-        ("RULES", "rules", flip::<1>, image.rules.len()),
-        ("PROFILES", "limits", flip::<12>, image.profiles.len()),
+        (".bss.apis", "apis", |data, at| flip_in_value::<8>(&data, at), image.apis.len()),
+        (".bss.rules", "rules", |data, at| flip_in_value::<1>(&data, at), image.rules.len()),
+        (
+            ".bss.profiles",
+            "limits",
+            |data, at| flip_in_value::<12>(&data, at),
+            image.profiles.len(),
+        ),
         ("LISTENS", "listens", flip::<3>, image.listens.len()),
-        ("PORTS", "ports", flip::<1>, image.ports.len()),
+        (".bss.ports", "ports", |data, at| flip_in_value::<1>(&data, at), image.ports.len()),
         ("CLASS_GROUPS", "groups", flip::<4>, image.class_groups.len()),
         ("V4_TOP", "sources", flip::<1>, image.v4_top.len()),
         ("V6_ROOT", "sources", flip::<1>, image.v6_root.len()),

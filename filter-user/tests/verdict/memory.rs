@@ -198,7 +198,8 @@ impl Memory {
                 cell.lockdown_flags.store(if automatic { OVERRIDE_AUTOMATIC } else { 0 });
                 cell.lockdown_until.store(until);
             }
-            Order::Limit { rate, .. } => {
+            Order::Limit { rate, automatic } => {
+                cell.limit_flags.store(if automatic { OVERRIDE_AUTOMATIC } else { 0 });
                 cell.limit_mul.store(rate.mul);
                 cell.limit_tau.store(rate.tau);
                 cell.limit_ceiling.store(rate.ceiling);

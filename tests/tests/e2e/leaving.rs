@@ -40,14 +40,63 @@ fn detach_leaves_nothing() -> Result<()> {
         if alive {
             assert_eq!(weir.ended()?, 0, "the daemon ends");
         }
-        let [xdp, filter, _] = attached(server)?;
-        assert!(!xdp && !filter, "{egress}, daemon {alive}: still attached");
+        assert_eq!(attached(server)?, [false; 3], "{egress}, daemon {alive}: still attached");
         assert!(!weir.pins().exists(), "{egress}, daemon {alive}: pins are left");
         for host in [client, stranger] {
             assert_eq!(site::answered(host, server)?, [true; 2], "everybody passes");
         }
         assert!(weir.detach()?.success()?.contains("nothing"), "a second time");
     }
+    Ok(())
+}
+
+/// Priority, handle and program of our filter, as tc shows them.
+fn filter(host: &Host) -> Result<[String; 3]> {
+    let limit = std::time::Duration::from_secs(10);
+    let shown = host.netns.run("tc", &["filter", "show", "dev", INTERFACE, "egress"], limit)?;
+    let shown = shown.success()?;
+    let lines: Vec<_> = shown.lines().filter(|line| line.contains("weir_egress")).collect();
+    anyhow::ensure!(lines.len() == 1, "one filter of ours: {shown}");
+    let words: Vec<_> = lines[0].split_whitespace().collect();
+    Ok(["pref", "handle", "id"].map(|name| {
+        let place = words.iter().position(|word| *word == name);
+        place.and_then(|place| words.get(place + 1)).unwrap_or(&"").to_string()
+    }))
+}
+
+#[test]
+fn a_filter_is_replaced_in_place_and_leaves_what_was_there() -> Result<()> {
+    let lab = site::lab()?;
+    let server = lab.host("server")?;
+    let tc = |line: &str| -> Result<String> {
+        let words: Vec<_> = line.split(' ').collect();
+        server.netns.run("tc", &words, std::time::Duration::from_secs(10))?.success()
+    };
+    tc(&format!("qdisc add dev {INTERFACE} clsact"))?;
+    let policy = site::write(&lab, "policy.toml", &site::orders(&lab, "")?)?;
+    let arguments = ["--policy", &policy, "--egress", "clsact"];
+    let mut weir = Weir::start(&lab, server, &arguments)?;
+    let mut before = filter(server)?;
+    for round in 0..3 {
+        weir.verb(&["apply", &policy, "--force"])?.success()?;
+        let now = filter(server)?;
+        assert_eq!((&now[..2], now[2] == before[2]), (&before[..2], false), "round {round}");
+        before = now;
+    }
+    weir.crash()?;
+    weir.start_again()?;
+    assert_eq!(filter(server)?[..2], before[..2], "adopted by the next daemon");
+    weir.detach()?.success()?;
+    assert_eq!(weir.ended()?, 0);
+    assert_eq!(attached(server)?, [false, false, true], "the discipline was not weir's");
+
+    // What others have put under a discipline that weir made stays, and so does the discipline.
+    tc(&format!("qdisc del dev {INTERFACE} clsact"))?;
+    let mut weir = Weir::start(&lab, server, &arguments)?;
+    tc(&format!("filter add dev {INTERFACE} ingress u32 match u32 0 0 flowid 1:1"))?;
+    weir.detach()?.success()?;
+    assert_eq!(weir.ended()?, 0);
+    assert_eq!(attached(server)?, [false, false, true], "another's filter hangs there");
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod explain;
 mod feeds;
 mod gate;
 mod guard;
+mod http2;
 mod inventory;
 mod jumbo;
 mod leaving;

@@ -17,7 +17,7 @@ use weir_tests::{wait, wrk};
 use crate::site::{self, PORT};
 
 /// What nginx answered and what weir counted, by method and status.
-fn compare(nginx: &Nginx, weir: &Weir<'_>) -> Result<u64> {
+pub(crate) fn compare(nginx: &Nginx, weir: &Weir<'_>) -> Result<u64> {
     wait::until("the books agree", Duration::from_secs(3), || {
         let mut logged = BTreeMap::<(String, u16), u64>::new();
         for request in nginx.requests()? {

@@ -25,8 +25,11 @@ fn each_order_takes_effect_at_once() -> Result<()> {
     let vip = "[groups.vip]\ncidrs = [\"203.0.113.0/24\"]\n";
     let policy = site::orders(&lab, "deny = [\"vip\"]")? + vip;
     let mut weir = site::weir(&lab, &policy)?;
-    let steps: [Step<'_>; 11] = [
+    let steps: [Step<'_>; 13] = [
         (&["monitor", "on", "orders"], true, true),
+        // Enforced although all else is only counted, and on those whom a rule refuses too.
+        (&["breach", "limit", "orders", "1/min", "--ttl", "1h"], false, false),
+        (&["breach", "lift", "orders"], true, true),
         (&["breach", "shutdown", "orders"], false, false),
         (&["breach", "lift", "orders"], true, true),
         (&["monitor", "off", "orders"], true, false),
@@ -40,6 +43,12 @@ fn each_order_takes_effect_at_once() -> Result<()> {
     ];
     for (verb, passes, strangers_pass) in steps {
         weir.verb(verb)?.success()?;
+        if verb.contains(&"limit") {
+            // Two packets are enough for a request.
+            for host in [client, stranger] {
+                let _maybe = site::answered(host, server)?;
+            }
+        }
         assert_eq!(site::answered(client, server)?, [passes; 2], "{verb:?}: the client");
         assert_eq!(
             site::answered(stranger, server)?,
@@ -48,9 +57,12 @@ fn each_order_takes_effect_at_once() -> Result<()> {
         );
     }
     let reading = Reading::at_rest(&weir)?;
-    for (reason, verdict) in
-        [("not_allowed", "would_drop"), ("shutdown", "drop"), ("lockdown", "drop")]
-    {
+    for (reason, verdict) in [
+        ("not_allowed", "would_drop"),
+        ("limit_packets", "drop"),
+        ("shutdown", "drop"),
+        ("lockdown", "drop"),
+    ] {
         let labels = [("api", "orders"), ("reason", reason), ("verdict", verdict)];
         assert!(reading.metrics.sum("weir_packets_total", &labels) > 0.0, "{reason} {verdict}");
     }
@@ -71,7 +83,8 @@ fn each_order_takes_effect_at_once() -> Result<()> {
 fn what_cannot_be_ordered_is_told() -> Result<()> {
     let lab = site::lab()?;
     let weir = site::weir(&lab, &site::orders(&lab, "")?)?;
-    let rows: [(&[&str], &str); 4] = [
+    let rows: [(&[&str], &str); 5] = [
+        (&["breach", "limit", "order", "20/s"], "orders"),
         (&["breach", "shutdown", "order"], "orders"),
         (&["breach", "lockdown", "orders", "--group", "nobody"], "clients"),
         (&["breach", "lift", "orders"], "nothing"),
@@ -159,7 +172,7 @@ fn orders_need_no_swap_and_outlive_an_apply_and_a_crash() -> Result<()> {
     weir.verb(&["breach", "shutdown", "closed"])?.success()?;
     weir.verb(&["monitor", "on", "watched"])?.success()?;
     weir.verb(&["breach", "lockdown", "locked", "--group", "clients", "--ttl", "1h"])?.success()?;
-    limit(&weir, server, "slow", "1/min")?;
+    weir.verb(&["breach", "limit", "slow", "1/min"])?.success()?;
     // Two packets are enough for a request.
     for host in [lab.host("client")?, lab.host("stranger")?] {
         let _maybe = site::ask(host, server.v4().into(), 8084)?;

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use weir_tests::lab::INTERFACE;
+use weir_tests::lab::{Host, INTERFACE};
 use weir_tests::process;
 use weir_tests::weir::{self, Plan, Weir};
 
@@ -75,17 +75,64 @@ fn a_start_that_is_refused_says_why() -> Result<()> {
     Ok(())
 }
 
+/// Puts another tool's program on an interface.
+fn occupy(host: &Host, interface: &str) -> Result<()> {
+    // Its pins are in a mount namespace that goes with it.
+    let load = format!(
+        "mount -t bpf bpf /sys/fs/bpf && exec xdp-filter load {interface} --mode native --features ipv4"
+    );
+    let mut command = host.netns.command("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &load]);
+    process::run(&mut command, Duration::from_secs(20))?.success().map(drop)
+}
+
+/// Kernel ids of the programs at XDP and at TCX on the way out.
+fn programs(host: &Host, interface: &str) -> Result<String> {
+    let show = host.netns.ip(&format!("link show dev {interface}"))?;
+    let xdp = show.lines().find(|line| line.contains("prog/xdp")).unwrap_or_default();
+    let limit = Duration::from_secs(10);
+    let words = ["filter", "show", "dev", interface, "egress"];
+    let egress = host.netns.run("tc", &words, limit)?.success()?;
+    Ok(format!("{xdp}\n{egress}"))
+}
+
+#[test]
+fn a_start_that_one_interface_refuses_leaves_the_others_as_they_were() -> Result<()> {
+    for egress in ["tcx", "clsact"] {
+        let lab = site::lab()?;
+        let [server, client] = [lab.host("server")?, lab.host("client")?];
+        let peer = client.netns.name();
+        server.netns.ip(&format!("link add eth1 type veth peer name eth1 netns {peer}"))?;
+        server.netns.ip("link set eth1 up")?;
+        let _nginx = site::nginx(&lab)?;
+        let policy = site::write(&lab, "policy.toml", &site::orders(&lab, "")?)?;
+        let arguments = ["--policy", policy.as_str(), "--egress", egress];
+        let interfaces = [INTERFACE, "eth1"];
+        let plan = Plan { interfaces: &interfaces, arguments: &arguments, ..Plan::default() };
+        let mut weir = Weir::launch(&lab, server, &plan)?;
+        let before = programs(server, INTERFACE)?;
+        weir.crash()?;
+        let index = server.netns.ip("-oneline link show dev eth1")?;
+        let index = index.split(':').next().unwrap_or_default().to_owned();
+        std::fs::remove_file(weir.pins().join(format!("links/xdp-{index}")))?;
+        occupy(server, "eth1")?;
+        let output = weir.refusal()?.expect_code(2)?;
+        assert!(output.stderr.contains("xdpfilt"), "{}", output.stderr);
+        assert!(!output.stderr.contains("has the new policy"), "{}", output.stderr);
+        assert_eq!(programs(server, INTERFACE)?, before, "{egress}: the very same programs");
+        assert_eq!(site::answered(lab.host("stranger")?, server)?, [false; 2], "{egress}");
+        server.netns.ip("link set dev eth1 xdp off")?;
+        weir.start_again()?;
+        assert_ne!(programs(server, INTERFACE)?, before, "{egress}: replaced in the end");
+    }
+    Ok(())
+}
+
 #[test]
 fn the_program_of_another_tool_is_named_and_left_alone() -> Result<()> {
     let lab = site::lab()?;
     let server = lab.host("server")?;
-    // Its pins are in a mount namespace that goes with it.
-    let load = format!(
-        "mount -t bpf bpf /sys/fs/bpf && exec xdp-filter load {INTERFACE} --mode native --features ipv4"
-    );
-    let mut command = server.netns.command("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", &load]);
-    process::run(&mut command, Duration::from_secs(20))?.success()?;
+    occupy(server, INTERFACE)?;
     let show = format!("link show dev {INTERFACE}");
     let before = server.netns.ip(&show)?;
     assert!(before.contains("prog/xdp"), "{before}");

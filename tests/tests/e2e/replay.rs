@@ -14,10 +14,26 @@ use weir_tests::{curl, wait, weir};
 use crate::site::{self, PORT};
 
 /// Captures what the server's interface sees while `during` runs.
-fn capture(lab: &Lab, server: &Host, during: impl FnOnce() -> Result<()>) -> Result<String> {
+pub(crate) fn capture(
+    lab: &Lab,
+    server: &Host,
+    during: impl FnOnce() -> Result<()>,
+) -> Result<String> {
     let file = lab.directory().join("lab.pcap").display().to_string();
     let mut command = server.netns.command("tcpdump");
-    command.args(["-i", INTERFACE, "-U", "--immediate-mode", "-Z", "root", "-w", &file]);
+    // Room for bursts: nothing is to be missing from the file.
+    command.args([
+        "-i",
+        INTERFACE,
+        "-U",
+        "--immediate-mode",
+        "-B",
+        "65536",
+        "-Z",
+        "root",
+        "-w",
+        &file,
+    ]);
     let log = lab.directory().join("tcpdump.log");
     let mut tcpdump = Background::start("tcpdump", command, &log)?;
     tcpdump.ready("tcpdump listens", Duration::from_secs(10), || {
@@ -32,14 +48,14 @@ fn capture(lab: &Lab, server: &Host, during: impl FnOnce() -> Result<()>) -> Res
 }
 
 /// The lines that `weir replay --json` prints.
-fn replay(words: &[&str]) -> Result<Vec<Value>> {
+pub(crate) fn replay(words: &[&str]) -> Result<Vec<Value>> {
     let mut command = std::process::Command::new(weir::binary()?);
     let output = process::run(command.arg("replay").args(words), Duration::from_secs(20))?;
     let text = output.success()?;
     text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
 }
 
-fn of_type<'a>(lines: &'a [Value], name: &str) -> Vec<&'a Value> {
+pub(crate) fn of_type<'a>(lines: &'a [Value], name: &str) -> Vec<&'a Value> {
     lines.iter().filter(|line| line["type"] == name).collect()
 }
 

@@ -17,7 +17,7 @@ use crate::setup::{self, Purpose};
 use crate::toolchain::{self, Toolchain};
 
 /// What the numbers are about, in the order of docs/performance.md.
-const NUMBERS: [&str; 8] = [
+const NUMBERS: [&str; 10] = [
     "the verdict on one packet, in the caches",
     "the same from ten prefixes to a million",
     "a refused packet, live",
@@ -26,13 +26,15 @@ const NUMBERS: [&str; 8] = [
     "a million prefixes applied",
     "a thousand changes under traffic",
     "requests served during a flood",
+    "every request seen",
+    "what a transaction costs the sensor",
 ];
 
 /// Options of `bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Measure only these numbers, 1 to 8
-    #[arg(long, value_delimiter = ',', value_name = "N", value_parser = clap::value_parser!(u8).range(1..=8))]
+    /// Measure only these numbers, 1 to 10
+    #[arg(long, value_delimiter = ',', value_name = "N", value_parser = clap::value_parser!(u8).range(1..=10))]
     only: Vec<u8>,
     /// Put the numbers into docs/performance.md
     #[arg(long)]

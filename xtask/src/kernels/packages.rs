@@ -112,10 +112,13 @@ impl Packages {
     }
 }
 
-/// The newest of the packages that `apt-cache search` lists.
+/// The newest of the packages that `apt-cache search` lists. A metapackage, which has no patch level in
+/// its name, is none: it has no kernel in it, and may depend on one that is not there yet.
 fn newest(listed: &str) -> Option<&str> {
     let names = listed.lines().filter_map(|line| line.split_whitespace().next());
-    names.max_by_key(|name| numbers(name))
+    // Two numbers of the version, and the 64 of amd64.
+    let kernels = names.filter(|name| numbers(name).len() > 3);
+    kernels.max_by_key(|name| numbers(name))
 }
 
 /// The numbers in a name, by which versions are ordered.
@@ -155,6 +158,11 @@ mod tests {
                 "linux-image-6.12.9+deb12-cloud-amd64 - x\nlinux-image-6.12.95+deb12-cloud-amd64 - x\n",
                 Some("linux-image-6.12.95+deb12-cloud-amd64"),
             ),
+            (
+                "linux-image-6.1-cloud-amd64 - x\nlinux-image-6.1.0-50-cloud-amd64 - x\n",
+                Some("linux-image-6.1.0-50-cloud-amd64"),
+            ),
+            ("linux-image-6.1-cloud-amd64 - x\n", None),
             ("", None),
         ];
         for (listed, expected) in rows {

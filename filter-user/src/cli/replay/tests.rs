@@ -215,3 +215,51 @@ fn what_cannot_be_read_is_named() {
     let error = run(&b"no capture"[..], Path::new("x.pcap"), None, printer).unwrap_err();
     assert_eq!(format!("{error:#}"), "cannot read x.pcap: neither a pcap nor a pcapng file");
 }
+
+/// A connection recorded for the sensor's tests, as a capture.
+fn recorded(mut recording: &[u8]) -> Capture {
+    let mut capture = Capture::new();
+    capture.tcp(0, SYN, b"");
+    capture.tcp(1, SYN | ACK, b"");
+    while let Some(([side, high, low], rest)) = recording.split_first_chunk() {
+        let (payload, rest) = rest.split_at(usize::from(u16::from_be_bytes([*high, *low])));
+        capture.tcp(usize::from(*side), ACK, payload);
+        recording = rest;
+    }
+    capture
+}
+
+#[test]
+fn tls() {
+    let capture = recorded(include_bytes!("../../sensor/tests/data/tls12_curl"));
+    let found = objects(&print(&capture.file, None, Form::Json, false));
+    let flow = json!({ "src": "10.0.0.1", "sport": 40000, "dst": "10.0.0.2", "dport": 8080 });
+    assert_eq!(
+        found[0],
+        json!({
+            "type": "tls", "ts": 102.25, "flow": flow, "version": "1.2", "version_offered": "1.3",
+            "sni": "lab.test", "alpn": ["http/1.1"], "alpn_selected": "http/1.1",
+            "cipher": "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+            "ja4": "t13d3112h1_e8f1e7e78f70_b26ce05bbdd6",
+            "certificate_not_after": "2027-02-07T11:40:21Z", "handshake_seconds": 3.0,
+            "retried": false, "visibility": "tls_metadata", "complete": true,
+        })
+    );
+    assert_eq!(
+        found[1],
+        json!({
+            "type": "turn", "ts": 106.25, "flow": flow, "request_bytes": 111,
+            "response_bytes": 270, "latency_seconds": 1.0, "visibility": "tls_metadata",
+            "complete": true,
+        })
+    );
+    let summary = found.last().unwrap();
+    assert_eq!((&summary["handshakes"], &summary["turns"]), (&json!(1), &json!(2)));
+
+    let text = print(&capture.file, None, Form::Text, false);
+    let row = text.lines().nth(1).unwrap();
+    for part in ["TLS1.2", "lab.test t13d3112h1_e8f1e7e78f70_b26ce05bbdd6", "3000.000 ms"] {
+        assert!(row.contains(part), "{part} is not in {row}");
+    }
+    assert!(text.contains("handshakes    1, then 2 turns"), "{text}");
+}

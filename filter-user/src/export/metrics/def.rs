@@ -50,6 +50,13 @@ metrics! {
         "Label sets of the http_server metrics now.";
     HTTP_OVERFLOW Counter "weir_http_series_overflow_total" []
         "Requests whose route was counted as __other__ because there was no room for a label set.";
+    TLS_TURN_DURATION Histogram "weir_tls_turn_duration_seconds" ["api"]
+        "Time from the first byte of client data inside TLS to the first byte of server data, seconds.";
+    TLS_HANDSHAKE_DURATION Histogram "weir_tls_handshake_duration_seconds" ["api"]
+        "Time from the first byte of a ClientHello to the later of the two Finished messages, seconds.";
+    TLS_HANDSHAKES Counter "weir_tls_handshakes_total" ["api", "transport", "version", "alpn"]
+        "Handshakes of TLS and QUIC, by the version chosen (or offered, where no answer was seen) and \
+         the protocol chosen (or offered first).";
     PACKETS Counter "weir_packets_total" ["api", "verdict", "reason"]
         "Packets that came in, by what was decided and why.";
     BYTES Counter "weir_bytes_total" ["api", "verdict", "reason"]

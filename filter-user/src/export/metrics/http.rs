@@ -40,10 +40,10 @@ struct Labels {
 const OTHER_STATUS: u16 = u16::MAX;
 
 #[derive(Clone, Debug)]
-struct Buckets<const N: usize> {
+pub(super) struct Buckets<const N: usize> {
     /// In 65536ths, not cumulative; values above the last bound are only in `count`.
     counts: [u64; N],
-    count: u64,
+    pub(super) count: u64,
     sum: f64,
 }
 
@@ -54,7 +54,7 @@ impl<const N: usize> Default for Buckets<N> {
 }
 
 impl<const N: usize> Buckets<N> {
-    fn observe(&mut self, value: f64, weight: u32, bounds: &[f64; N]) {
+    pub(super) fn observe(&mut self, value: f64, weight: u32, bounds: &[f64; N]) {
         let weight64 = u64::from(weight);
         if let Some(at) = bounds.iter().position(|bound| value <= *bound) {
             self.counts[at] = self.counts[at].saturating_add(weight64);
@@ -71,7 +71,11 @@ impl<const N: usize> Buckets<N> {
         self.sum += other.sum;
     }
 
-    fn metric(&self, bounds: &[f64; N], labels: Vec<prometheus::proto::LabelPair>) -> Metric {
+    pub(super) fn metric(
+        &self,
+        bounds: &[f64; N],
+        labels: Vec<prometheus::proto::LabelPair>,
+    ) -> Metric {
         let mut below = 0_u64;
         let buckets = self.counts.iter().zip(bounds).map(|(count, bound)| {
             below = below.saturating_add(*count);

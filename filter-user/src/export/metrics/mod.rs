@@ -10,6 +10,7 @@ mod http;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,9 +29,11 @@ use crate::control::api::FindingEntry;
 use crate::detect::{Finding, Severity, State};
 use crate::geo::Country;
 use crate::respond::Outcome;
+use crate::sensor::encrypted::{Handshake, Turn};
 use crate::sensor::transaction::Transaction;
 use family::{facts, number, rows};
 use http::HttpMetrics;
+use tls::TlsMetrics;
 
 /// Label sets that the metrics of requests may have, but for those of the route `__other__`.
 pub const SERIES: usize = 2000;
@@ -48,6 +51,7 @@ pub struct Metrics {
 /// What is counted as it comes.
 struct Live {
     http: HttpMetrics,
+    tls: TlsMetrics,
     findings: BTreeMap<(&'static str, &'static str, Arc<str>), u64>,
     /// By id: API and severity.
     open: HashMap<Arc<str>, (Arc<str>, &'static str)>,
@@ -71,6 +75,7 @@ impl Metrics {
     pub fn new(series: usize, source: Arc<dyn Source>) -> prometheus::Result<Self> {
         let live = Arc::new(Mutex::new(Live {
             http: HttpMetrics::new(series),
+            tls: TlsMetrics::default(),
             findings: BTreeMap::new(),
             open: HashMap::new(),
             actions: BTreeMap::new(),
@@ -103,6 +108,16 @@ impl Metrics {
     /// Counts what was counted on routes of an API on those that they are called now.
     pub fn rename(&self, api: &str, name: impl Fn(&str) -> Option<Arc<str>>) {
         lock(&self.live).http.rename(api, name);
+    }
+
+    /// Counts a handshake of an API's. Those that left this host are left out.
+    pub fn handshake(&self, api: &Arc<str>, handshake: &Handshake) {
+        lock(&self.live).tls.handshake(api, handshake);
+    }
+
+    /// Counts a turn of an API's, likewise.
+    pub fn turn(&self, api: &Arc<str>, turn: &Turn) {
+        lock(&self.live).tls.turn(api, turn);
     }
 
     /// Counts a report of a finding.
@@ -145,7 +160,8 @@ impl Metrics {
     pub fn retain(&self, keep: impl Fn(&str) -> bool) {
         let mut live = lock(&self.live);
         live.countries.retain(|(api, _), _| keep(api));
-        live.http.retain(keep);
+        live.http.retain(&keep);
+        live.tls.retain(keep);
     }
 
     /// The page.
@@ -184,6 +200,7 @@ impl Collector for AtScrape {
 impl Live {
     fn families(&self) -> Vec<MetricFamily> {
         let mut families = self.http.families();
+        families.extend(self.tls.families());
         let (series, overflow) = self.http.occupancy();
         let findings = self.findings.iter();
         let actions = self.actions.iter();

@@ -80,6 +80,8 @@ fn page() -> String {
     let metrics = metrics(SERIES);
     let route = Arc::from("/a");
     metrics.observe(&Arc::from("orders"), &route, &transaction());
+    metrics.handshake(&Arc::from("orders"), &Handshake::example());
+    metrics.turn(&Arc::from("orders"), &Turn::example());
     let mut engine = Engine::new(Config::default(), 1);
     engine.set_apis([ApiProfile { id: 1, name: "orders".into(), ..ApiProfile::unclaimed() }]);
     let failed = Transaction { status: Some(401), ..transaction() };
@@ -146,6 +148,15 @@ fn counts() {
         ("weir_findings_open{api=\"orders\",severity=\"warning\"}".into(), 1.0),
         ("weir_actions_total{action=\"ban\",outcome=\"refused\"}".into(), 1.0),
         ("weir_http_series".into(), 1.0),
+        ("weir_tls_turn_duration_seconds_bucket{api=\"orders\",le=\"0.0025\"}".into(), 0.0),
+        ("weir_tls_turn_duration_seconds_bucket{api=\"orders\",le=\"0.005\"}".into(), 1.0),
+        ("weir_tls_turn_duration_seconds_sum{api=\"orders\"}".into(), 0.003),
+        ("weir_tls_handshake_duration_seconds_sum{api=\"orders\"}".into(), 0.02),
+        (
+            "weir_tls_handshakes_total{api=\"orders\",transport=\"tcp\",version=\"1.3\",alpn=\"h2\"}"
+                .into(),
+            1.0,
+        ),
     ] {
         assert_eq!(value(&page, &series), expected, "{series}");
     }
@@ -188,6 +199,57 @@ fn normalises_and_weighs() {
     let half = weird(|t| t.weight = 5 << 15);
     (0..2).for_each(|_| metrics.observe(&Arc::from("orders"), &Arc::from("/a"), &half));
     assert!(metrics.render().unwrap().contains("le=\"+Inf\"} 5\n"));
+}
+
+/// Whatever clients offer, there are few label sets; names of servers are in none.
+#[test]
+fn handshakes_are_told_apart_by_little() {
+    use crate::sensor::encrypted::{QuicVersion, TlsVersion};
+    let weird = |change: fn(&mut Handshake)| {
+        let mut handshake = Handshake::example();
+        change(&mut handshake);
+        handshake
+    };
+    for (what, handshake, expected) in [
+        ("offered first", weird(|_| ()), Some(("tcp", "1.3", "h2", 1))),
+        (
+            "chosen",
+            weird(|t| t.alpn_selected = Some("http/1.1".to_owned())),
+            Some(("tcp", "1.3", "http/1.1", 1)),
+        ),
+        ("none", weird(|t| t.alpn.clear()), Some(("tcp", "1.3", "", 1))),
+        (
+            "strange",
+            weird(|t| {
+                t.alpn = vec!["a".repeat(255)];
+                t.version = Some(TlsVersion(0x7abc));
+            }),
+            Some(("tcp", "other", "other", 1)),
+        ),
+        ("no answer", weird(|t| t.version = None), Some(("tcp", "1.3", "h2", 1))),
+        ("weight 3.5", weird(|t| t.weight = 7 << 15), Some(("tcp", "1.3", "h2", 3))),
+        ("quic", weird(|t| t.quic = Some(QuicVersion(1))), Some(("quic", "1.3", "h2", 1))),
+        ("left the host", weird(|t| t.inbound = false), None),
+    ] {
+        let metrics = metrics(SERIES);
+        metrics.handshake(&Arc::from("orders"), &handshake);
+        let page = metrics.render().unwrap();
+        let name = "weir_tls_handshakes_total{";
+        let lines: Vec<&str> = page.lines().filter(|line| line.starts_with(name)).collect();
+        let expected = expected.map(|(transport, version, alpn, count)| {
+            format!(
+                "{name}api=\"orders\",transport=\"{transport}\",version=\"{version}\",\
+                 alpn=\"{alpn}\"}} {count}"
+            )
+        });
+        assert_eq!(lines, expected.iter().collect::<Vec<_>>(), "{what}");
+        assert!(!page.contains("lab.test"));
+    }
+    let metrics = metrics(SERIES);
+    metrics.turn(&Arc::from("orders"), &Turn { latency: None, ..Turn::example() });
+    metrics.turn(&Arc::from("gone"), &Turn::example());
+    metrics.retain(|api| api == "orders");
+    assert!(!metrics.render().unwrap().contains("weir_tls_turn_duration_seconds_count"));
 }
 
 #[test]

@@ -76,13 +76,14 @@ fn handshakes_count_by_version_once_the_server_chose_one() {
     let mut catalog = catalog();
     let handshake = |version: Option<u16>| Handshake {
         version: version.map(TlsVersion),
+        api: 0,
         ..Handshake::example()
     };
     for version in [Some(0x0301), Some(0x0304), Some(0x0304), None] {
         catalog.handshake(&handshake(version), NOW);
     }
     catalog.handshake(&Handshake { inbound: false, ..handshake(Some(0x0304)) }, NOW);
-    let record = catalog.get("tcp/8443").expect("a port");
+    let record = catalog.get("tcp/80").expect("a port");
     let counts: Vec<_> = record.seen.tls.iter().map(|(v, tally)| (*v, tally.requests())).collect();
     assert_eq!(counts, [(0x0301, 1), (0x0304, 2)]);
     assert_eq!(record.speaks(), Some("TLS"));

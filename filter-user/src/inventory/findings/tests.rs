@@ -100,11 +100,12 @@ fn tls_on_an_undeclared_port_and_too_old() {
     let mut catalog = catalog(&[]);
     let old = crate::sensor::encrypted::Handshake {
         version: Some(crate::sensor::encrypted::TlsVersion(0x0301)),
+        api: 0,
         ..crate::sensor::encrypted::Handshake::example()
     };
     catalog.handshake(&old, NOW);
     let declared = [orders(Lifecycle::Active, "")];
-    let expected = ["undeclared_port tcp/8443", "old_tls tcp/8443"];
+    let expected = ["undeclared_port tcp/80", "old_tls tcp/80"];
     assert_eq!(held(&catalog, &declared, NOW, 1.0), expected);
     assert_eq!(held(&catalog, &declared, NOW + QUIET, 1.0), [] as [&str; 0]);
 }

@@ -3,6 +3,7 @@
 //! and go ([`Changes`]); which of them carry a connection ([`carrier`]).
 
 pub mod carrier;
+pub(super) mod filters;
 
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -194,6 +195,10 @@ fn take(mut reply: &[u8], answers: &mut Vec<Vec<u8>>) -> io::Result<bool> {
             libc::NLMSG_DONE => return Ok(true),
             libc::NLMSG_ERROR => {
                 let code = field(body, 0).map_or(0, i32::from_ne_bytes);
+                // An acknowledgement is an error of number 0.
+                if code == 0 {
+                    return Ok(true);
+                }
                 return Err(io::Error::from_raw_os_error(-code));
             }
             _ => answers.push(body.to_vec()),

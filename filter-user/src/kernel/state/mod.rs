@@ -13,15 +13,18 @@ use std::sync::Arc;
 
 use aya::maps::{Array, HashMap, Map, MapData};
 use filter_common::SCHEMA;
+use filter_common::gcra::GRAINS_PER_NS;
 use filter_common::limiter::WAYS;
-use filter_common::seen::WAYS as SEEN_WAYS;
+use filter_common::seen::{self, WAYS as SEEN_WAYS};
+use filter_common::slot::Slot;
 use filter_common::stat::Stat;
 use filter_common::tables::{
-    META_ENFORCES, META_GENERATION, META_SEED, NOTICE_CELLS, Name, SEEN_CELLS, Shared, Tuning,
+    CONTROL_SAMPLE, CONTROL_WORDS, META_ENFORCES, META_GENERATION, META_SEED, NOTICE_CELLS,
+    NOTICE_WINDOW_SHIFT, Name, SEEN_CELLS, Shared,
 };
 
 use super::bans::Bans;
-use super::clock::Tick;
+use super::clock::{self, Tick};
 use super::counters::Counters;
 use super::error::{Error, Result};
 use super::mapped::Mapped;
@@ -56,13 +59,13 @@ pub struct Settings {
 
 /// Sets the share of flows in the sample, while others hold the state.
 #[derive(Clone, Debug)]
-pub struct Sampler(Arc<Mapped<Tuning>>);
+pub struct Sampler(Arc<Mapped<[Slot; CONTROL_WORDS]>>);
 
 impl Sampler {
     /// From now on this share of flows, 0 to 1.
     pub fn set(&self, share: f64) {
-        if let Some(tuning) = self.0.cells().first() {
-            tuning.sample_below.store(sample_below(share));
+        if let Some(words) = self.0.cells().first() {
+            words[CONTROL_SAMPLE].store(sample_below(share));
         }
     }
 }
@@ -97,7 +100,9 @@ pub struct State {
     group_names: Array<MapData, Name>,
     interfaces: HashMap<MapData, u32, u32>,
     shared: Mapped<Shared>,
-    tuning: Arc<Mapped<Tuning>>,
+    control: Arc<Mapped<[Slot; CONTROL_WORDS]>>,
+    seen: Mapped<seen::Cell>,
+    notices: Mapped<Slot>,
     ring: Option<MapData>,
     tick: Tick,
     ids: Ids,
@@ -194,7 +199,7 @@ impl State {
 
     /// Who sets the share of flows in the sample.
     pub fn sampler(&self) -> Sampler {
-        Sampler(Arc::clone(&self.tuning))
+        Sampler(Arc::clone(&self.control))
     }
 
     /// Bytes of the ring.
@@ -224,6 +229,21 @@ impl State {
         Ok(())
     }
 
+    /// UDP flows this host has sent on whose answers are known now.
+    fn flows_known(&self) -> u64 {
+        let second = (clock::boot_ns() / 1_000_000_000) as u32;
+        let known = |cell: &seen::Cell| cell.known(second) as u64;
+        self.seen.cells().iter().map(known).sum()
+    }
+
+    /// Cells that hold back a further notice in this window.
+    fn notices_held(&self) -> u64 {
+        let grains = clock::monotonic_ns().wrapping_mul(GRAINS_PER_NS);
+        let window = (grains >> NOTICE_WINDOW_SHIFT) as u32;
+        let holds = |cell: &&Slot| cell.load() as u32 == window;
+        self.notices.cells().iter().filter(holds).count() as u64
+    }
+
     /// How full each map is; the ring with so many bytes waiting in it. What the kernel does not give
     /// is left out.
     pub fn map_uses(&self, ring: u64) -> Vec<MapUse> {
@@ -244,8 +264,8 @@ impl State {
             // A way is never given back: what was claimed once is held, by an idle source perhaps.
             ("limiter", claimed.map(|claimed| claimed.min(ways)), ways),
             ("ring", Some(ring), size("RING")),
-            ("seen", None, u64::from(SEEN_CELLS) * SEEN_WAYS as u64),
-            ("notices", None, u64::from(NOTICE_CELLS)),
+            ("seen", Some(self.flows_known()), u64::from(SEEN_CELLS) * SEEN_WAYS as u64),
+            ("notices", Some(self.notices_held()), u64::from(NOTICE_CELLS)),
         ]
         .map(|(name, entries, capacity)| MapUse { name: name.to_owned(), entries, capacity })
         .into()

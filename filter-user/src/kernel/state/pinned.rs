@@ -7,21 +7,18 @@ use aya::maps::{Map, MapData, MapType};
 use aya::{Ebpf, EbpfLoader};
 use filter_common::SCHEMA;
 use filter_common::limiter::{self, WAYS};
-use filter_common::tables::{
-    self, COUNTS_PER_API, MAX_GROUPS, Name, SHARED_PER_API, Shared, Tuning,
-};
+use filter_common::tables::{self, COUNTS_PER_API, MAX_GROUPS, Name, SHARED_PER_API, Shared};
 
 use super::Settings;
 use crate::kernel::error::{Error, Result};
 use crate::kernel::mapped::{Cell, Mapped};
 
 /// Every map that is pinned, with the bytes of its values and whether `settings` size it.
-pub(super) const PINNED: [(&str, u32); 20] = [
+pub(super) const PINNED: [(&str, u32); 18] = [
     ("OVERRIDES", size_of::<tables::Override>() as u32),
-    ("BAN_CONTROL", size_of::<tables::BanControl>() as u32),
+    ("CONTROL", size_of::<tables::Control>() as u32),
     ("BAN_BITS", 8),
     ("BANS", size_of::<tables::Ban>() as u32),
-    ("OWN_BITS", 8),
     ("OWN", 4),
     ("LIMITER", size_of::<limiter::Cell>() as u32),
     ("SHARED", size_of::<Shared>() as u32),
@@ -33,7 +30,6 @@ pub(super) const PINNED: [(&str, u32); 20] = [
     ("SEQUENCE", 8),
     ("TURNS", 8),
     ("NOTICES", 8),
-    ("TUNING", size_of::<Tuning>() as u32),
     ("INTERFACES", 4),
     ("API_NAMES", size_of::<Name>() as u32),
     ("GROUP_NAMES", size_of::<Name>() as u32),

@@ -134,11 +134,19 @@ impl Protocol {
         }
     }
 
+    /// What it became.
+    pub(super) fn upgraded_to(&self) -> Application {
+        match self {
+            Self::Http1(connection) if connection.is_websocket() => Application::WebSocket,
+            _ => Application::Upgraded,
+        }
+    }
+
     /// Whether the client is in the middle of a request's head.
     pub(super) fn in_head(&self) -> bool {
         match self {
             Self::Http1(connection) => connection.in_head(),
-            Self::Http2(_) => false,
+            Self::Http2(connection) => connection.in_head(),
             Self::Tls(connection) => connection.in_hello(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::carried::{Outcome, Piece, Protocol, Recognised, Speaker, Start};
 use super::stream::Segment;
-use super::{Carries, Environment, Flow, Side, Sure};
+use super::{Application, Carries, Environment, Flow, Side, Sure};
 use crate::sensor::{Context, proxy};
 
 /// Segments that a connection entered in its middle may have before one begins a message.
@@ -31,13 +31,12 @@ impl Flow {
         let Segment { seq, len, ack, fin, time, data } = *segment;
         self.directions[side].stream.pass(segment);
         self.confirm(side, ack);
-        if matches!(self.carries, Carries::Opaque | Carries::Upgraded)
-            && side == self.client
+        if matches!(self.carries, Carries::Opaque | Carries::Upgraded(_))
             && let Some(protocol) = Protocol::inside(data)
         {
             self.carries = Carries::Known(protocol);
         }
-        if len != 0 && !matches!(self.carries, Carries::Opaque | Carries::Upgraded) {
+        if len != 0 && !matches!(self.carries, Carries::Opaque | Carries::Upgraded(_)) {
             if !data.is_empty() {
                 self.data(side, Piece { data, seq, ack, time, peer }, env);
             }
@@ -131,8 +130,12 @@ impl Flow {
                 self.becomes(Carries::Opaque, env);
             }
             Some(Outcome::Upgraded) => {
-                self.with_protocol(env, Protocol::finish);
-                self.becomes(Carries::Upgraded, env);
+                let to = self.with_protocol(env, |protocol, context| {
+                    let to = protocol.upgraded_to();
+                    protocol.finish(context);
+                    to
+                });
+                self.becomes(Carries::Upgraded(to.unwrap_or(Application::Upgraded)), env);
             }
             Some(Outcome::Goes | Outcome::Http2(_)) | None => {}
         }
@@ -166,7 +169,7 @@ impl Flow {
     pub(super) fn becomes(&mut self, carries: Carries, env: &mut Environment<'_>) {
         match carries {
             Carries::Opaque => env.stats.opaque_flows += 1,
-            Carries::Upgraded => env.stats.upgraded_flows += 1,
+            Carries::Upgraded(_) => env.stats.upgraded_flows += 1,
             Carries::Unknown(_) | Carries::Announced(_) | Carries::Known(_) | Carries::Quic(_) => {}
         }
         self.carries = carries;

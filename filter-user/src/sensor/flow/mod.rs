@@ -60,7 +60,7 @@ enum Carries {
     /// Something that is not followed.
     Opaque,
     /// Something that HTTP turned into.
-    Upgraded,
+    Upgraded(Application),
 }
 
 /// How sure it is which side is the client.

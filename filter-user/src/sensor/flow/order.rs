@@ -24,7 +24,7 @@ impl Flow {
                 self.hand_on(side, &next, env);
             }
             Place::Next(_) | Place::Ahead => {
-                if matches!(self.carries, Carries::Opaque | Carries::Upgraded) {
+                if matches!(self.carries, Carries::Opaque | Carries::Upgraded(_)) {
                     // Nobody reads on: only the numbers are followed.
                     self.directions[side].stream.skip_to(segment.seq);
                     self.directions[side].stream.pass(segment);

@@ -50,6 +50,8 @@ pub enum Application {
     Tls,
     /// QUIC.
     Quic,
+    /// HTTP/1, then WebSocket (RFC 6455).
+    WebSocket,
     /// HTTP/1, then something else: 101, or a tunnel by CONNECT.
     Upgraded,
     /// Something the sensor does not follow.
@@ -65,6 +67,7 @@ impl Application {
             Self::Http2 => "http2",
             Self::Tls => "tls",
             Self::Quic => "quic",
+            Self::WebSocket => "websocket",
             Self::Upgraded => "upgraded",
             Self::Opaque => "opaque",
         }
@@ -130,7 +133,7 @@ impl Flow {
                 Carries::Unknown(_) | Carries::Announced(_) => Application::Unknown,
                 Carries::Known(protocol) => protocol.application(),
                 Carries::Quic(_) => Application::Quic,
-                Carries::Upgraded => Application::Upgraded,
+                Carries::Upgraded(to) => *to,
                 Carries::Opaque => Application::Opaque,
             },
             transactions: self.transactions,

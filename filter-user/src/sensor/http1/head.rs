@@ -22,6 +22,27 @@ pub(super) enum Length {
     Conflict,
 }
 
+/// The protocol that a response says comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Upgrade {
+    /// None, or one that nobody follows.
+    None,
+    /// HTTP/2 (RFC 7540, 3.2).
+    H2c,
+    /// WebSocket (RFC 6455, 4.2.2).
+    WebSocket,
+}
+
+impl Upgrade {
+    fn of(value: &[u8]) -> Self {
+        match () {
+            () if value.eq_ignore_ascii_case(b"h2c") => Self::H2c,
+            () if value.eq_ignore_ascii_case(b"websocket") => Self::WebSocket,
+            () => Self::None,
+        }
+    }
+}
+
 /// What is kept of a request's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RequestHead {
@@ -38,8 +59,8 @@ pub(super) struct ResponseHead {
     pub(super) status: u16,
     /// The media type of the body.
     pub(super) content_type: Option<String>,
-    /// HTTP/2 is what it says comes next (RFC 7540, 3.2).
-    pub(super) h2c: bool,
+    /// What it says comes next (RFC 9110, 7.8).
+    pub(super) upgrade: Upgrade,
     pub(super) length: Length,
 }
 
@@ -81,13 +102,13 @@ impl ResponseHead {
         let (first, fields) = split_line(head);
         let status = line::status(first)?;
         let mut length = LengthFields::default();
-        let (mut content_type, mut h2c) = (None, false);
+        let (mut content_type, mut upgrade) = (None, Upgrade::None);
         each_field(fields, |name, value| match name.len() {
             12 if name.eq_ignore_ascii_case(b"content-type") => content_type = media_type(value),
-            7 if name.eq_ignore_ascii_case(b"upgrade") => h2c |= value.eq_ignore_ascii_case(b"h2c"),
+            7 if name.eq_ignore_ascii_case(b"upgrade") => upgrade = Upgrade::of(value),
             _ => length.field(name, value),
         });
-        Some(Self { status, content_type, h2c, length: length.told() })
+        Some(Self { status, content_type, upgrade, length: length.told() })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What becomes of a connection's messages: their heads, their ends, and their losses.
 
-use super::head::{Length, RequestHead, ResponseHead};
+use super::head::{Length, RequestHead, ResponseHead, Upgrade};
 use super::pairing::{Answer, Current, Doubt, Entry, Request};
 use super::parser::Framing;
 use super::{Connection, Context, MAX_PENDING, Outcome, Piece};
@@ -117,7 +117,8 @@ impl Connection {
         if !paired {
             context.stats.orphan_responses += 1;
         }
-        if head.status == 101 && head.h2c {
+        self.websocket = head.status == 101 && head.upgrade == Upgrade::WebSocket;
+        if head.status == 101 && head.upgrade == Upgrade::H2c {
             if !paired {
                 self.queue.push_front(Entry::Unknown { seq: None, peer: None });
             }

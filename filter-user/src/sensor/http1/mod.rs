@@ -73,6 +73,8 @@ pub(crate) struct Connection {
     started: bool,
     /// A response came since requests were missed.
     answered: bool,
+    /// WebSocket is what it became.
+    websocket: bool,
 }
 
 impl Connection {
@@ -95,7 +97,13 @@ impl Connection {
             clean: false,
             started: false,
             answered: false,
+            websocket: false,
         }
+    }
+
+    /// Whether WebSocket is what it became.
+    pub(crate) fn is_websocket(&self) -> bool {
+        self.websocket
     }
 
     /// Whether the client is in the middle of a request's head.

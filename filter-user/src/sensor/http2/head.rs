@@ -5,6 +5,9 @@ use super::hpack::{Decoder, Fault, Field};
 use crate::sensor::credentials::Secrets;
 use crate::sensor::fields::{MAX_HOST, MAX_TARGET, RequestFields, media_type, text};
 
+/// Most bytes of fields that are looked at in one block: a byte can refer to a large one, again and
+/// again.
+const MAX_FIELDS: usize = 128 * 1024;
 /// Longest method that is kept.
 const MAX_METHOD: usize = 32;
 
@@ -25,9 +28,29 @@ pub(super) struct Fields {
     pub(super) begins: bool,
     /// Something of it is not known.
     pub(super) unknown: bool,
+    /// Bytes of its names and values.
+    size: usize,
 }
 
 impl Fields {
+    /// Whether a block has more fields than are looked at.
+    pub(super) fn too_many(&self) -> bool {
+        self.size > MAX_FIELDS
+    }
+
+    /// Takes a field.
+    fn take(&mut self, field: Field<'_>, from_client: bool, secrets: &Secrets) {
+        let length = |text: Option<&[u8]>| text.map_or(0, <[u8]>::len);
+        self.size += length(field.name) + length(field.value) + 1;
+        if self.too_many() {
+            self.unknown = true;
+        } else if from_client {
+            self.request(field, secrets);
+        } else {
+            self.response(field);
+        }
+    }
+
     /// Takes a field of a request.
     fn request(&mut self, field: Field<'_>, secrets: &Secrets) {
         let Some(name) = field.name else {
@@ -140,9 +163,7 @@ impl Block {
             return Ok(());
         }
         let fields = &mut self.fields;
-        let take = |field: Field<'_>| {
-            if from_client { fields.request(field, secrets) } else { fields.response(field) }
-        };
+        let take = |field: Field<'_>| fields.take(field, from_client, secrets);
         let left = if self.rest.is_empty() {
             let used = decoder.read(bytes, take)?;
             self.rest.extend_from_slice(&bytes[used..]);

@@ -42,7 +42,9 @@ impl Connection {
         if !block.broken {
             side.tentative = false;
         }
-        context.stats.http2_unknown += u64::from(block.fields.unknown);
+        let too_many = block.fields.too_many();
+        context.stats.head_limit += u64::from(too_many);
+        context.stats.http2_unknown += u64::from(block.fields.unknown && !too_many);
         match (block.head.kind, from_client) {
             (frame::PUSH_PROMISE, _) => context.stats.http2_pushes += 1,
             (_, true) => self.client_block(block, context),
@@ -96,8 +98,10 @@ impl Connection {
         let Fields { status, content_type, content_length, grpc_status, unknown, .. } =
             block.fields;
         let Some(stream) = self.streams.get_mut(id) else {
+            // One that the client has given up may still be answered.
+            let unseen = id % 2 == 1 && id > self.highest;
             let heads = status.is_some_and(|status| status >= 200);
-            context.stats.orphan_responses += u64::from(heads && id % 2 == 1);
+            context.stats.orphan_responses += u64::from(heads && unseen);
             return;
         };
         match status {
@@ -142,6 +146,9 @@ impl Connection {
             stream.touched = Some(now);
         }
         let half = if from_client { &mut stream.asked } else { &mut stream.answered };
+        if half.done {
+            return;
+        }
         half.body += u64::from(bytes);
         half.done |= ends;
         if !from_client && !stream.begun {

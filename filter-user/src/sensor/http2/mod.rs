@@ -15,6 +15,9 @@ mod reader;
 mod resync;
 mod streams;
 
+#[cfg(test)]
+pub(super) use self::hpack::huffman;
+
 use self::head::Block;
 use self::hpack::Decoder;
 use self::reader::{Cursor, Event, Missing, PREFACE, Reader};
@@ -150,6 +153,11 @@ impl Connection {
         }
         connection.highest = 1;
         connection
+    }
+
+    /// Whether the client is in the middle of a header block.
+    pub(crate) fn in_head(&self) -> bool {
+        self.client.block.is_some()
     }
 
     /// Memory that is not the connection's own size.

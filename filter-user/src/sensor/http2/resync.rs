@@ -9,6 +9,9 @@ use super::hpack;
 
 /// Frames of a chain that are looked at.
 const CHAIN: usize = 8;
+/// Bytes that are looked at for each byte of a segment: bodies can be written so that chains seem to
+/// begin everywhere.
+const EFFORT: usize = 16;
 
 /// Who sends, and what is known of the connection.
 pub(super) struct Expected<'a> {
@@ -25,23 +28,35 @@ pub(super) struct Expected<'a> {
 enum Chain {
     /// None.
     No,
-    /// One, for all that can be seen: so many frames, so many of followed streams.
-    Perhaps(usize, usize),
+    /// One, for all that can be seen.
+    Perhaps {
+        frames: usize,
+        /// Those of streams that are followed.
+        followed: usize,
+        /// It ends with the segment.
+        exact: bool,
+    },
     /// One, with a head of a request or a response.
     Yes,
 }
 
 /// Where in a segment a frame begins.
 pub(super) fn find(segment: &[u8], expected: &Expected<'_>) -> Option<usize> {
-    let mut at = 0;
+    let (mut at, mut effort) = (0, segment.len() * EFFORT);
     loop {
-        match chain(segment.get(at..)?, expected) {
+        match chain(segment.get(at..)?, expected, &mut effort) {
             Chain::Yes => return Some(at),
-            // Servers and clients begin segments with frames.
-            Chain::Perhaps(frames, followed) if followed != 0 && (at == 0 || frames > 1) => {
-                return Some(at);
+            // Servers and clients begin segments with frames, and end them with them.
+            Chain::Perhaps { frames, followed, exact } => {
+                let begins = at == 0 && (frames > 1 || followed != 0 || exact);
+                if begins || followed > 1 {
+                    return Some(at);
+                }
             }
-            Chain::Perhaps(..) | Chain::No => {}
+            Chain::No => {}
+        }
+        if effort == 0 {
+            return None;
         }
         // Nearly all frames are shorter than 64 KiB: their first byte is zero.
         at += 1 + memchr::memchr(0, segment.get(at + 1..)?)?;
@@ -54,16 +69,18 @@ pub(super) fn speaker(segment: &[u8]) -> Option<bool> {
     let max = frame::LARGEST;
     [true, false].into_iter().find(|&from_client| {
         let expected = Expected { from_client, max, followed: &|_| false };
-        chain(segment, &expected) == Chain::Yes
+        chain(segment, &expected, &mut (segment.len() * EFFORT)) == Chain::Yes
     })
 }
 
-fn chain(mut bytes: &[u8], expected: &Expected<'_>) -> Chain {
+fn chain(mut bytes: &[u8], expected: &Expected<'_>, effort: &mut usize) -> Chain {
     let (mut frames, mut followed) = (0, 0);
     while frames < CHAIN {
         let Some((head, rest)) = bytes.split_first_chunk::<HEAD>() else { break };
         let head = Head::read(head);
-        if !head.is_plain(expected.max) {
+        let blocks = if head.is_block() { head.length as usize } else { 0 };
+        *effort = effort.saturating_sub(HEAD + blocks);
+        if *effort == 0 || !head.is_plain(expected.max) {
             return Chain::No;
         }
         let payload = rest.get(..head.length as usize);
@@ -80,11 +97,14 @@ fn chain(mut bytes: &[u8], expected: &Expected<'_>) -> Chain {
         frames += 1;
         match rest.get(head.length as usize..) {
             Some(next) => bytes = next,
-            None => return Chain::Perhaps(frames, followed),
+            None => return Chain::Perhaps { frames, followed, exact: false },
         }
     }
     // What is left is the beginning of a head, or nothing.
-    if frames == 0 { Chain::No } else { Chain::Perhaps(frames, followed) }
+    match frames {
+        0 => Chain::No,
+        _ => Chain::Perhaps { frames, followed, exact: bytes.is_empty() },
+    }
 }
 
 /// Whether a HEADERS frame holds the head of a request or response of this side (true) or perhaps
@@ -103,7 +123,9 @@ fn block(head: Head, payload: &[u8], expected: &Expected<'_>) -> Option<bool> {
     };
     match (own, other) {
         (true, false) => Some(true),
-        (false, false) if head.has(frame::END_STREAM) => Some(false),
+        (false, false) if head.has(frame::END_STREAM) || (expected.followed)(head.stream) => {
+            Some(false)
+        }
         _ => None,
     }
 }

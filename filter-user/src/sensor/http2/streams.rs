@@ -97,13 +97,9 @@ impl Stream {
     /// A request that HTTP/1 has read, to be answered here.
     pub(super) fn upgraded(asked: Asked) -> Self {
         let Asked { time, method, target, fields, body, hurt } = asked;
-        let fields = Fields {
-            method: Some(method),
-            path: Some(target),
-            request: fields,
-            ..Fields::default()
-        };
-        let mut stream = Self::new(time, fields, hurt);
+        let mut known = Fields::default();
+        (known.method, known.path, known.request) = (Some(method), Some(target), fields);
+        let mut stream = Self::new(time, known, hurt);
         stream.asked.body = body.unwrap_or_default();
         stream.asked.holed = body.is_none();
         stream.asked.done = true;

@@ -101,3 +101,111 @@ pub(super) fn is_retry(packet: &Packet<'_>, id: &[u8]) -> bool {
         .decrypt_inout_detached(&Nonce::from(nonce), &pseudo, nothing.into(), &Tag::from(*tag))
         .is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::packet::{self, Kind};
+    use super::*;
+
+    /// The connection ID of both documents' examples.
+    const ID: [u8; 8] = [0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08];
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits: Vec<u8> =
+            hex.bytes().map(|digit| (digit as char).to_digit(16).unwrap() as u8).collect();
+        digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    }
+
+    /// RFC 9001, A.1, and RFC 9369, A.1: key, IV and header protection key of client and server.
+    #[test]
+    fn derived_keys() {
+        for (version, client, server) in [
+            (
+                1,
+                [
+                    "1f369613dd76d5467730efcbe3b1a22d",
+                    "fa044b2f42a3fd3b46fb255c",
+                    "9f50449e04a0e810283a1e9933adedd2",
+                ],
+                [
+                    "cf3a5331653c364c88f0f379b6067e37",
+                    "0ac1493ca1905853b0bba03e",
+                    "c206b8d9b9f0f37644430b490eeaa314",
+                ],
+            ),
+            (
+                0x6b33_43cf,
+                [
+                    "8b1a0bc121284290a29e0971b5cd045d",
+                    "91f73e2351d8fa91660e909f",
+                    "45b95e15235d6f45a6b19cbcb0294ba9",
+                ],
+                [
+                    "82db637861d55e1d011f19ea71d5d2a7",
+                    "dd13c276499c0249d3310652",
+                    "edf6d05c83121201b436e16877593c3a",
+                ],
+            ),
+        ] {
+            let keys = Keys::derive(QuicVersion(version), &ID).unwrap();
+            for (derived, [key, iv, header]) in [(keys.client, client), (keys.server, server)] {
+                assert_eq!(derived.key[..], bytes(key));
+                assert_eq!(derived.iv[..], bytes(iv));
+                assert_eq!(derived.header[..], bytes(header));
+            }
+        }
+        assert!(Keys::derive(QuicVersion(7), &ID).is_none());
+    }
+
+    /// RFC 9001, A.3: the server's first packet, which acknowledges and carries a ServerHello.
+    #[test]
+    fn a_packet_is_opened() {
+        let packet = bytes(concat!(
+            "cf000000010008f067a5502a4262b5004075c0d95a482cd0991cd25b0aac406a5816b6394100f37a1c6979",
+            "7554780bb38cc5a99f5ede4cf73c3ec2493a1839b3dbcba3f6ea46c5b7684df3548e7ddeb9c3bf9c73cc3f",
+            "3bded74b562bfb19fb84022f8ef4cdd93795d77d06edbb7aaf2f58891850abbdca3d20398c276456cbc421",
+            "58407dd074ee",
+        ));
+        let keys = Keys::derive(QuicVersion(1), &ID).unwrap();
+        let mut rest = &packet[..];
+        let read = packet::next(&mut rest).unwrap();
+        assert_eq!((read.kind, rest.len()), (Kind::Initial, 0));
+        let frames = keys.server.open(&read).unwrap();
+        assert_eq!(
+            frames[..],
+            bytes(concat!(
+                "02000000000600405a020000560303eefce7f7b37ba1d1632e96677825ddf73988cfc79825df566dc5430b",
+                "9a045a1200130100002e00330024001d00209d3c940d89690b84d08a60993c144eca684d1081287c834d53",
+                "11bcf32bb9da1a002b00020304",
+            ))
+        );
+        assert!(keys.client.open(&read).is_none());
+        for at in 0..packet.len() {
+            let mut forged = packet.clone();
+            forged[at] ^= 1;
+            let opened = packet::next(&mut &forged[..]).and_then(|read| keys.server.open(&read));
+            assert_eq!(opened, None, "byte {at}");
+        }
+        for length in 0..packet.len() {
+            assert!(packet::next(&mut &packet[..length]).is_none(), "{length}");
+        }
+    }
+
+    /// RFC 9001, A.4, and RFC 9369, A.4.
+    #[test]
+    fn retries() {
+        for retry in [
+            "ff000000010008f067a5502a4262b5746f6b656e04a265ba2eff4d829058fb3f0f2496ba",
+            "cf6b3343cf0008f067a5502a4262b5746f6b656ec8646ce8bfe33952d955543665dcc7b6",
+        ] {
+            let retry = bytes(retry);
+            let read = packet::next(&mut &retry[..]).unwrap();
+            assert_eq!(read.kind, Kind::Retry);
+            assert!(is_retry(&read, &ID));
+            assert!(!is_retry(&read, &ID[1..]), "it answers another packet");
+            let mut forged = retry.clone();
+            forged[20] ^= 1;
+            assert!(!is_retry(&packet::next(&mut &forged[..]).unwrap(), &ID));
+        }
+    }
+}

@@ -6,8 +6,6 @@
 mod crypto;
 mod keys;
 mod packet;
-#[cfg(test)]
-mod tests;
 mod version;
 
 use self::crypto::Stream;
@@ -202,7 +200,7 @@ impl Connection {
             return;
         }
         let complete = client.is_some() && server.is_some();
-        let offered = client.as_ref().map(|hello| hello.version);
+        let offered = client.as_ref().and_then(|hello| hello.version);
         let (sni, alpn, ja4) =
             client.map_or_else(Default::default, |hello| (hello.sni, hello.alpn, hello.ja4));
         context.handshake(Negotiated {

@@ -300,3 +300,26 @@ fn anything_goes() {
     let config = SensorConfig { max_flows: 8, flow_bytes: 10_000, ..SensorConfig::default() };
     run(&records, config);
 }
+
+/// What HTTP turned into is what the flow is said to be.
+#[test]
+fn upgrades() {
+    for (request, response, expected) in [
+        ("Upgrade: websocket", "101 Switching Protocols\r\nUpgrade: WebSocket", "websocket"),
+        ("Upgrade: other", "101 Switching Protocols\r\nUpgrade: other", "upgraded"),
+        ("Upgrade: websocket", "400 Bad Request\r\nUpgrade: websocket", "http"),
+    ] {
+        let mut wire = Wire::open([10, 20]);
+        let head = format!("GET /chat HTTP/1.1\r\nConnection: Upgrade\r\n{request}\r\n\r\n");
+        wire.send(CLIENT, head.as_bytes(), usize::MAX);
+        let head = format!("HTTP/1.1 {response}\r\nContent-Length: 0\r\n\r\n");
+        wire.send(SERVER, head.as_bytes(), usize::MAX);
+        for side in [CLIENT, SERVER, CLIENT] {
+            wire.send(side, &[0x81, 0x85, 1, 2, 3, 4, 5, 6, 7, 8, 9], usize::MAX);
+        }
+        let (seen, _) = run(&wire.records, SensorConfig::default());
+        let [flow] = &seen.flows[..] else { panic!("{:?}", seen.flows) };
+        assert_eq!(flow.application.name(), expected, "{response}");
+        assert_eq!((flow.transactions, flow.packets), (1, [4, 3]), "{response}");
+    }
+}

@@ -2,10 +2,15 @@
 //! lost in every way, against what was said.
 
 mod flows;
+mod hpack;
 mod http;
+mod http2;
 mod property;
+mod property2;
 mod proxies;
+mod quic;
 mod tcp;
+mod tls;
 mod wire;
 
 use super::encrypted::{Handshake, Turn};

@@ -113,7 +113,7 @@ fn connection(random: &mut Random, least: usize, burst: usize) -> (Wire, Vec<Exc
 }
 
 /// Reads records out of order, within a window in place and in time.
-fn shuffle(random: &mut Random, records: &mut Vec<Record>, window: usize) {
+pub(super) fn shuffle(random: &mut Random, records: &mut Vec<Record>, window: usize) {
     let mut keyed: Vec<(usize, Record)> = records
         .drain(..)
         .enumerate()
@@ -124,7 +124,7 @@ fn shuffle(random: &mut Random, records: &mut Vec<Record>, window: usize) {
 }
 
 /// Repeats some records, as retransmissions: later, with their payload joined or cut anew.
-fn repeat(random: &mut Random, records: &mut Vec<Record>) {
+pub(super) fn repeat(random: &mut Random, records: &mut Vec<Record>) {
     for _ in 0..records.len() / 4 {
         let from = random.below(records.len());
         let mut again = records[from].clone();

@@ -27,8 +27,8 @@ const RETRY: [u8; 32] = [
 /// What a client offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientHello {
-    /// The highest version.
-    pub(crate) version: TlsVersion,
+    /// The highest version; `None` when what would say it was not seen.
+    pub(crate) version: Option<TlsVersion>,
     pub(crate) sni: Option<String>,
     pub(crate) alpn: Vec<String>,
     /// `None` when the hello was not seen to its end.
@@ -55,7 +55,7 @@ impl ClientHello {
         reader.take(32)?;
         reader.vector8()?;
         let mut ciphers: Vec<u16> = numbers(reader.vector16()?).collect();
-        let mut extensions = Extensions { version: legacy, ..Extensions::default() };
+        let mut extensions = Extensions::default();
         let read = extensions.read(&mut reader, whole);
         if whole {
             read?;
@@ -63,7 +63,7 @@ impl ClientHello {
         let ja4 = whole.then(|| {
             ja4::fingerprint(&mut Parts {
                 carrier,
-                version: extensions.version,
+                version: extensions.version.unwrap_or(legacy),
                 ciphers: &mut ciphers,
                 extensions: &mut extensions.types,
                 alpn: extensions.alpn.first().copied(),
@@ -71,7 +71,7 @@ impl ClientHello {
             })
         });
         Some(Self {
-            version: TlsVersion(extensions.version),
+            version: extensions.version.or(whole.then_some(legacy)).map(TlsVersion),
             sni: extensions.sni,
             alpn: extensions.alpn.into_iter().map(text).collect(),
             ja4,
@@ -84,7 +84,7 @@ impl ClientHello {
 #[derive(Debug, Default)]
 struct Extensions<'a> {
     types: Vec<u16>,
-    version: u16,
+    version: Option<u16>,
     sni: Option<String>,
     alpn: Vec<&'a [u8]>,
     signatures: Vec<u16>,
@@ -131,8 +131,7 @@ impl<'a> Extensions<'a> {
             EARLY_DATA => self.early_data = true,
             SUPPORTED_VERSIONS => {
                 let versions = numbers(content.vector8().unwrap_or_default());
-                let highest = versions.filter(|&value| !ja4::is_grease(value)).max();
-                self.version = highest.unwrap_or(self.version);
+                self.version = versions.filter(|&value| !ja4::is_grease(value)).max();
             }
             _ => {}
         }

@@ -10,8 +10,6 @@ pub(crate) mod hello;
 mod ja4;
 pub(crate) mod message;
 mod record;
-#[cfg(test)]
-mod tests;
 pub(crate) mod turns;
 
 use self::hello::{ClientHello, ServerHello};
@@ -137,6 +135,8 @@ pub(crate) struct Connection {
     retried: bool,
     /// The ClientHello was in the format of SSL 2.
     old_hello: bool,
+    /// The side that opened the connection is TLS's server.
+    swapped: bool,
     /// The connection is entered in its middle: no handshake is expected.
     late: bool,
     /// Some of the client's part of the handshake was lost.
@@ -167,6 +167,7 @@ impl Connection {
             not_after: None,
             retried: false,
             old_hello: old.is_some(),
+            swapped: false,
             late: !start.client_whole && !hello && opening(first) != Opening::Server,
             unsure: !start.client_whole && !hello,
             flight: 0,
@@ -198,6 +199,11 @@ impl Connection {
         piece: Piece<'_>,
         context: &mut Context<'_>,
     ) -> Outcome {
+        if !from_client && !self.started && begins_hello(piece.data) {
+            self.swapped = true;
+            std::mem::swap(&mut self.client, &mut self.server);
+        }
+        let from_client = from_client != self.swapped;
         let mut at = 0;
         loop {
             match self.half(from_client).records.next(&piece, &mut at) {
@@ -225,7 +231,7 @@ impl Connection {
     fn is_1_3(&self) -> bool {
         match (&self.server_hello, &self.client_hello) {
             (Some(hello), _) => hello.version.is_1_3(),
-            (None, Some(hello)) => hello.version.is_1_3(),
+            (None, Some(hello)) => hello.version.is_some_and(TlsVersion::is_1_3),
             (None, None) => false,
         }
     }
@@ -339,6 +345,9 @@ impl Connection {
                 _ => {}
             }
         }
+        if self.late && part.length == ALERT_1_3 {
+            return Role::Skip;
+        }
         if Turns::counts_client(&self.look(part)) { Role::Data } else { Role::Skip }
     }
 
@@ -349,6 +358,9 @@ impl Connection {
             }
             // It answers: the client's part was over before.
             self.flight = 0;
+        }
+        if self.late && part.length == ALERT_1_3 {
+            return Role::Skip;
         }
         let look = self.look(part);
         if self.turns.counts_server(&look, ack) { Role::Data } else { Role::Skip }
@@ -365,7 +377,7 @@ impl Connection {
         match (from_client, message.kind) {
             (true, message::CLIENT_HELLO) if self.client_hello.is_none() => {
                 let hello = ClientHello::parse(&message.body, message.whole, Carrier::Tcp);
-                context.stats.tls_malformed += u64::from(hello.is_none());
+                context.stats.tls_malformed += u64::from(hello.is_none() && message.whole);
                 self.client_hello = hello.map(Box::new);
             }
             (false, message::SERVER_HELLO) if message.whole => match &mut self.server_hello {
@@ -387,6 +399,7 @@ impl Connection {
 
     /// `length` bytes of the client, or of the server, are missing.
     pub(crate) fn missing(&mut self, from_client: bool, length: u32, context: &mut Context<'_>) {
+        let from_client = from_client != self.swapped;
         let half = self.half(from_client);
         let missing = half.records.missing(length);
         let role = half.role;
@@ -459,7 +472,7 @@ impl Connection {
             time: self.began.unwrap_or(self.first),
             quic: None,
             version: chosen.map(|hello| hello.version),
-            offered: self.client_hello.as_ref().map(|hello| hello.version),
+            offered: self.client_hello.as_ref().and_then(|hello| hello.version),
             sni,
             alpn,
             alpn_selected: chosen.and_then(|hello| hello.alpn.clone()),

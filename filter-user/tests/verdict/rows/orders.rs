@@ -9,8 +9,8 @@ use filter_user::kernel::orders::{Kind, Order};
 use super::{CLIENT, CLIENT6, STRANGER, STRANGER6};
 use crate::frame::{ACK, icmp, syn, tcp, udp};
 use crate::script::{
-    Script, Step, Until, Verdict, ban, dropped, lift, lockdown, order, pass, row, rows, script,
-    would_drop,
+    Script, Step, Until, Verdict, ban, ban_with, dropped, lift, lockdown, order, pass, row, rows,
+    script, would_drop,
 };
 
 const POLICY: &str = r#"
@@ -49,6 +49,7 @@ pub(crate) fn scripts() -> Vec<Script> {
         script("locked down", POLICY, locked_down()),
         script("another mode", POLICY, mode()),
         script("a tighter limit", POLICY, tighter()),
+        script("what is only counted", POLICY, only_counted()),
     ]
 }
 
@@ -148,11 +149,45 @@ fn mode() -> Vec<Step> {
     ]
 }
 
+/// A ban by a detector, a rule and a detector's lockdown, all only counted, and an operator's order.
+fn only_counted() -> Vec<Step> {
+    let [down, locked] = [Reason::Shutdown, Reason::Lockdown].map(|why| dropped(why, "watched"));
+    vec![
+        ban_with(CLIENT, "", Until::Never, true),
+        row("banned", &syn(CLIENT, 9090), would_drop(Reason::Banned, "watched")),
+        row("not allowed", &syn(STRANGER, 9090), would_drop(Reason::NotAllowed, "watched")),
+        order("watched", Order::Shutdown, Until::Never),
+        row("banned and shut down", &syn(CLIENT, 9090), down),
+        row("not allowed and shut down", &syn(STRANGER, 9090), down),
+        lift("watched", Kind::Shutdown),
+        lockdown("watched", "staff", true, Until::Never),
+        row(
+            "banned, a detector's lockdown",
+            &syn(CLIENT, 9090),
+            would_drop(Reason::Banned, "watched"),
+        ),
+        lockdown("watched", "staff", false, Until::Never),
+        row("banned and locked down", &syn(CLIENT, 9090), locked),
+        lift("watched", Kind::Lockdown),
+        order("watched", rate(), Until::Never),
+        row("banned, within", &syn(CLIENT, 9090), would_drop(Reason::Banned, "watched")),
+        row("banned, within", &syn(CLIENT, 9090), would_drop(Reason::Banned, "watched")),
+        row("banned, within", &syn(CLIENT, 9090), would_drop(Reason::Banned, "watched")),
+        row("banned, over", &syn(CLIENT, 9090), dropped(Reason::LimitPackets, "watched")),
+        lockdown("watched", "staff", true, Until::Never),
+        row("locked down, within", &syn(STRANGER6, 9090), would_drop(Reason::Lockdown, "watched")),
+    ]
+}
+
 /// 20 minutes a packet, and room for three of them.
 fn rate() -> Order {
+    tighter_by(false)
+}
+
+fn tighter_by(automatic: bool) -> Order {
     let seconds = |s| Duration::from_secs(s).as_nanos() as u64;
     let rate = Rate::new(3, seconds(3_600), seconds(50 * 60), 1).expect("a rate that can be");
-    Order::Limit { rate, automatic: false }
+    Order::Limit { rate, automatic }
 }
 
 fn tighter() -> Vec<Step> {
@@ -179,11 +214,19 @@ fn tighter() -> Vec<Step> {
     steps.extend(rows(5, "expired", &syn("198.51.100.9", 7070), SHOP));
     steps.push(order("watched", rate(), Until::InAnHour));
     steps.extend(rows(3, "monitored, within", &syn(CLIENT, 9090), WATCHED));
+    let over = dropped(Reason::LimitPackets, "watched");
+    steps.extend(rows(3, "monitored, over", &syn(CLIENT, 9090), over));
+    // A drop that is only counted is no way around it either.
+    let stranger = would_drop(Reason::NotAllowed, "watched");
+    steps.extend(rows(3, "monitored and not allowed, within", &syn(STRANGER6, 9090), stranger));
+    steps.extend(rows(3, "monitored and not allowed, over", &syn(STRANGER6, 9090), over));
+    steps.push(order("watched", tighter_by(true), Until::InAnHour));
     steps.extend(rows(
         3,
-        "monitored, over",
+        "by a detector, monitored, over",
         &syn(CLIENT, 9090),
         would_drop(Reason::LimitPackets, "watched"),
     ));
+    steps.push(row("by a detector, not allowed", &syn(STRANGER6, 9090), stranger));
     steps
 }

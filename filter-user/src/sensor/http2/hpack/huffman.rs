@@ -134,28 +134,30 @@ fn long(bits: u64) -> Option<(u8, u8)> {
     }
 }
 
+/// Writes a string with the words that the lengths give, symbol by symbol.
+#[cfg(test)]
+pub(in crate::sensor) fn encode(text: &[u8]) -> Vec<u8> {
+    let mut bits: Vec<bool> = Vec::new();
+    for &byte in text {
+        let length = LENGTHS[usize::from(byte)];
+        let words = TABLES.words[usize::from(length)];
+        let order = &TABLES.order[usize::from(words.at)..];
+        let place = order
+            .iter()
+            .position(|&symbol| symbol == u16::from(byte))
+            .expect("every byte has a word");
+        let word = words.first + place as u32;
+        bits.extend((0..length).rev().map(|bit| word >> bit & 1 == 1));
+    }
+    while !bits.len().is_multiple_of(8) {
+        bits.push(true);
+    }
+    bits.chunks(8).map(|bits| bits.iter().fold(0, |byte, &bit| byte << 1 | u8::from(bit))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Writes a string with the words that the lengths give, symbol by symbol.
-    fn encode(text: &[u8]) -> Vec<u8> {
-        let mut bits: Vec<bool> = Vec::new();
-        for &byte in text {
-            let length = LENGTHS[usize::from(byte)];
-            let words = TABLES.words[usize::from(length)];
-            let order = &TABLES.order[usize::from(words.at)..];
-            let place = order.iter().position(|&symbol| symbol == u16::from(byte)).unwrap();
-            let word = words.first + place as u32;
-            bits.extend((0..length).rev().map(|bit| word >> bit & 1 == 1));
-        }
-        while !bits.len().is_multiple_of(8) {
-            bits.push(true);
-        }
-        bits.chunks(8)
-            .map(|bits| bits.iter().fold(0, |byte, &bit| byte << 1 | u8::from(bit)))
-            .collect()
-    }
 
     fn decoded(bytes: &[u8]) -> Option<Vec<u8>> {
         let mut out = Vec::new();

@@ -12,6 +12,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(in crate::sensor) use self::huffman::encode as huffman;
 use self::statics::ENTRIES;
 use self::table::{Found, Table, Text};
 
@@ -201,7 +203,7 @@ impl Decoder {
         }
         let scratch = &mut self.scratch[scratch];
         scratch.clear();
-        if huffman::decode(text, scratch) {
+        if self::huffman::decode(text, scratch) {
             Ok(Some(Literal::Coded))
         } else {
             Err(Fault::Malformed)
@@ -236,9 +238,15 @@ pub(super) fn shape(block: &[u8]) -> Option<Shape> {
             continue;
         }
         if bits != 7 {
-            for _ in 0..if index == 0 { 2 } else { 1 } {
+            for part in if index == 0 { 0 } else { 1 }..2 {
                 let (length, used) = integer::read(block.get(at..)?, 7).ok()??;
+                let text = block.get(at + used..at + used + length as usize)?;
                 at += used + length as usize;
+                if part == 0 {
+                    // As it stands; a coded one is not looked at.
+                    shape.request |= matches!(text, b":method" | b":path" | b":scheme");
+                    shape.status |= text == b":status";
+                }
             }
         } else if index == 0 {
             return None;
