@@ -190,3 +190,22 @@ fn mangled_policies_never_break_the_checker() {
         drop(render(&found.diagnostics));
     }
 }
+
+#[test]
+fn an_openapi_document_is_read_with_the_policy_and_its_mistakes_told_with_their_lines() {
+    let text = "[policy]\nname = \"p\"\nversion = 1\n[[api]]\nname = \"orders\"\n\
+                listen = [\"tcp/80\"]\nallow = \"any\"\nopenapi = \"spec.yaml\"\n";
+    let with = |spec: &'static str| {
+        let files = Memory([("spec.yaml", spec.as_bytes().to_vec())].into());
+        parse_with(text, "policy.toml", &files)
+    };
+    let good = with("openapi: 3.1.0\npaths:\n  /a: {get: {}, put: {}}\n");
+    assert_eq!(good.diagnostics, []);
+    let spec = good.policy.and_then(|policy| policy.apis[0].spec.clone());
+    assert_eq!(spec.map(|spec| spec.operations()), Some(2));
+    assert_eq!(good.files.len(), 1, "a stored generation has it");
+    let bad = with("openapi: 3.1.0\npaths:\n  a: {get: {}}\n");
+    let [only] = &bad.diagnostics[..] else { panic!("{:?}", bad.diagnostics) };
+    assert_eq!((&*only.file, only.line, only.severity), ("spec.yaml", 3, Severity::Error));
+    assert!(bad.policy.is_none());
+}
