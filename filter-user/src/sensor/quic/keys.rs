@@ -36,7 +36,15 @@ pub(super) struct Keys {
 impl Keys {
     /// The keys of a version and the first destination connection ID of the client's.
     pub(super) fn derive(version: QuicVersion, id: &[u8]) -> Option<Self> {
-        let constants = constants(version)?;
+        Self::candidates(version, id).next()
+    }
+
+    /// The keys that a version may have; several where it is reserved.
+    pub(super) fn candidates(version: QuicVersion, id: &[u8]) -> impl Iterator<Item = Self> {
+        constants(version).iter().filter_map(move |constants| Self::make(version, constants, id))
+    }
+
+    fn make(version: QuicVersion, constants: &Constants, id: &[u8]) -> Option<Self> {
         let initial = Hkdf::<Sha256>::new(Some(&constants.salt), id);
         let client = Protection::derive(constants, &initial, b"\x00\x20\x0ftls13 client in\x00")?;
         let server = Protection::derive(constants, &initial, b"\x00\x20\x0ftls13 server in\x00")?;
@@ -89,7 +97,7 @@ impl Protection {
 /// Whether a Retry packet answers to a packet of the client's with this destination connection ID
 /// (RFC 9001, 5.8).
 pub(super) fn is_retry(packet: &Packet<'_>, id: &[u8]) -> bool {
-    let Some(constants) = constants(packet.version) else { return false };
+    let Some(constants) = constants(packet.version).first() else { return false };
     let Some((bytes, tag)) = packet.bytes.split_last_chunk::<TAG>() else { return false };
     let (key, nonce) = constants.retry;
     if key == [0; 16] {
@@ -155,6 +163,7 @@ mod tests {
             }
         }
         assert!(Keys::derive(QuicVersion(7), &ID).is_none());
+        assert_eq!(Keys::candidates(QuicVersion(0x1a2a_3a4a), &ID).count(), 2, "reserved");
     }
 
     /// RFC 9001, A.3: the server's first packet, which acknowledges and carries a ServerHello.

@@ -52,8 +52,9 @@ struct Opening {
 impl Opening {
     /// What a client's first packet begins; and its frames.
     fn new(packet: &Packet<'_>) -> Option<(Self, Vec<u8>)> {
-        let keys = Keys::derive(packet.version, packet.to)?;
-        let frames = keys.client.open(packet)?;
+        let mut candidates = Keys::candidates(packet.version, packet.to);
+        let (keys, frames) =
+            candidates.find_map(|keys| keys.client.open(packet).map(|frames| (keys, frames)))?;
         let (client, server) = (Stream::default(), Stream::default());
         Some((Self { keys, id: packet.to.into(), client, server, packets: 0 }, frames))
     }

@@ -56,7 +56,7 @@ pub(super) fn next<'a>(datagram: &mut &'a [u8]) -> Option<Packet<'a>> {
         return None;
     }
     let version = QuicVersion(reader.u32()?);
-    let [initial, retry] = constants(version)?.types;
+    let [initial, retry] = constants(version).first()?.types;
     let (to, from) = (reader.vector8()?, reader.vector8()?);
     if to.len() > MAX_ID || from.len() > MAX_ID {
         return None;

@@ -21,7 +21,7 @@ const LABELS: [&[u8]; 3] = [
     b"\x00\x10\x0dtls13 quic hp\x00",
 ];
 
-static V1: Constants = Constants {
+const V1: Constants = Constants {
     salt: [
         0x38, 0x76, 0x2c, 0xf7, 0xf5, 0x59, 0x34, 0xb3, 0x4d, 0x17, 0x9a, 0xe6, 0xa4, 0xc8, 0x0c,
         0xad, 0xcc, 0xbb, 0x7f, 0x0a,
@@ -37,7 +37,7 @@ static V1: Constants = Constants {
     types: [0, 3],
 };
 
-static V2: Constants = Constants {
+const V2: Constants = Constants {
     salt: [
         0x0d, 0xed, 0xe3, 0xde, 0xf7, 0x00, 0xa6, 0xdb, 0x81, 0x93, 0x81, 0xbe, 0x6e, 0x26, 0x9d,
         0xcb, 0xf9, 0xbd, 0x2e, 0xd9,
@@ -58,7 +58,7 @@ static V2: Constants = Constants {
 };
 
 /// Drafts 29 to 32.
-static DRAFT_29: Constants = Constants {
+const DRAFT_29: Constants = Constants {
     salt: [
         0xaf, 0xbf, 0xec, 0x28, 0x99, 0x93, 0xd2, 0x4c, 0x9e, 0x97, 0x86, 0xf1, 0x9c, 0x61, 0x11,
         0xe0, 0x43, 0x90, 0xa8, 0x99,
@@ -75,7 +75,7 @@ static DRAFT_29: Constants = Constants {
 };
 
 /// Drafts 23 to 28; their Retry packets are not verified, and so not believed.
-static DRAFT_23: Constants = Constants {
+const DRAFT_23: Constants = Constants {
     salt: [
         0xc3, 0xee, 0xf7, 0x12, 0xc7, 0x2e, 0xbb, 0x5a, 0x11, 0xa7, 0xd2, 0x43, 0x2b, 0xb4, 0x63,
         0x65, 0xbe, 0xf9, 0xf5, 0x02,
@@ -85,14 +85,16 @@ static DRAFT_23: Constants = Constants {
     types: [0, 3],
 };
 
-/// What is known of a version.
-pub(super) fn constants(version: QuicVersion) -> Option<&'static Constants> {
+/// What is known of a version. Reserved ones, with which a client asks for a negotiation (RFC 9000,
+/// 15), have no keys of their own: clients take those of a version they know.
+pub(super) fn constants(version: QuicVersion) -> &'static [Constants] {
     match version.0 {
+        reserved if reserved & 0x0f0f_0f0f == 0x0a0a_0a0a => &[V1, DRAFT_29],
         // The last drafts are as the first version.
-        0x0000_0001 | 0xff00_0021 | 0xff00_0022 => Some(&V1),
-        0x6b33_43cf => Some(&V2),
-        0xff00_001d..=0xff00_0020 => Some(&DRAFT_29),
-        0xff00_0017..=0xff00_001c => Some(&DRAFT_23),
-        _ => None,
+        0x0000_0001 | 0xff00_0021 | 0xff00_0022 => &[V1],
+        0x6b33_43cf => &[V2],
+        0xff00_001d..=0xff00_0020 => &[DRAFT_29],
+        0xff00_0017..=0xff00_001c => &[DRAFT_23],
+        _ => &[],
     }
 }
