@@ -4,7 +4,7 @@ use super::hpack::{Fields, plain};
 use super::wire::{CLIENT, SERVER, Wire};
 use super::{line, run};
 use crate::sensor::transaction::{Credential, Transaction};
-use crate::sensor::{Application, SensorConfig, Stats};
+use crate::sensor::{Application, Output, Sensor, SensorConfig, Stats};
 
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -561,6 +561,47 @@ fn who_begins() {
         assert_eq!(found.iter().map(line).collect::<Vec<_>>(), ["GET /a 200 0 0"]);
         assert_eq!((stats.http2_flows, stats.opaque_flows), (1, 0));
     }
+}
+
+/// Large tables, long targets, unfinished blocks: a connection keeps no more than a flow may.
+#[test]
+fn memory_of_a_connection() {
+    let mut wire = greeted(usize::MAX);
+    for side in [CLIENT, SERVER] {
+        // A table of a MiB is announced and filled.
+        wire.send(side, &frame(1, END, 1, &[0x3f, 0xe1, 0xff, 0x3f, 0x82]), usize::MAX);
+        for number in 0..400_u32 {
+            let value = format!("{number:0>900}");
+            let length = [0x7f, 0x85, 0x06];
+            let block = [&[0x40, 1, b'x'][..], &length, value.as_bytes()].concat();
+            wire.send(side, &frame(1, EH, 3, &block), usize::MAX);
+        }
+        // The beginning of a long field.
+        wire.send(side, &frame(1, 0, 5, &[0, 1, b'a', 0x7f, 0xe1, 0xff, 0x03]), usize::MAX);
+        for _ in 0..3 {
+            wire.send(side, &frame(9, 0, 5, &[b'y'; 16_000]), usize::MAX);
+        }
+        wire.send(side, &frame(9, EH, 5, b""), usize::MAX);
+    }
+    let long = format!("/{}", "x".repeat(2040));
+    let fields = [(":method", "GET"), (":path", long.as_str())];
+    for number in 5..505 {
+        wire.send(CLIENT, &headers(END, 1 + 2 * number, &fields), usize::MAX);
+    }
+    let config = SensorConfig::default();
+    let mut sensor = Sensor::new(config);
+    let (mut found, mut most) = (0, 0);
+    let mut count = |output| found += usize::from(matches!(output, Output::Transaction(_)));
+    for record in &wire.records {
+        sensor.push(&record.header, &record.payload, &mut count);
+        most = most.max(sensor.table.footprint());
+    }
+    assert!(most > config.flow_bytes / 2, "{most}: the bound is not tried");
+    assert!(most <= config.flow_bytes, "{most}");
+    assert!(sensor.stats().http2_table_limit > 0);
+    assert_eq!(sensor.stats().buffer_limit, 1);
+    sensor.flush(&mut count);
+    assert!(found > 500, "{found}: what is let go is told");
 }
 
 /// What the client gives up, never ends, or floods with stays within bounds.
