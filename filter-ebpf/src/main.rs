@@ -123,9 +123,9 @@ fn ingress(ctx: &XdpContext) -> Verdict {
     if summary.refuses() {
         work = look_again(work);
         sample::notice(&gate, &work.packet, summary);
-    }
-    if summary.drops() {
-        return Verdict::Drop;
+        if summary.drops() {
+            return Verdict::Drop;
+        }
     }
     if gate.features() & feature::SENSOR != 0 {
         work = look_again(work);
