@@ -12,11 +12,12 @@ use crate::process;
 use crate::setup::{self, Purpose};
 
 /// The targets, and where seeds of each lie beside fuzz/seeds/TARGET.
-const TARGETS: [(&str, &[&str]); 9] = [
+const TARGETS: [(&str, &[&str]); 10] = [
     ("packet", &[]),
     ("policy", &["filter-user/tests/data"]),
     ("request", &[]),
     ("record", &[]),
+    ("capture", &[]),
     ("http", &[]),
     ("tls", &["filter-user/src/sensor/tests/data"]),
     ("quic", &["filter-user/src/sensor/tests/data"]),

@@ -335,7 +335,11 @@ impl Analysis {
     fn output(&mut self, output: &Output) {
         match output {
             Output::Transaction(transaction) => self.transaction(transaction),
-            Output::Flow(flow) => self.core.note_flow(flow, self.epoch),
+            Output::Flow(flow) => {
+                let name = self.field(flow.api).name;
+                self.core.metrics.flow(&name, flow);
+                self.core.note_flow(flow, self.epoch);
+            }
             Output::Tls(handshake) | Output::Quic(handshake) => {
                 let name = self.field(handshake.api).name;
                 self.core.metrics.handshake(&name, handshake);

@@ -57,6 +57,12 @@ metrics! {
     TLS_HANDSHAKES Counter "weir_tls_handshakes_total" ["api", "transport", "version", "alpn"]
         "Handshakes of TLS and QUIC, by the version chosen (or offered, where no answer was seen) and \
          the protocol chosen (or offered first).";
+    FLOWS Counter "weir_flows_total" ["api", "application", "opening"]
+        "Flows that came in and are over, by what they carried and how their TCP connection opened.";
+    TCP_HANDSHAKE_DURATION Histogram "weir_tcp_handshake_duration_seconds" ["api"]
+        "Time from a client's SYN to its first segment behind the server's answer, seconds.";
+    TCP_EVENTS Counter "weir_tcp_events_total" ["api", "event", "side"]
+        "What happened in TCP connections that came in and are over, by who did it.";
     PACKETS Counter "weir_packets_total" ["api", "verdict", "reason"]
         "Packets that came in, by what was decided and why.";
     BYTES Counter "weir_bytes_total" ["api", "verdict", "reason"]

@@ -6,6 +6,7 @@
 
 pub mod def;
 mod family;
+mod flows;
 mod http;
 mod snapshot;
 #[cfg(test)]
@@ -29,9 +30,11 @@ use crate::control::api::FindingEntry;
 use crate::detect::{Finding, Severity, State};
 use crate::geo::Country;
 use crate::respond::Outcome;
+use crate::sensor::FlowSummary;
 use crate::sensor::encrypted::{Handshake, Turn};
 use crate::sensor::transaction::Transaction;
 use family::{facts, number, rows};
+use flows::FlowMetrics;
 use http::HttpMetrics;
 use tls::TlsMetrics;
 
@@ -52,6 +55,7 @@ pub struct Metrics {
 struct Live {
     http: HttpMetrics,
     tls: TlsMetrics,
+    flows: FlowMetrics,
     findings: BTreeMap<(&'static str, &'static str, Arc<str>), u64>,
     /// By id: API and severity.
     open: HashMap<Arc<str>, (Arc<str>, &'static str)>,
@@ -76,6 +80,7 @@ impl Metrics {
         let live = Arc::new(Mutex::new(Live {
             http: HttpMetrics::new(series),
             tls: TlsMetrics::default(),
+            flows: FlowMetrics::default(),
             findings: BTreeMap::new(),
             open: HashMap::new(),
             actions: BTreeMap::new(),
@@ -120,6 +125,11 @@ impl Metrics {
         lock(&self.live).tls.turn(api, turn);
     }
 
+    /// Counts a flow of an API's that is over, likewise.
+    pub fn flow(&self, api: &Arc<str>, flow: &FlowSummary) {
+        lock(&self.live).flows.flow(api, flow);
+    }
+
     /// Counts a report of a finding.
     pub fn finding(&self, finding: &Finding) {
         let mut live = lock(&self.live);
@@ -161,7 +171,8 @@ impl Metrics {
         let mut live = lock(&self.live);
         live.countries.retain(|(api, _), _| keep(api));
         live.http.retain(&keep);
-        live.tls.retain(keep);
+        live.tls.retain(&keep);
+        live.flows.retain(keep);
     }
 
     /// The page.
@@ -201,6 +212,7 @@ impl Live {
     fn families(&self) -> Vec<MetricFamily> {
         let mut families = self.http.families();
         families.extend(self.tls.families());
+        families.extend(self.flows.families());
         let (series, overflow) = self.http.occupancy();
         let findings = self.findings.iter();
         let actions = self.actions.iter();

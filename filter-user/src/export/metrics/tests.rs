@@ -82,6 +82,7 @@ fn page() -> String {
     metrics.observe(&Arc::from("orders"), &route, &transaction());
     metrics.handshake(&Arc::from("orders"), &Handshake::example());
     metrics.turn(&Arc::from("orders"), &Turn::example());
+    metrics.flow(&Arc::from("orders"), &FlowSummary::example());
     let mut engine = Engine::new(Config::default(), 1);
     engine.set_apis([ApiProfile { id: 1, name: "orders".into(), ..ApiProfile::unclaimed() }]);
     let failed = Transaction { status: Some(401), ..transaction() };
@@ -319,4 +320,41 @@ fn series_follow_their_route() {
     };
     assert_eq!((count("/users/{value}"), count("/other")), (vec!["3"], vec!["1"]));
     assert_eq!(count("/users/a"), [] as [&str; 0]);
+}
+
+/// What a flow adds, and that those which leave the host add nothing.
+#[test]
+fn flows_and_what_went_wrong_in_them() {
+    let lines = |flow: &FlowSummary| -> Vec<String> {
+        let metrics = metrics(SERIES);
+        metrics.flow(&Arc::from("orders"), flow);
+        let page = metrics.render().unwrap();
+        let wanted = [
+            "weir_flows_total{",
+            "weir_tcp_events_total{",
+            "weir_tcp_handshake_duration_seconds_sum",
+        ];
+        let mut lines: Vec<String> = page
+            .lines()
+            .filter(|line| wanted.iter().any(|name| line.starts_with(name)))
+            .map(str::to_owned)
+            .collect();
+        lines.sort();
+        lines
+    };
+    let example = FlowSummary::example();
+    assert_eq!(
+        lines(&FlowSummary { weight: 2 << 16, ..example }),
+        [
+            "weir_flows_total{api=\"orders\",application=\"http\",opening=\"established\"} 2",
+            "weir_tcp_events_total{api=\"orders\",event=\"retransmission\",side=\"client\"} 2",
+            "weir_tcp_events_total{api=\"orders\",event=\"unfinished_head\",side=\"client\"} 2",
+            "weir_tcp_events_total{api=\"orders\",event=\"zero_window\",side=\"server\"} 6",
+            "weir_tcp_handshake_duration_seconds_sum{api=\"orders\"} 0.5",
+        ]
+    );
+    let udp = FlowSummary { tcp: None, protocol: 17, ..example };
+    let expected = "weir_flows_total{api=\"orders\",application=\"http\",opening=\"\"} 1";
+    assert_eq!(lines(&udp), [expected]);
+    assert!(lines(&FlowSummary { inbound: false, ..example }).is_empty());
 }

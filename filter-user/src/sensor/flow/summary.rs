@@ -109,6 +109,39 @@ pub struct FlowSummary {
     pub tcp: Option<Tcp>,
 }
 
+#[cfg(test)]
+impl FlowSummary {
+    /// One for tests: HTTP that opened in 250 ms, of a client that had to repeat a segment.
+    pub(crate) fn example() -> Self {
+        use super::Opening;
+        let example = crate::sensor::transaction::Transaction::example();
+        Self {
+            start: 0,
+            end: 1_000_000_000,
+            flow: example.flow,
+            protocol: protocol::TCP,
+            api: 1,
+            inbound: true,
+            packets: [5, 6],
+            bytes: [500, 6000],
+            handshake: true,
+            closed: Closed::Fin,
+            application: Application::Http,
+            transactions: 1,
+            weight: 1 << 16,
+            announced: None,
+            tcp: Some(Tcp {
+                opening: Opening::Established,
+                handshake: Some(250_000_000),
+                retransmissions: [1, 0],
+                resets: [0, 0],
+                zero_windows: [0, 3],
+                unfinished_head: true,
+            }),
+        }
+    }
+}
+
 impl Flow {
     /// What is told of it.
     pub(super) fn summary(&self, closed: Closed, unfinished_head: bool) -> FlowSummary {
