@@ -6,7 +6,7 @@ use filter_common::addr::Addr;
 use filter_common::packet::options;
 use filter_common::reason::Reason;
 use filter_common::verdict::{self, Summary};
-use filter_common::verifier::forget;
+use filter_common::verifier::bound;
 
 use crate::gate::{Gate, Place};
 use crate::{OPTIONS_ROOM, work};
@@ -67,11 +67,9 @@ pub extern "C" fn weir_walk_options(length: u32) -> u32 {
     let Some(work) = work() else { return options::UNREADABLE };
     let held = &work.options;
     let length = length as usize & (OPTIONS_ROOM - 1);
-    let salt = work.packet.source.lo;
-    // The compiler knows that the place is below the length and would leave a plain mask out; the verifier
-    // of 6.1 learns nothing from comparing two numbers that it does not know.
-    let within = |at| forget::<{ OPTIONS_ROOM - 1 }>(at, salt) & (OPTIONS_ROOM - 1);
-    options::walk(length, salt, |at| Some(held[within(at)]))
+    // The verifier of 6.1 learns nothing from comparing a place with a length that it does not know.
+    let within = |at| bound::<{ OPTIONS_ROOM - 1 }>(at) & (OPTIONS_ROOM - 1);
+    options::walk(length, work.packet.source.lo, |at| Some(held[within(at)]))
 }
 
 /// See [`verdict::source_oddities`].

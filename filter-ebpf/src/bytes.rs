@@ -9,6 +9,7 @@ use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_b
 use aya_ebpf::programs::{TcContext, XdpContext};
 use filter_common::bytes::{Bytes, Head, Plain};
 use filter_common::packet::options::UNREADABLE;
+use filter_common::verifier::bound;
 
 use crate::{OPTIONS_ROOM, apart, work};
 
@@ -29,8 +30,9 @@ pub trait Payload {
 #[inline(always)]
 fn walk_options<P: Payload>(payload: &P, offset: usize, length: usize) -> u32 {
     let Some(work) = work() else { return UNREADABLE };
-    // 1 to 64, in a form whose bounds the verifier follows.
-    let length = ((length as u32).wrapping_sub(1) & (OPTIONS_ROOM as u32 - 1)) + 1;
+    // 1 to 64, in a form whose bounds the verifier follows: that there are options at all, the one of 6.1
+    // does not learn from their header's not being the shortest.
+    let length = bound::<{ OPTIONS_ROOM - 1 }>(length.wrapping_sub(1)) as u32 + 1;
     // SAFETY: there is room for 64 bytes.
     if !unsafe { payload.copy(offset as u32, work.options.as_mut_ptr(), length) } {
         return UNREADABLE;

@@ -21,6 +21,7 @@ use filter_common::tables::{
 };
 use filter_common::turn::TURN_CELLS;
 use filter_common::verdict::Tables;
+use filter_common::verifier::bound;
 use filter_common::{limiter, seen};
 
 use crate::{apart, maps};
@@ -256,7 +257,7 @@ impl Tables for Gate {
 
     #[inline(always)]
     fn ports(&self, index: u32) -> u64 {
-        *maps::PORTS.at(index & (PORT_WORDS as u32 - 1))
+        *maps::PORTS.at(bound::<{ PORT_WORDS - 1 }>(index as usize) as u32)
     }
 
     #[inline(always)]
