@@ -23,6 +23,10 @@ impl<T> Direct<T> {
 
     /// A cell, which is there: the verifier asks for proof.
     #[inline(always)]
+    #[expect(
+        clippy::pointers_in_nomem_asm_block,
+        reason = "nothing is read or written through it there"
+    )]
     pub fn at(&'static self, index: u32) -> &'static T {
         let mut start = self.0.get().cast_const();
         // SAFETY: does nothing, but that the compiler does not know any more what it points to, and so

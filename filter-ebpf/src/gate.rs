@@ -15,9 +15,8 @@ use filter_common::reason::Reason;
 use filter_common::slot::Slot;
 use filter_common::stat::Stat;
 use filter_common::tables::{
-    Api, Ban, BanControl, BanKey, ClassGroups, Config, Control, Count, Listen, OWN_WORDS, Override, PORT_WORDS,
-    Profile,
-    Rule, Shared, feature,
+    Api, Ban, BanControl, BanKey, ClassGroups, Config, Control, Count, Listen, OWN_WORDS, Override,
+    PORT_WORDS, Profile, Rule, Shared, feature,
 };
 use filter_common::turn::TURN_CELLS;
 use filter_common::verdict::Tables;

@@ -12,8 +12,8 @@ use filter_common::record::{HEADER_BYTES, MAX_SNAP};
 use filter_common::slot::Slot;
 use filter_common::tables::{
     Api, BAN_WORDS, Ban, BanKey, COUNTS_PER_API, ClassGroups, Config, Control, Count, Listen,
-    MAX_OWN, META_CELLS, NOTICE_CELLS, Name, Override, Profile, Rule, SEEN_CELLS,
-    SHARED_PER_API, Shared,
+    MAX_OWN, META_CELLS, NOTICE_CELLS, Name, Override, Profile, Rule, SEEN_CELLS, SHARED_PER_API,
+    Shared,
 };
 use filter_common::turn::TURN_CELLS;
 use filter_common::{limiter, seen, stat};

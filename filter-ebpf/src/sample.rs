@@ -12,10 +12,10 @@ use aya_log_ebpf::warn;
 use filter_common::gcra::Charge;
 use filter_common::hash;
 use filter_common::packet::{Packet, tcp_flags};
+use filter_common::reason::Reason;
 use filter_common::record::{
     CONTINUED, EGRESS, HEADER_BYTES, Header, MAX_SNAP, NOTICE, WOULD, wanted,
 };
-use filter_common::reason::Reason;
 use filter_common::stat::Stat;
 use filter_common::tables::{
     API_OPAQUE, NOTICE_BUDGET, NOTICE_CELLS, NOTICE_WINDOW_SHIFT, UNCLAIMED,

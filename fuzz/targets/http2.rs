@@ -14,7 +14,8 @@ const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 // Each piece begins with a byte: its first bit says who sends, the next two what becomes of it (lost,
 // half of it captured, or whole), the others how long it is.
 fuzz_target!(|bytes: &[u8]| {
-    let mut sensor = Sensor::new(SensorConfig { hole_ns: 0, reorder_ns: 0, ..SensorConfig::default() });
+    let mut sensor =
+        Sensor::new(SensorConfig { hole_ns: 0, reorder_ns: 0, ..SensorConfig::default() });
     let mut sent = Sent::default();
     let mut transactions = 0usize;
     let mut emit = |output| transactions += usize::from(matches!(output, Output::Transaction(_)));
