@@ -44,24 +44,18 @@ impl Fields {
         self.size += length(field.name) + length(field.value) + 1;
         if self.too_many() {
             self.unknown = true;
-        } else if from_client {
-            self.request(field, secrets);
-        } else {
-            self.response(field);
+            return;
+        }
+        self.begins |= field.name.is_some_and(|name| name.first() == Some(&b':'));
+        match (field.name, field.value) {
+            (Some(name), Some(value)) if from_client => self.request(name, value, secrets),
+            (Some(name), Some(value)) => self.response(name, value),
+            _ => self.unknown = true,
         }
     }
 
     /// Takes a field of a request.
-    fn request(&mut self, field: Field<'_>, secrets: &Secrets) {
-        let Some(name) = field.name else {
-            self.unknown = true;
-            return;
-        };
-        self.begins |= name.first() == Some(&b':');
-        let Some(value) = field.value else {
-            self.unknown = true;
-            return;
-        };
+    fn request(&mut self, name: &[u8], value: &[u8], secrets: &Secrets) {
         match name {
             b":method" if self.method.is_none() => self.method = Some(text(value, MAX_METHOD)),
             b":path" if self.path.is_none() => {
@@ -79,16 +73,7 @@ impl Fields {
     }
 
     /// Takes a field of a response.
-    fn response(&mut self, field: Field<'_>) {
-        let Some(name) = field.name else {
-            self.unknown = true;
-            return;
-        };
-        self.begins |= name.first() == Some(&b':');
-        let Some(value) = field.value else {
-            self.unknown = true;
-            return;
-        };
+    fn response(&mut self, name: &[u8], value: &[u8]) {
         match name {
             b":status" if self.status.is_none() => self.status = status(value),
             b"content-type" => self.content_type = media_type(value),
