@@ -65,10 +65,17 @@ enum Remedy {
     BpfLinker,
     /// A component of the rustup toolchain in use.
     Component(&'static str),
+    /// The collector of OpenTelemetry, from PyPI into `target/`, after pip.
+    Rotel,
 }
 
 /// The compiler of libFuzzer, which is in C++.
 const CXX: &str = "c++";
+
+/// The collector of OpenTelemetry that the tests send to.
+const ROTEL: &str = "0.0.1a15";
+/// What rsyslog's TLS is, below the directory of libraries.
+const RSYSLOG_TLS: &str = "rsyslog/lmnsd_gtls.so";
 
 /// For what the programs of the laboratory are needed, `all` aside.
 const LAB: &[Purpose] = &[Purpose::Demo, Purpose::Test, Purpose::Bench];
@@ -76,7 +83,7 @@ const TESTS: &[Purpose] = &[Purpose::Test];
 const PEERS: &[Purpose] = &[Purpose::Bench];
 
 /// The programs of the laboratory: name, Debian package, what needs it.
-const PROGRAMS: [(&str, &[&str], &[Purpose]); 23] = [
+const PROGRAMS: [(&str, &[&str], &[Purpose]); 26] = [
     (CXX, &["g++"], &[Purpose::Fuzz, Purpose::Test]),
     ("ip", &["iproute2"], LAB),
     ("nsenter", &["util-linux"], LAB),
@@ -93,6 +100,9 @@ const PROGRAMS: [(&str, &[&str], &[Purpose]); 23] = [
     ("dhclient", &["isc-dhcp-client"], TESTS),
     ("prometheus", &["prometheus"], TESTS),
     ("promtool", &["prometheus"], TESTS),
+    ("prometheus-alertmanager", &["prometheus-alertmanager"], TESTS),
+    ("rsyslogd", &["rsyslog"], TESTS),
+    ("openssl", &["openssl"], TESTS),
     ("sshd", &["openssh-server"], TESTS),
     ("ssh", &["openssh-client"], TESTS),
     ("ssh-keygen", &["openssh-client"], TESTS),
@@ -150,6 +160,7 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
         match need.remedy {
             Remedy::Packages(_) => {}
             Remedy::BpfLinker => install_bpf_linker()?,
+            Remedy::Rotel => install_rotel()?,
             Remedy::Component(component) => add_component(component)?,
         }
     }
@@ -218,6 +229,16 @@ fn survey(purpose: Purpose) -> Vec<Need> {
             found: process::answer(process::cargo().args([subcommand, "--version"])),
             remedy: Remedy::Component(name),
         };
+        needs.push(Need {
+            name: "rsyslog's TLS",
+            found: shown(rsyslog_tls()),
+            remedy: Remedy::Packages(&["rsyslog-gnutls"]),
+        });
+        needs.push(Need {
+            name: "rotel",
+            found: shown(Some(rotel().join("rotel/rotel-agent")).filter(|path| path.is_file())),
+            remedy: Remedy::Rotel,
+        });
         needs.push(component("rustfmt", "fmt"));
         needs.push(component("clippy", "clippy"));
         needs.push(Need {
@@ -238,6 +259,8 @@ fn packages(missing: &[Need]) -> Vec<&'static str> {
             // Written in Rust over LLVM's library; a C++ compiler is not needed.
             Remedy::BpfLinker if llvm_is_here() => &[],
             Remedy::BpfLinker => &["llvm-22-dev"],
+            Remedy::Rotel if process::find("pip3").is_some() => &[],
+            Remedy::Rotel => &["python3-pip"],
             Remedy::Component(_) => &[],
         };
         names.extend(wanted);
@@ -277,6 +300,30 @@ fn install_bpf_linker() -> Result<()> {
     })
 }
 
+/// The directory that pip installs it into.
+fn rotel() -> PathBuf {
+    crate::root().join("target/rotel")
+}
+
+fn rotel_command() -> Command {
+    let mut command = Command::new("pip3");
+    command.args(["install", "--no-deps", "--target"]).arg(rotel());
+    command.arg(format!("rotel=={ROTEL}"));
+    command
+}
+
+fn install_rotel() -> Result<()> {
+    println!("setup: rotel {ROTEL}: installing it into target/rotel");
+    process::run_quietly(&mut rotel_command(), "pip3")
+        .context("cannot install rotel; its wheels are for Linux on x86-64 and arm64")
+}
+
+fn rsyslog_tls() -> Option<PathBuf> {
+    let directories = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    let places = directories.chain(["/usr/lib64", "/usr/lib"].map(PathBuf::from));
+    places.map(|place| place.join(RSYSLOG_TLS)).find(|file| file.is_file())
+}
+
 fn add_component(component: &str) -> Result<()> {
     println!("setup: {component}: adding it to the toolchain in use");
     process::run_quietly(Command::new("rustup").args(["component", "add", component]), component)
@@ -298,6 +345,9 @@ fn by_hand(why: &str, missing: &[Need], packages: &[&str]) -> Result<()> {
                     process::words(bpf_linker_command().get_args())
                 ),
                 Remedy::Component(component) => println!("    rustup component add {component}"),
+                Remedy::Rotel => {
+                    println!("    pip3 {}", process::words(rotel_command().get_args()));
+                }
             }
         }
     } else {

@@ -103,8 +103,8 @@ pub enum Receiver {
     Syslog {
         /// Host, port, and whether TLS; no path.
         url: Url,
-        /// Certificates that are trusted instead of the system's.
-        ca: Option<PathBuf>,
+        /// Whom TLS believes.
+        tls: Tls,
         /// Its number, 0 to 23 (RFC 5424, table 1).
         facility: u8,
         /// How the message is written.
@@ -134,6 +134,17 @@ impl Receiver {
         }
     }
 
+    /// How events are written, where that can be chosen.
+    pub const fn format(&self) -> Option<Format> {
+        match self {
+            Self::File { format, .. }
+            | Self::Stdout { format }
+            | Self::Webhook { format, .. }
+            | Self::Syslog { format, .. } => Some(*format),
+            Self::Alertmanager { .. } | Self::Otlp { .. } => None,
+        }
+    }
+
     /// Where it is, for people; without what is secret.
     pub fn place(&self) -> String {
         match self {
@@ -156,8 +167,17 @@ pub struct Http {
     pub headers: Vec<(String, String)>,
     /// How a request proves where it comes from.
     pub proof: Option<Proof>,
-    /// Certificates that are trusted instead of the system's.
+    /// Whom TLS believes.
+    pub tls: Tls,
+}
+
+/// Certificates, in files (PEM).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Those that are trusted instead of the system's.
     pub ca: Option<PathBuf>,
+    /// weir's own, and its key, where the receiver wants to know who sends.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// How a request proves where it comes from. The secret is the first line of a file that not

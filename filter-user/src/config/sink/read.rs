@@ -1,10 +1,10 @@
 //! From the `[[sink]]` tables to [`Sink`], every problem reported.
 
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Format, Http, Proof, Receiver, Sink, Url, Wants};
+use super::{Format, Http, Proof, Receiver, Sink, Tls, Url, Wants};
 use crate::detect::Severity;
 use crate::export::events::Kind;
 use crate::text::{Item, Problem, Report, Table, nearest, quantity};
@@ -17,7 +17,7 @@ const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration:
 const RESEND: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
 
 const COMMON: [&str; 7] = ["name", "kind", "min_severity", "events", "api", "spool", "timeout"];
-const HTTP: [&str; 4] = ["url", "headers", "token_file", "ca"];
+const HTTP: [&str; 6] = ["url", "headers", "token_file", "ca", "cert", "key"];
 const FACILITIES: [(&str, u8); 16] = [
     ("user", 1),
     ("daemon", 3),
@@ -81,7 +81,7 @@ fn keys(kind: &str) -> Vec<&'static str> {
         "stdout" => &["format"],
         "webhook" => &["secret_file", "batch", "format"],
         "alertmanager" => &["resend"],
-        "syslog" => &["url", "ca", "facility", "format"],
+        "syslog" => &["url", "ca", "cert", "key", "facility", "format"],
         _ => &[],
     };
     let http: &[&str] =
@@ -113,6 +113,13 @@ fn sink(report: &mut Report<'_>, item: &Item<'_>, directory: &Path) -> Option<Si
     let mut timeout = Duration::from_secs(10);
     span(report, &table, "timeout", TIMEOUT, &mut timeout);
     let receiver = receiver(report, &table, kind, directory);
+    if let (Some(wants), Some(receiver), Some(item)) = (&wants, &receiver, table.get("events"))
+        && receiver.format() == Some(Format::Ocsf)
+        && let Some(other) = wants.events.iter().find(|kind| !kind.is_of_finding())
+    {
+        let message = format!("OCSF cannot say \"{}\": it is no finding", other.name());
+        report.error(item.span(), message, "name finding_… events, or write format = \"json\"");
+    }
     Some(Sink { name: name?, wants: wants?, spool, timeout, receiver: receiver? })
 }
 
@@ -125,11 +132,6 @@ fn receiver(
     let format = match table.get("format") {
         Some(item) => item.choice(report, Format::ALL),
         None => Some(Format::Json),
-    };
-    let file = |report: &mut Report<'_>, key: &str| {
-        let item = table.get(key)?;
-        let given = crate::config::read::path(report, &item, "\"/etc/weir/ca.pem\"")?;
-        Some(directory.join(given))
     };
     match kind {
         "file" => {
@@ -156,7 +158,8 @@ fn receiver(
                 Some(item) => item.choice(report, &FACILITIES)?,
                 None => 3,
             };
-            Some(Receiver::Syslog { url, ca: file(report, "ca"), facility, format: format? })
+            let tls = tls(report, table, directory);
+            Some(Receiver::Syslog { url, tls, facility, format: format? })
         }
         _ => {
             let http = http(report, table, directory);
@@ -181,12 +184,8 @@ fn receiver(
 }
 
 fn http(report: &mut Report<'_>, table: &Table<'_>, directory: &Path) -> Option<Http> {
-    let secret = |report: &mut Report<'_>, key: &str| {
-        let item = table.get(key)?;
-        let given = crate::config::read::path(report, &item, "\"/etc/weir/token\"")?;
-        Some(directory.join(given))
-    };
-    let proof = match (secret(report, "token_file"), secret(report, "secret_file")) {
+    let token = file(report, table, directory, "token_file");
+    let proof = match (token, file(report, table, directory, "secret_file")) {
         (Some(_), Some(_)) => {
             let message = format!("{} has a `token_file` and a `secret_file`", table.path());
             report.error(table.span(), message, "keep one of the two");
@@ -194,11 +193,49 @@ fn http(report: &mut Report<'_>, table: &Table<'_>, directory: &Path) -> Option<
         }
         (token, key) => token.map(Proof::Bearer).or(key.map(Proof::Hmac)),
     };
-    let ca = secret(report, "ca");
+    let tls = tls(report, table, directory);
     let headers = table.get("headers").map(|item| headers(report, &item)).unwrap_or_default();
     let (item, text) = required(report, table, "url", "\"https://alerts.example/weir\"")?;
     let url = report.accept(item.span(), Url::parse(text, &WEB))?;
-    Some(Http { url, headers, proof, ca })
+    if matches!(proof, Some(Proof::Bearer(_))) && !url.is_tls() && !is_here(&url.host) {
+        let message =
+            format!("the token of {} goes through the network in clear text", table.path());
+        report.warning(item.span(), message, "write https://");
+    }
+    Some(Http { url, headers, proof, tls })
+}
+
+/// Whether a host is this one.
+fn is_here(host: &str) -> bool {
+    let address = host.parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// A path, relative to the settings' directory.
+fn file(
+    report: &mut Report<'_>,
+    table: &Table<'_>,
+    directory: &Path,
+    key: &str,
+) -> Option<PathBuf> {
+    let item = table.get(key)?;
+    let given = crate::config::read::path(report, &item, &format!("\"/etc/weir/{key}\""))?;
+    Some(directory.join(given))
+}
+
+fn tls(report: &mut Report<'_>, table: &Table<'_>, directory: &Path) -> Tls {
+    let ca = file(report, table, directory, "ca");
+    let own = ["cert", "key"].map(|key| file(report, table, directory, key));
+    let identity = match own {
+        [Some(cert), Some(key)] => Some((cert, key)),
+        [None, None] => None,
+        _ => {
+            let message = format!("{} has one of `cert` and `key`", table.path());
+            report.error(table.span(), message, "give both, or none");
+            None
+        }
+    };
+    Tls { ca, identity }
 }
 
 fn headers(report: &mut Report<'_>, item: &Item<'_>) -> Vec<(String, String)> {

@@ -54,6 +54,8 @@ name = "siem"
 kind = "syslog"
 url = "tls://siem.example"
 facility = "local3"
+cert = "c.pem"
+key = "k.pem"
 [[sink]]
 name = "otel"
 kind = "otlp"
@@ -93,8 +95,10 @@ url = "http://127.0.0.1:4318"
     let Receiver::Alertmanager { http, resend } = &am.receiver else { panic!("{am:?}") };
     assert_eq!(http.url.joined("/api/v2/alerts"), "/prefix/api/v2/alerts");
     assert_eq!(*resend, Duration::from_secs(30));
-    let Receiver::Syslog { facility, .. } = siem.receiver else { panic!("{siem:?}") };
-    assert_eq!(facility, 19);
+    let Receiver::Syslog { facility, tls, .. } = &siem.receiver else { panic!("{siem:?}") };
+    assert_eq!(*facility, 19);
+    let own = ["c.pem", "k.pem"].map(|name| Path::new("/etc/weir").join(name));
+    assert_eq!(tls.identity, Some(own.into()));
 }
 
 #[test]
@@ -129,6 +133,13 @@ fn one_mistake_gives_one_diagnostic_that_says_where_and_what_to_do() {
         (of("syslog", "url = \"udp://h\""), 4, "`udp://`", "tls:// or tcp://"),
         (of("syslog", "url = \"tcp://h/x\""), 4, "has a path", "tcp://"),
         (of("syslog", "url = \"tcp://h\"\nfacility = \"local9\""), 5, "cannot be", "local0"),
+        (web("cert = \"a\""), 1, "one of `cert` and `key`", "give both"),
+        (
+            of("stdout", "format = \"ocsf\"\nevents = [\"finding_opened\", \"ban_added\"]"),
+            5,
+            "OCSF cannot say \"ban_added\"",
+            "json",
+        ),
         (of("stdout", "") + &of("stdout", ""), 5, "two sinks", "of its own"),
     ];
     for (text, line, message, hint) in rows {
@@ -137,6 +148,25 @@ fn one_mistake_gives_one_diagnostic_that_says_where_and_what_to_do() {
         assert_eq!(*at, line, "{text}\n{found:?}");
         assert!(told.contains(message) && help.contains(hint), "{text}\n{found:?}");
         assert!(!format!("{found:?}").contains("secret@"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_token_in_clear_text_is_a_warning() {
+    let rows = [
+        ("http://h/", 1),
+        ("https://h/", 0),
+        ("http://127.0.0.1/", 0),
+        ("http://[::1]/", 0),
+        ("http://localhost/", 0),
+    ];
+    for (url, warnings) in rows {
+        let text = format!(
+            "[[sink]]\nname = \"a\"\nkind = \"otlp\"\nurl = \"{url}\"\ntoken_file = \"t\"\n"
+        );
+        let paths = Paths::of(None).expect("paths");
+        let loaded = parse(&text, Path::new("/"), "t", paths);
+        assert!(loaded.config.is_some() && loaded.diagnostics.len() == warnings, "{url}");
     }
 }
 

@@ -69,6 +69,13 @@ kinds! {
     SinkTest "sink_test" Info "Somebody asked for a test event: nothing happened.";
 }
 
+impl Kind {
+    /// Whether events of this kind are about a finding.
+    pub const fn is_of_finding(self) -> bool {
+        matches!(self, Self::FindingOpened | Self::FindingUpdated | Self::FindingClosed)
+    }
+}
+
 impl Serialize for Kind {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())

@@ -103,7 +103,7 @@ impl Courier {
             Receiver::Alertmanager { http, .. } => {
                 Way::Alertmanager(Poster::new(http, "/api/v2/alerts"))
             }
-            Receiver::Syslog { url, ca, .. } => Way::Syslog(Dialer::new(url, ca.as_deref())),
+            Receiver::Syslog { url, tls, .. } => Way::Syslog(Dialer::new(url, tls)),
             Receiver::Otlp { http } => {
                 // As OpenTelemetry's exporters do: a URL with a path is taken as it is.
                 let more = if http.url.path.len() > 1 { "" } else { "/v1/logs" };

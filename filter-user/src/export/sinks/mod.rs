@@ -224,20 +224,20 @@ pub fn probe(sink: &Sink, patience: Duration) -> Result<String, String> {
                 false => Err(format!("{} is no directory yet", directory.display())),
             }
         }
-        Receiver::Syslog { url, ca, .. } => net::dial::probe(url, ca.as_deref(), patience)
-            .map(|tls| format!("{url} answers, {tls}")),
+        Receiver::Syslog { url, tls, .. } => {
+            net::dial::probe(url, tls, patience).map(|tls| format!("{url} answers, {tls}"))
+        }
         Receiver::Webhook { http, .. }
         | Receiver::Alertmanager { http, .. }
         | Receiver::Otlp { http } => {
-            let Http { url, proof, ca, .. } = http;
+            let Http { url, proof, tls, .. } = http;
             if let Some(
                 crate::config::sink::Proof::Bearer(path) | crate::config::sink::Proof::Hmac(path),
             ) = proof
             {
                 net::secret::read(path)?;
             }
-            net::dial::probe(url, ca.as_deref(), patience)
-                .map(|tls| format!("{url} answers, {tls}"))
+            net::dial::probe(url, tls, patience).map(|tls| format!("{url} answers, {tls}"))
         }
     }
 }

@@ -1,7 +1,14 @@
 //! What real receivers make of what they get: rsyslog with and without TLS, rotel, and files.
 
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use weir_tests::lab::{Host, Lab};
+use weir_tests::process::Background;
+use weir_tests::receiver::{Mood, Receiver};
 use weir_tests::rotel::{self, Rotel};
 use weir_tests::rsyslog::{self, Rsyslog};
 use weir_tests::wait;
@@ -140,5 +147,81 @@ fn a_collector_of_opentelemetry() -> Result<()> {
         (&check["state"], check["finding"].as_str()),
         (&"ok".into(), Some("http://127.0.0.1:4318 answers, without TLS"),)
     );
+    Ok(())
+}
+
+/// nginx as a receiver: over TLS, from whoever has a certificate of its authority. It reads bodies and
+/// writes what it got to a log.
+fn secure(lab: &Lab, server: &Host) -> Result<Background> {
+    let home = lab.directory().display();
+    let text = format!(
+        "daemon off;\npid {home}/secure.pid;\nerror_log {home}/secure.err;\nevents {{}}\nhttp {{\n\
+         log_format got '$status $ssl_client_verify $request_length $http_x_weir_signature';\n\
+         client_body_temp_path {home}/secure-body;\nproxy_temp_path {home}/secure-proxy;\n\
+         server {{\n listen 127.0.0.1:9443 ssl;\n ssl_certificate {home}/cert.pem;\n \
+         ssl_certificate_key {home}/key.pem;\n ssl_client_certificate {home}/ca.pem;\n \
+         ssl_verify_client on;\n access_log {home}/secure.log got;\n \
+         location / {{ proxy_pass http://127.0.0.1:9999; }}\n}}\n}}\n"
+    );
+    let configuration = site::write(lab, "secure.conf", &text)?;
+    let mut command = server.netns.command("nginx");
+    command.args(["-c", &configuration]);
+    let mut nginx = Background::start("nginx", command, &lab.directory().join("secure.out"))?;
+    nginx.ready("nginx listens", SOON, || {
+        let listening = server.netns.run("ss", &["-Htln"], SOON)?.success()?;
+        ensure!(listening.contains(":9443"), "{listening}");
+        Ok(())
+    })?;
+    Ok(nginx)
+}
+
+#[test]
+fn a_webhook_over_tls_that_both_sides_prove_and_lines_on_standard_output() -> Result<()> {
+    let lab = site::lab()?;
+    let server = lab.host("server")?;
+    rsyslog::certificates(lab.directory())?;
+    let _nginx = secure(&lab, server)?;
+    let address = SocketAddr::from(([127, 0, 0, 1], 9_999));
+    let receiver = Receiver::start(server, address, Mood::Take)?;
+    let secret = site::write(&lab, "secret", "s3cret\n")?;
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600))?;
+    let weir = started(
+        &lab,
+        "[[sink]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"https://127.0.0.1:9443/in\"\n\
+         ca = \"ca.pem\"\ncert = \"cert.pem\"\nkey = \"key.pem\"\nsecret_file = \"secret\"\n\
+         [[sink]]\nname = \"nobody\"\nkind = \"webhook\"\nurl = \"https://127.0.0.1:9443/in\"\n\
+         ca = \"ca.pem\"\nevents = [\"ban_added\"]\n\
+         [[sink]]\nname = \"out\"\nkind = \"stdout\"\nevents = [\"ban_added\"]\n",
+    )?;
+    ban(&weir, 0..5)?;
+    drained(&weir, "hook")?;
+    drained(&weir, "out")?;
+    let events = receiver.events()?;
+    assert_eq!(site::named(&events, "ban_added").len(), 5, "{events:?}");
+    let log = std::fs::read_to_string(lab.directory().join("secure.log"))?;
+    assert!(log.contains("200 SUCCESS") && log.contains("sha256="), "{log}");
+    // The signature is what openssl makes of the same body and time.
+    let got = receiver.got().into_iter().find(|got| got.taken).context("none was taken")?;
+    let header = |name: &str| {
+        let line = got.head.lines().find_map(|line| {
+            let (header, value) = line.split_once(": ")?;
+            header.eq_ignore_ascii_case(name).then_some(value)
+        });
+        line.map(str::to_owned).with_context(|| format!("no {name}\n{}", got.head))
+    };
+    let signed = format!("{}.{}", header("x-weir-timestamp")?, got.body);
+    let signed = site::write(&lab, "signed", &signed)?;
+    let mut openssl = Command::new("openssl");
+    openssl.args(["dgst", "-sha256", "-hmac", "s3cret", &signed]);
+    let digest = weir_tests::process::run(&mut openssl, SOON)?.success()?;
+    let digest = digest.split_whitespace().next_back().context("no digest")?.to_owned();
+    assert_eq!(header("x-weir-signature")?, format!("sha256={digest}"));
+
+    let nobody = sink(&weir, "nobody")?;
+    assert_eq!(nobody["delivered"], 0, "without a certificate nothing is taken: {nobody}");
+    let printed = weir.log();
+    let lines = printed.lines().filter(|line| line.contains("{\"schema\":1,"));
+    assert_eq!(lines.filter(|line| line.contains("\"ban_added\"")).count(), 5, "{printed}");
+    assert!(!printed.contains("s3cret"));
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! TCP and TLS to a receiver. Certificates are checked against the system's, or those of a file.
+//! TCP and TLS to a receiver. Its certificate is checked against the system's, or those of a file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::config::sink::Url;
+use super::secret;
+use crate::config::sink::{Tls, Url};
 
 /// What both kinds of connections are.
 pub(in crate::export::sinks) trait Stream:
@@ -32,14 +33,14 @@ pub(in crate::export::sinks) struct Connection {
 #[derive(Debug)]
 pub(in crate::export::sinks) struct Dialer {
     url: Url,
-    ca: Option<PathBuf>,
+    files: Tls,
     /// Kept from one connection to the next, until one fails.
     tls: Mutex<Option<Arc<ClientConfig>>>,
 }
 
 impl Dialer {
-    pub(in crate::export::sinks) fn new(url: &Url, ca: Option<&Path>) -> Self {
-        Self { url: url.clone(), ca: ca.map(Path::to_owned), tls: Mutex::new(None) }
+    pub(in crate::export::sinks) fn new(url: &Url, files: &Tls) -> Self {
+        Self { url: url.clone(), files: files.clone(), tls: Mutex::new(None) }
     }
 
     /// Connects. How long that may take is the caller's to bound.
@@ -82,8 +83,13 @@ impl Dialer {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("TLS cannot be set up: {error}"))?
-            .with_root_certificates(roots(self.ca.as_deref())?)
-            .with_no_client_auth();
+            .with_root_certificates(roots(self.files.ca.as_deref())?);
+        let config = match &self.files.identity {
+            None => config.with_no_client_auth(),
+            Some((cert, key)) => config
+                .with_client_auth_cert(certificates(cert)?, private_key(key)?)
+                .map_err(|error| format!("{} and its key: {error}", cert.display()))?,
+        };
         let config = Arc::new(config);
         *kept = Some(Arc::clone(&config));
         Ok(config)
@@ -95,16 +101,9 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(path) => {
-            let shown = path.display();
-            let bytes = crate::text::read_regular(path, 1 << 20)
-                .map_err(|error| format!("cannot read {shown}: {error}"))?;
-            for certificate in CertificateDer::pem_slice_iter(&bytes) {
-                let bad = |error: &dyn std::fmt::Display| format!("{shown}: {error}");
-                let certificate = certificate.map_err(|error| bad(&error))?;
-                roots.add(certificate).map_err(|error| bad(&error))?;
-            }
-            if roots.is_empty() {
-                return Err(format!("{shown} has no certificate (PEM)"));
+            for certificate in certificates(path)? {
+                let bad = |error| format!("{}: {error}", path.display());
+                roots.add(certificate).map_err(bad)?;
             }
         }
         None => {
@@ -121,16 +120,39 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
+/// The certificates of a file, at least one.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let shown = path.display();
+    let bytes = crate::text::read_regular(path, 1 << 20)
+        .map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    match read {
+        Ok(certificates) if certificates.is_empty() => {
+            Err(format!("{shown} has no certificate (PEM)"))
+        }
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(format!("{shown}: {error}")),
+    }
+}
+
+/// The key of a file that others may not read.
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let bytes = secret::bytes(path)?;
+    // The error says nothing about what is in the file.
+    PrivateKeyDer::from_pem_slice(&bytes)
+        .map_err(|_| format!("{} has no private key (PEM)", path.display()))
+}
+
 /// Tries a connection, for `weir doctor`.
 ///
 /// # Errors
 /// In words.
 pub(in crate::export::sinks) fn probe(
     url: &Url,
-    ca: Option<&Path>,
+    files: &Tls,
     patience: Duration,
 ) -> Result<String, String> {
-    let dialer = Dialer::new(url, ca);
+    let dialer = Dialer::new(url, files);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -43,7 +43,7 @@ impl Poster {
         let mut url = http.url.clone();
         url.path = url.joined(more);
         let target = url.target();
-        Self { dialer: Dialer::new(&url, http.ca.as_deref()), http: http.clone(), target }
+        Self { dialer: Dialer::new(&url, &http.tls), http: http.clone(), target }
     }
 
     /// Sends a body of JSON. How long that may take is the caller's to bound.

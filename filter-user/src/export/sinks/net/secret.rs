@@ -14,6 +14,20 @@ const LARGEST: u64 = 16 << 10;
 /// # Errors
 /// In words, without what is in the file.
 pub(in crate::export::sinks) fn read(path: &Path) -> Result<String, String> {
+    let bytes = bytes(path)?;
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default().trim();
+    if line.is_empty() || line.chars().any(char::is_control) {
+        return Err(format!("the first line of {} is no secret", path.display()));
+    }
+    Ok(line.to_owned())
+}
+
+/// All of a file that others may not read.
+///
+/// # Errors
+/// In words, without what is in the file.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let shown = path.display();
     let file = File::open(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
     let about = file.metadata().map_err(|error| format!("cannot read {shown}: {error}"))?;
@@ -23,15 +37,11 @@ pub(in crate::export::sinks) fn read(path: &Path) -> Result<String, String> {
     if about.mode() & 0o007 != 0 {
         return Err(format!("everybody may use the secret in {shown}: `chmod o= {shown}`"));
     }
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     file.take(LARGEST)
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .map_err(|error| format!("cannot read {shown}: {}", error.kind()))?;
-    let line = text.lines().next().unwrap_or_default().trim();
-    if line.is_empty() || line.chars().any(char::is_control) {
-        return Err(format!("the first line of {shown} is no secret"));
-    }
-    Ok(line.to_owned())
+    Ok(bytes)
 }
 
 #[cfg(test)]

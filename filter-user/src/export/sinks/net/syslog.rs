@@ -37,7 +37,8 @@ pub(in crate::export::sinks) async fn send(
     let mut rest = (&mut stream).take(SAID as u64);
     match rest.read_to_end(&mut said).await {
         Ok(_) => Ok(tls),
-        // Without a last word of TLS: it has closed all the same, and a reset would be another error.
+        // It should say close_notify (RFC 5425, 4.4), but rsyslog does not. So whoever can end the
+        // TCP connection can have a batch believed delivered; a reset is another error.
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof && tls.is_some() => Ok(tls),
         Err(error) => Err(format!("the receiver broke off: {error}")),
     }
