@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod netns;
 pub mod nft;
 pub mod nginx;
+pub mod ocsf;
 pub mod process;
 pub mod prometheus;
 pub mod reading;

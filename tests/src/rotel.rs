@@ -47,7 +47,7 @@ impl Rotel {
 fn binary() -> Result<PathBuf> {
     let found = match std::env::var_os("ROTEL_BIN") {
         Some(path) => PathBuf::from(path),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/rotel/rotel/rotel-agent"),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/rotel/rotel-agent"),
     };
     ensure!(found.is_file(), "no rotel at {}: run `cargo xtask setup --for test`", found.display());
     Ok(found)

@@ -65,15 +65,19 @@ enum Remedy {
     BpfLinker,
     /// A component of the rustup toolchain in use.
     Component(&'static str),
-    /// The collector of OpenTelemetry, from PyPI into `target/`, after pip.
-    Rotel,
+    /// [`PYTHON`] from PyPI into `target/python`, after pip.
+    Python,
 }
 
 /// The compiler of libFuzzer, which is in C++.
 const CXX: &str = "c++";
 
-/// The collector of OpenTelemetry that the tests send to.
-const ROTEL: &str = "0.0.1a15";
+/// What the tests need from PyPI: a collector of OpenTelemetry, and the schema of OCSF with what
+/// checks it.
+const PYTHON: [&str; 3] = ["rotel==0.0.1a15", "ocsf-json-schema==1.2.0", "jsonschema==4.26.0"];
+/// Files that are there when they are.
+const PYTHON_FILES: [&str; 3] =
+    ["rotel/rotel-agent", "ocsf_json_schema/__init__.py", "jsonschema/__init__.py"];
 /// What rsyslog's TLS is, below the directory of libraries.
 const RSYSLOG_TLS: &str = "rsyslog/lmnsd_gtls.so";
 
@@ -160,7 +164,7 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
         match need.remedy {
             Remedy::Packages(_) => {}
             Remedy::BpfLinker => install_bpf_linker()?,
-            Remedy::Rotel => install_rotel()?,
+            Remedy::Python => install_python()?,
             Remedy::Component(component) => add_component(component)?,
         }
     }
@@ -234,10 +238,12 @@ fn survey(purpose: Purpose) -> Vec<Need> {
             found: shown(rsyslog_tls()),
             remedy: Remedy::Packages(&["rsyslog-gnutls"]),
         });
+        let python = python();
+        let is_there = PYTHON_FILES.iter().all(|file| python.join(file).is_file());
         needs.push(Need {
-            name: "rotel",
-            found: shown(Some(rotel().join("rotel/rotel-agent")).filter(|path| path.is_file())),
-            remedy: Remedy::Rotel,
+            name: "Python tools",
+            found: shown(is_there.then_some(python)),
+            remedy: Remedy::Python,
         });
         needs.push(component("rustfmt", "fmt"));
         needs.push(component("clippy", "clippy"));
@@ -259,8 +265,8 @@ fn packages(missing: &[Need]) -> Vec<&'static str> {
             // Written in Rust over LLVM's library; a C++ compiler is not needed.
             Remedy::BpfLinker if llvm_is_here() => &[],
             Remedy::BpfLinker => &["llvm-22-dev"],
-            Remedy::Rotel if process::find("pip3").is_some() => &[],
-            Remedy::Rotel => &["python3-pip"],
+            Remedy::Python if process::find("pip3").is_some() => &[],
+            Remedy::Python => &["python3-pip"],
             Remedy::Component(_) => &[],
         };
         names.extend(wanted);
@@ -300,22 +306,21 @@ fn install_bpf_linker() -> Result<()> {
     })
 }
 
-/// The directory that pip installs it into.
-fn rotel() -> PathBuf {
-    crate::root().join("target/rotel")
+/// The directory that pip installs into.
+fn python() -> PathBuf {
+    crate::root().join("target/python")
 }
 
-fn rotel_command() -> Command {
+fn pip_command() -> Command {
     let mut command = Command::new("pip3");
-    command.args(["install", "--no-deps", "--target"]).arg(rotel());
-    command.arg(format!("rotel=={ROTEL}"));
+    command.args(["install", "--upgrade", "--target"]).arg(python()).args(PYTHON);
     command
 }
 
-fn install_rotel() -> Result<()> {
-    println!("setup: rotel {ROTEL}: installing it into target/rotel");
-    process::run_quietly(&mut rotel_command(), "pip3")
-        .context("cannot install rotel; its wheels are for Linux on x86-64 and arm64")
+fn install_python() -> Result<()> {
+    println!("setup: Python tools: installing {} into target/python", PYTHON.join(", "));
+    process::run_quietly(&mut pip_command(), "pip3")
+        .context("cannot install from PyPI; rotel has wheels for some platforms only")
 }
 
 fn rsyslog_tls() -> Option<PathBuf> {
@@ -345,8 +350,8 @@ fn by_hand(why: &str, missing: &[Need], packages: &[&str]) -> Result<()> {
                     process::words(bpf_linker_command().get_args())
                 ),
                 Remedy::Component(component) => println!("    rustup component add {component}"),
-                Remedy::Rotel => {
-                    println!("    pip3 {}", process::words(rotel_command().get_args()));
+                Remedy::Python => {
+                    println!("    pip3 {}", process::words(pip_command().get_args()));
                 }
             }
         }

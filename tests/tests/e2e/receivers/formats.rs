@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use weir_tests::lab::{Host, Lab};
+use weir_tests::ocsf;
 use weir_tests::process::Background;
 use weir_tests::receiver::{Mood, Receiver};
 use weir_tests::rotel::{self, Rotel};
@@ -133,6 +134,7 @@ fn a_collector_of_opentelemetry() -> Result<()> {
     let found = findings.iter().find(|f| f["finding_info"]["uid"] == opened["finding"]["id"]);
     let found = found.context("not in the copy")?;
     assert_eq!(found["type_uid"], 200_401);
+    assert_eq!(ocsf::check(&copy, "1.3.0", "detection_finding")?, findings.len());
     assert_eq!(found["evidences"][0]["src_endpoint"]["ip"], client.v4().to_string().as_str());
 
     // What can be asked without a daemon.
