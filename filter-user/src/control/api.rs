@@ -16,6 +16,7 @@ mod finding;
 mod inventory;
 mod orders;
 mod policy;
+mod sink;
 mod size;
 mod status;
 
@@ -39,6 +40,7 @@ pub use inventory::{
 };
 pub use orders::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet};
 pub use policy::{Applied, ApplyRequest, Detached};
+pub use sink::{SinkStatus, SinkTest, SinkTested};
 pub use size::{Change, CostOf, Footprint, PacketCost, Size};
 pub use status::{
     ApiStatus, DaemonStatus, FeedState, FeedStatus, FindingsStatus, GeoDatabase, GeoStatus,
@@ -140,6 +142,10 @@ pub trait Daemon: Send + Sync + 'static {
 
     /// Ends orders. [`Code::NotFound`] when none of the kinds named is in force.
     fn order_lift(&self, request: &OrderLift, caller: &Caller) -> Answer<ApiOrders>;
+
+    /// Sends one marked event to a receiver and says what it answered. [`Code::NotFound`] when there
+    /// is none of the name.
+    fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested>;
 
     /// Takes the filter off every interface, removes all pinned state, and ends the daemon after
     /// the answer has been given.

@@ -19,7 +19,7 @@ use super::api::{
     AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, Code, Confirmed, Detached, DiffRequest,
     Differences, Drift, EndpointEntry, ErrorBody, EventQuery, ExplainRequest, Explanation,
     FindingEntry, FindingQuery, HistoryEntry, OrderLift, OrderSet, RareQuery, RollbackRequest,
-    Status,
+    SinkTest, SinkTested, Status,
 };
 use super::peer::GROUP;
 
@@ -158,6 +158,11 @@ impl Client {
     /// See [`super::api::Daemon::order_lift`].
     pub fn order_lift(&self, request: &OrderLift) -> Answer<ApiOrders> {
         self.post("/v1/orders/lift", request)
+    }
+
+    /// See [`super::api::Daemon::sink_test`].
+    pub fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested> {
+        self.post("/v1/sinks/test", request)
     }
 
     /// See [`super::api::Daemon::detach`].

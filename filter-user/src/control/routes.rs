@@ -61,6 +61,7 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
         .route("/v1/findings", get(findings))
         .route("/v1/orders", get(orders).post(order_set))
         .route("/v1/orders/lift", post(order_lift))
+        .route("/v1/sinks/test", post(sink_test))
         .route("/v1/detach", post(detach))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
@@ -307,6 +308,10 @@ async fn order_set(State(app): State<App>, caller: Extension<Admitted>, body: Bo
 
 async fn order_lift(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
     ordered(app, caller, body, Daemon::order_lift).await
+}
+
+async fn sink_test(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, |daemon, request, _| daemon.sink_test(request)).await
 }
 
 async fn detach(State(app): State<App>, caller: Extension<Admitted>) -> Response {

@@ -7,7 +7,7 @@ use crate::control::api::{
     AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, Caller, Confirmed, Daemon, Detached,
     DiffRequest, Differences, Drift, EndpointEntry, EventQuery, ExplainRequest, Explanation, Feed,
     FindingEntry, FindingQuery, HistoryEntry, OrderLift, OrderSet, RareQuery, RollbackRequest,
-    Status,
+    SinkTest, SinkTested, Status,
 };
 use crate::control::ssh::who;
 use crate::detect::Source;
@@ -353,6 +353,10 @@ impl Daemon for Core {
         let kinds = serde_json::to_value(&request.kinds).unwrap_or_default();
         self.audit_act("order_lift", who, [("api", request.api.clone().into()), ("kinds", kinds)]);
         Ok(orders)
+    }
+
+    fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested> {
+        self.test_sink(request)
     }
 
     fn detach(&self, caller: &Caller) -> Answer<Detached> {

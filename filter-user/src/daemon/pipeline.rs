@@ -247,6 +247,7 @@ impl Pipeline {
         self.core.look_after_enforcement(&mut self.enforcement);
         self.read_losses();
         self.analysis.tell_refusals(now);
+        self.core.tell_of_sinks();
         self.report();
     }
 

@@ -21,6 +21,7 @@ mod modes;
 mod orders;
 mod proxies;
 mod reboot;
+mod receivers;
 mod refusals;
 mod replay;
 mod site;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, OrderInForce};
+use super::{Mode, OrderInForce, SinkStatus};
 
 /// The answer to `GET /v1/status`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub struct Status {
     pub geo: GeoStatus,
     /// What detectors have found and not closed.
     pub findings: FindingsStatus,
+    /// Receivers of events.
+    pub sinks: Vec<SinkStatus>,
     /// How full each table is.
     pub maps: Vec<MapStatus>,
     /// Counters of the sensor.

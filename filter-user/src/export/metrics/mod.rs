@@ -8,6 +8,7 @@ pub mod def;
 mod family;
 mod flows;
 mod http;
+mod sinks;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -324,6 +325,7 @@ fn read(snapshot: &KernelSnapshot) -> Vec<MetricFamily> {
         ),
         facts(&def::BUILD_INFO, [[env!("CARGO_PKG_VERSION")]]),
     ];
+    families.extend(sinks::families(&s.sinks));
     let kind = def::Kind::Counter;
     families.extend(s.sensor.iter().map(|(name, count)| {
         let help = format!("Counter {name} of the sensor, see docs/sensor.md.");
