@@ -5,6 +5,7 @@
 //! records do; only events carry wall time.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
@@ -14,7 +15,7 @@ use anyhow::{Context as _, Result, anyhow};
 use filter_common::record::{self, Header};
 use filter_common::stat::Stat;
 
-use crate::detect::{Engine, Finding, Observation, Source, State};
+use crate::detect::{Engine, Finding, FlowSeen, Observation, Source, State, TurnSeen};
 use crate::export::events::{ApiField, Event, Kind, LossField, Refused, SourceEvents};
 use crate::export::metrics::DetectorCount;
 use crate::inventory::route::{Request, RouteLimits, Routes};
@@ -27,6 +28,7 @@ use crate::respond::{Action, Executor, Outcome, Responder, escalation_reason};
 use crate::sensor::transaction::Transaction;
 use crate::sensor::{Output, Sensor, SensorConfig};
 
+use super::clients::Clients;
 use super::core::{Core, Message, lock, unix_ns};
 use super::enforcement::Enforcement;
 use super::escalate::Networks;
@@ -339,6 +341,10 @@ impl Analysis {
                 let name = self.field(flow.api).name;
                 self.core.metrics.flow(&name, flow);
                 self.core.note_flow(flow, self.epoch);
+                let client = self.connection(flow.api, flow.flow.client, flow.announced);
+                if let Some(seen) = client.and_then(|client| FlowSeen::of(flow, client)) {
+                    self.engine.flow(&seen);
+                }
             }
             Output::Tls(handshake) | Output::Quic(handshake) => {
                 let name = self.field(handshake.api).name;
@@ -348,8 +354,18 @@ impl Analysis {
             Output::Turn(turn) => {
                 let name = self.field(turn.api).name;
                 self.core.metrics.turn(&name, turn);
+                let client = self.connection(turn.api, turn.flow.client, None);
+                if let Some(seen) = client.and_then(|client| TurnSeen::of(turn, client)) {
+                    self.engine.turn(&seen);
+                }
             }
         }
+    }
+
+    /// Who opened a connection to an API, as far as that can be told.
+    fn connection(&self, api: u32, peer: IpAddr, announced: Option<IpAddr>) -> Option<IpAddr> {
+        let proxies = self.profile.as_ref().and_then(|profile| profile.proxies(api));
+        Clients::of_connection(peer, announced, proxies)
     }
 
     fn transaction(&mut self, transaction: &Transaction) {

@@ -9,8 +9,9 @@ use super::budget::Budget;
 use super::detector::{Detect, Tick};
 use super::finding::{Detector, Finding};
 use super::lifecycle::Lifecycle;
-use super::observation::{FlowSeen, Observation, Traffic};
+use super::observation::{FlowSeen, Observation, Traffic, TurnSeen};
 use super::rate_shift::{RateShift, RateShiftConfig};
+use super::who::{Sources, WhoConfig};
 
 /// Parameters of all detectors.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,6 +20,8 @@ pub struct Config {
     pub brute_force: BruteForceConfig,
     /// See [`super::rate_shift`].
     pub rate_shift: RateShiftConfig,
+    /// See [`super::who`].
+    pub who: WhoConfig,
     /// Share of the telemetry, 0 to 1, below which nothing is decided.
     pub min_completeness: f64,
     /// Seconds between two updates of a finding.
@@ -32,6 +35,7 @@ impl Default for Config {
         Self {
             brute_force: BruteForceConfig::default(),
             rate_shift: RateShiftConfig::default(),
+            who: WhoConfig::default(),
             min_completeness: 0.5,
             update_every: 60,
             max_open: 1000,
@@ -72,6 +76,7 @@ impl Engine {
             detectors: vec![
                 Box::new(BruteForce::new(config.brute_force)),
                 Box::new(RateShift::new(config.rate_shift)),
+                Box::new(Sources::new(config.who, epoch)),
             ],
             budget: Budget::default(),
             findings: Lifecycle::new(epoch, config.max_open, config.update_every * SECOND),
@@ -101,6 +106,13 @@ impl Engine {
     pub fn flow(&mut self, flow: &FlowSeen) {
         if let Some(api) = self.apis.get(&flow.api) {
             self.detectors.iter_mut().for_each(|detector| detector.flow(api, flow));
+        }
+    }
+
+    /// Takes something sent inside TLS into account.
+    pub fn turn(&mut self, turn: &TurnSeen) {
+        if let Some(api) = self.apis.get(&turn.api) {
+            self.detectors.iter_mut().for_each(|detector| detector.turn(api, turn));
         }
     }
 

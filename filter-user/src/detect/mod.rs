@@ -11,19 +11,24 @@ pub mod brute_force;
 mod budget;
 mod detector;
 mod engine;
+pub mod enumeration;
+pub mod exfiltration;
 pub mod finding;
 mod lifecycle;
 pub mod observation;
+pub mod probing;
 pub mod rate_shift;
+pub mod scraping;
 #[cfg(test)]
 mod simulation;
 pub mod source;
+pub mod who;
 pub mod window;
 
 pub use api::{ApiProfile, Login};
 pub use engine::{Config, Engine, StateCount};
 pub use finding::{Detector, Endpoint, Finding, Severity, State};
-pub use observation::{FlowSeen, Observation, Origin, Traffic};
+pub use observation::{FlowSeen, Observation, Origin, Traffic, TurnSeen};
 pub use source::Source;
 
 /// Nanoseconds in a second: the unit of every time here.
