@@ -160,6 +160,21 @@ impl FlowSeen {
     }
 }
 
+/// A packet that the kernel refused, or would have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedSeen {
+    /// When, ns, on the clock of [`Observation::time`].
+    pub time: u64,
+    /// Stable id of the API, 0 for none.
+    pub api: u32,
+    /// Who sent it, or whose address it bore.
+    pub source: IpAddr,
+    /// The port it was for.
+    pub port: u16,
+    /// It was refused because no API claims the port.
+    pub unclaimed: bool,
+}
+
 /// What a client sent inside TLS to this host, and what it was sent until it sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnSeen {

@@ -17,4 +17,4 @@ pub use event::{
     SourceField, TrafficField,
 };
 pub use log::{Config, EventLog, Line};
-pub use sources::{Refused, SourceEvents, Summary};
+pub use sources::{Refused, SourceEvents, Summary, is_limit};
