@@ -88,6 +88,9 @@ fn arguments() {
         "breach limit orders 5000/day --reason x --force",
         "breach lift orders",
         "breach status",
+        "breach run leak --ttl 2h --reason x --force",
+        "breach drill leak --output reports --json",
+        "breach playbooks",
         "events -f -n 5 --since 1h",
         "replay web.pcap --policy p.toml --verdicts --json",
         "detach --pins /sys/fs/bpf/weir",
@@ -259,6 +262,9 @@ fn orders() {
         remaining_seconds,
         automatic,
         reason: reason.into(),
+        since: None,
+        by: None,
+        playbook: None,
     };
     let api = ApiOrders {
         api: "orders".into(),

@@ -7,6 +7,7 @@
 
 mod audit;
 mod ban;
+mod breach;
 mod change;
 mod diagnostic;
 mod error;
@@ -24,6 +25,10 @@ use serde::{Deserialize, Serialize};
 pub use crate::policy::diff::{Access, Difference, Setting, Sources};
 pub use audit::{AuditEntry, AuditQuery, AuditVerified};
 pub use ban::{Ban, BanAdd, BanRemove};
+pub use breach::{
+    BreachRan, BreachRun, Drill, DrillEnd, DrillRequest, DrillState, DrillStep, Drilled,
+    PlaybookEntry, PlaybookStep, StepDone,
+};
 pub use change::{Confirmed, DiffRequest, Differences, HistoryEntry, RollbackRequest};
 pub use diagnostic::{Diagnostic, Severity};
 pub use error::{ApiError, Code, ErrorBody};
@@ -140,6 +145,20 @@ pub trait Daemon: Send + Sync + 'static {
 
     /// Ends orders. [`Code::NotFound`] when none of the kinds named is in force.
     fn order_lift(&self, request: &OrderLift, caller: &Caller) -> Answer<ApiOrders>;
+
+    /// The playbooks of the policy in force.
+    fn playbooks(&self) -> Answer<Vec<PlaybookEntry>>;
+
+    /// Does all that weir does of a playbook, at once or, when a guard refuses one of its orders, nothing
+    /// of it.
+    fn breach_run(&self, request: &BreachRun, caller: &Caller) -> Answer<BreachRan>;
+
+    /// Does everything of a playbook, or of an API's shutdown, but the last step. To be ended with
+    /// [`Self::breach_drill_end`].
+    fn breach_drill(&self, request: &DrillRequest, caller: &Caller) -> Answer<Drill>;
+
+    /// Ends a drill, writes its report and remembers that there was one.
+    fn breach_drill_end(&self, request: &DrillEnd, caller: &Caller) -> Answer<Drilled>;
 
     /// Takes the filter off every interface, removes all pinned state, and ends the daemon after
     /// the answer has been given.

@@ -16,10 +16,10 @@ use tokio::runtime::Runtime;
 
 use super::api::{
     Answer, ApiDetail, ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, AuditEntry,
-    AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, Code, Confirmed, Detached, DiffRequest,
-    Differences, Drift, EndpointEntry, ErrorBody, EventQuery, ExplainRequest, Explanation,
-    FindingEntry, FindingQuery, HistoryEntry, OrderLift, OrderSet, RareQuery, RollbackRequest,
-    Status,
+    AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Code, Confirmed,
+    Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
+    EndpointEntry, ErrorBody, EventQuery, ExplainRequest, Explanation, FindingEntry, FindingQuery,
+    HistoryEntry, OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest, Status,
 };
 use super::peer::GROUP;
 
@@ -158,6 +158,26 @@ impl Client {
     /// See [`super::api::Daemon::order_lift`].
     pub fn order_lift(&self, request: &OrderLift) -> Answer<ApiOrders> {
         self.post("/v1/orders/lift", request)
+    }
+
+    /// See [`super::api::Daemon::playbooks`].
+    pub fn playbooks(&self) -> Answer<Vec<PlaybookEntry>> {
+        self.get("/v1/playbooks")
+    }
+
+    /// See [`super::api::Daemon::breach_run`].
+    pub fn breach_run(&self, request: &BreachRun) -> Answer<BreachRan> {
+        self.post("/v1/breach/run", request)
+    }
+
+    /// See [`super::api::Daemon::breach_drill`].
+    pub fn breach_drill(&self, request: &DrillRequest) -> Answer<Drill> {
+        self.post("/v1/breach/drill", request)
+    }
+
+    /// See [`super::api::Daemon::breach_drill_end`].
+    pub fn breach_drill_end(&self, request: &DrillEnd) -> Answer<Drilled> {
+        self.post("/v1/breach/drill/end", request)
     }
 
     /// See [`super::api::Daemon::detach`].

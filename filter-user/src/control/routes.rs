@@ -61,6 +61,10 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
         .route("/v1/findings", get(findings))
         .route("/v1/orders", get(orders).post(order_set))
         .route("/v1/orders/lift", post(order_lift))
+        .route("/v1/playbooks", get(playbooks))
+        .route("/v1/breach/run", post(breach_run))
+        .route("/v1/breach/drill", post(breach_drill))
+        .route("/v1/breach/drill/end", post(breach_drill_end))
         .route("/v1/detach", post(detach))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
@@ -307,6 +311,26 @@ async fn order_set(State(app): State<App>, caller: Extension<Admitted>, body: Bo
 
 async fn order_lift(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
     ordered(app, caller, body, Daemon::order_lift).await
+}
+
+async fn playbooks(State(app): State<App>) -> Response {
+    answer(app, Daemon::playbooks).await
+}
+
+async fn breach_run(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::breach_run).await
+}
+
+async fn breach_drill(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::breach_drill).await
+}
+
+async fn breach_drill_end(
+    State(app): State<App>,
+    caller: Extension<Admitted>,
+    body: Body,
+) -> Response {
+    ordered(app, caller, body, Daemon::breach_drill_end).await
 }
 
 async fn detach(State(app): State<App>, caller: Extension<Admitted>) -> Response {

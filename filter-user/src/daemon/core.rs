@@ -20,6 +20,7 @@ use crate::geo::Geo;
 use super::auditor::{Auditor, about, forced};
 use super::change::Apply;
 use super::clients::Clients;
+use super::drill::Drills;
 use super::gate::Gate;
 use super::in_force::InForce;
 use super::inventory::{Book, Inventory, Told};
@@ -58,6 +59,8 @@ pub(super) struct Core {
     pub(super) inventory: Mutex<Inventory>,
     /// Where it is written.
     pub(super) book: Mutex<Book>,
+    /// Drills that wait for their end.
+    pub(super) drills: Mutex<Drills>,
     /// How that goes.
     pub(super) told: Arc<Told>,
     /// The audit log.
@@ -128,6 +131,7 @@ impl Core {
             clients: Mutex::default(),
             inventory: Mutex::new(inventory),
             book,
+            drills: Mutex::default(),
             told: unwritten,
             auditor,
             confirm_by: AtomicU64::new(u64::MAX),

@@ -7,9 +7,11 @@
 mod addresses;
 mod answer;
 mod auditor;
+mod breach;
 mod change;
 mod clients;
 mod core;
+mod drill;
 mod enforcement;
 mod escalate;
 mod explain;

@@ -27,6 +27,7 @@ use crate::respond::{Action, Executor, Outcome, Responder, escalation_reason};
 use crate::sensor::transaction::Transaction;
 use crate::sensor::{Output, Sensor, SensorConfig};
 
+use super::breach::Note;
 use super::core::{Core, Message, lock, unix_ns};
 use super::enforcement::Enforcement;
 use super::escalate::Networks;
@@ -458,17 +459,22 @@ impl Executor for Hand<'_> {
                 self.core.tell_ban(Kind::BanAdded, &entry, field, &reason, "detector");
                 Ok(())
             }
-            Action::Limit { api, rate, .. } => {
+            Action::Limit { api, rate, reason, .. } => {
                 let rate = packet_rate(*rate).ok_or("the rate cannot be kept exactly")?;
-                gate.state.orders.set_automatic(*api, Order::Limit { rate, automatic: true }, until)
+                let order = Order::Limit { rate, automatic: true };
+                gate.state.orders.set_automatic(*api, order, until)?;
+                gate.order_notes.insert((*api, order.kind()), Note::automatic(reason));
+                Ok(())
             }
-            Action::Lockdown { api, group, .. } => {
+            Action::Lockdown { api, group, reason, .. } => {
                 let name = self.policy.group(*group).map(|group| group.name.as_str());
                 let group = name
                     .and_then(|name| gate.state.ids_ref().find_group(name))
                     .ok_or("the group of the lockdown is not in force")?;
                 let order = Order::Lockdown { group, automatic: true };
-                gate.state.orders.set_automatic(*api, order, until)
+                gate.state.orders.set_automatic(*api, order, until)?;
+                gate.order_notes.insert((*api, order.kind()), Note::automatic(reason));
+                Ok(())
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::text::quantity::{Measure, show_duration};
 use super::api::{Allow, Api, LimitSpec, Overflow, Per, Response};
 use super::model::{Action, GroupIndex, Policy, Sited};
 use super::packets::treatment_name;
+use super::playbook::Play;
 use super::ranges::Addresses;
 
 /// Prefixes that are shown of each set.
@@ -191,6 +192,25 @@ fn whole(policy: &Policy) -> Settings {
     to.put("unclaimed", if policy.unclaimed == Action::Drop { "drop" } else { "pass" });
     for (kind, treatment) in policy.packets.iter() {
         to.put(&format!("packets.{}", kind.key()), treatment_name(treatment));
+    }
+    for book in &policy.playbooks {
+        let steps = book.steps.iter().map(|step| {
+            let what = match &step.play {
+                Play::Shutdown => "shutdown".to_owned(),
+                Play::Lockdown(None) => "lockdown".to_owned(),
+                Play::Lockdown(Some(group)) => format!("lockdown {}", to.group(*group)),
+                Play::Limit(rate) => format!("limit {}", rate.display(Measure::Packets)),
+                Play::Manual(text) => format!("manual: {text}"),
+            };
+            step.ttl.map_or(what.clone(), |ttl| format!("{what} for {}", show_duration(ttl)))
+        });
+        let steps = steps.collect::<Vec<_>>().join(", then ");
+        let key = |what: &str| format!("playbook.{}.{what}", book.name);
+        to.put(&key("steps"), steps);
+        to.list(&key("apis"), book.apis.iter().cloned());
+        to.list(&key("contacts"), book.contacts.iter().cloned());
+        to.list(&key("notify"), book.notify.iter().cloned());
+        to.put(&key("ttl"), book.ttl.map_or_else(String::new, show_duration));
     }
     to.list("trusted.ports", policy.trusted.ports.iter().map(|port| port.value.to_string()));
     to.list("trusted.interfaces", policy.trusted.interfaces.iter().map(|name| name.value.clone()));

@@ -14,6 +14,7 @@ mod feed;
 mod files;
 mod model;
 mod packets;
+mod playbook;
 mod prefixes;
 mod ranges;
 mod read;
@@ -36,6 +37,7 @@ pub use compile::compile;
 pub use files::{Directory, MAX_FILE_BYTES, NamedFile, ReadFile};
 pub use model::{Action, Group, GroupIndex, Listen, Policy, Port, Protocol, Sited, Trusted};
 pub use packets::{Packets, treatment_name};
+pub use playbook::{Play, PlayStep, Playbook};
 pub use prefixes::{Member, Prefixes};
 pub use ranges::Addresses;
 
@@ -98,6 +100,7 @@ pub fn parse_with(text: &str, name: &str, from: &dyn ReadFile) -> Loaded {
             enforce: true,
             groups: draft.groups,
             apis: draft.apis,
+            playbooks: draft.playbooks,
             texts: std::iter::once(Arc::clone(source.name())).chain(feeds).collect(),
             hash: files::hash(text, &files),
         }

@@ -93,11 +93,12 @@ fn with_a_daemon() {
         fs::write(&path, VALID).expect("writes");
         path.display().to_string()
     };
+    let reports = served.directory().join("reports").display().to_string();
     let (good, bad) = (file("good.toml"), file("bad.toml"));
     served.daemon.event(r#"{"time":"t","event":"ban_added","severity":"notice"}"#);
     // In this order: what one leaves, the next finds. Arguments, exit code, a part of the output.
     let explain = ["explain", "192.0.2.7", "192.0.2.1", "--dport", "80"];
-    let rows: [(&[&str], i32, &str); 26] = [
+    let rows: [(&[&str], i32, &str); 31] = [
         (&["status"], 0, "ATTACHED NOWHERE"),
         (&["apply", &bad], 1, "bad.toml:3:1: error: unknown key `alow`"),
         (&["apply", &good], 0, "applied `edge` as generation 1"),
@@ -113,6 +114,11 @@ fn with_a_daemon() {
         (&["breach", "lockdown", "orders", "--group", "partners"], 0, "locked down to partners"),
         (&["breach", "status"], 0, "locked down to partners  when lifted"),
         (&["breach", "lift", "orders"], 0, "nothing ordered"),
+        (&["breach", "run", "leak", "--ttl", "2h"], 0, "orders: shutdown for 2h"),
+        (&["breach", "run", "leek"], 1, "no such playbook"),
+        (&["breach", "playbooks"], 0, "never"),
+        (&["breach", "drill", "leak"], 1, "/state/drills/leak.md"),
+        (&["breach", "drill", "leak", "--output", &reports], 1, "leak-0.json"),
         (&["apis"], 0, "orders"),
         (&["apis", "show", "orders"], 0, "no endpoints were seen"),
         (&["apis", "show", "no"], 1, "there is `orders`"),

@@ -3,6 +3,7 @@
 
 mod apply;
 mod bans;
+mod breach;
 mod client;
 mod enforcement;
 mod escalation;

@@ -60,6 +60,12 @@ kinds! {
     ActionTaken "action_taken" Warning "A finding was answered, or a network banned because its sources are.";
     ActionRefused "action_refused" Warning "A finding was not answered, or a network not banned, as the policy says; why, the action says.";
     HandOff "hand_off" Warning "A source is to be banned that is only known through a proxy: whoever runs the proxy has to.";
+    BreachOrdered "breach_ordered" Critical "An operator ordered a shutdown, a lockdown or a limit, or weir did as a step of a playbook.";
+    BreachLifted "breach_lifted" Notice "An operator ended what was ordered.";
+    BreachExpired "breach_expired" Notice "An order ended by itself.";
+    BreachRun "breach_run" Critical "A playbook was run: what weir does of it is done.";
+    BreachDrilled "breach_drilled" Notice "A playbook, or the shutdown of an API, was rehearsed; nobody met an order.";
+    ModeOrdered "mode_ordered" Notice "An operator ordered another mode of an API, or ended that.";
     SamplingReduced "sampling_reduced" Warning "Fewer flows are sampled than asked for, because the ring fills; what is seen stands for more.";
     SamplingRestored "sampling_restored" Info "As many flows are sampled as asked for again.";
     TelemetryGap "telemetry_gap" Warning "Samples were lost: numbers of that time are too low.";
@@ -112,6 +118,9 @@ pub struct Event {
     /// What was lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<LossField>,
+    /// By which playbook, and who is to know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub playbook: Option<PlaybookField>,
 }
 
 impl Event {
@@ -131,6 +140,7 @@ impl Event {
             action: None,
             traffic: None,
             loss: None,
+            playbook: None,
         }
     }
 }
@@ -281,6 +291,19 @@ pub struct TrafficField {
     pub sources: u64,
     /// Length of the window, seconds.
     pub window: u64,
+}
+
+/// A playbook.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PlaybookField {
+    /// Its name.
+    pub name: String,
+    /// Who is called, and how.
+    pub contacts: Vec<String>,
+    /// Names of event sinks it is meant for.
+    pub notify: Vec<String>,
+    /// What is left for people.
+    pub manual: Vec<String>,
 }
 
 /// Telemetry that was lost.
