@@ -356,15 +356,17 @@ impl Analysis {
     fn transaction(&mut self, transaction: &Transaction) {
         let proxies = self.profile.as_ref().and_then(|profile| profile.proxies(transaction.api));
         let client = lock(&self.core.clients).of(transaction, proxies);
-        if let Some(observation) = Observation::of(transaction, client) {
+        if transaction.inbound {
             let route = self.routes.route(&Request {
                 api: transaction.api,
                 target: &transaction.target,
                 status: transaction.status,
             });
+            if let Some(observation) = Observation::of(transaction, client, &route) {
+                self.engine.observe(&observation);
+            }
             let name = self.field(transaction.api).name;
             self.core.metrics.observe(&name, &route, transaction);
-            self.engine.observe(&observation);
             if let Some(country) = self.places.country(&self.core.geo, client) {
                 self.core.metrics.country(&name, country, transaction.weight);
             }
@@ -394,7 +396,7 @@ impl Analysis {
 
     fn detect(&mut self, now: u64, completeness: f64) {
         self.epoch = epoch();
-        for finding in self.engine.tick(now, completeness) {
+        for finding in self.engine.tick(now, self.epoch, completeness) {
             let field = self.field(finding.api);
             // Findings are on the records' clock.
             self.core.metrics.finding(&finding);

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use super::SECOND;
 use super::api::ApiProfile;
 use super::brute_force::{BruteForce, BruteForceConfig};
+use super::budget::Budget;
+use super::detector::{Detect, Tick};
 use super::finding::{Detector, Finding};
 use super::lifecycle::Lifecycle;
-use super::observation::Observation;
+use super::observation::{FlowSeen, Observation, Traffic};
 use super::rate_shift::{RateShift, RateShiftConfig};
 
 /// Parameters of all detectors.
@@ -53,8 +55,8 @@ pub struct StateCount {
 pub struct Engine {
     config: Config,
     apis: HashMap<u32, ApiProfile>,
-    brute_force: BruteForce,
-    rate_shift: RateShift,
+    detectors: Vec<Box<dyn Detect>>,
+    budget: Budget,
     findings: Lifecycle,
     now: u64,
 }
@@ -67,8 +69,11 @@ impl Engine {
         Self {
             config,
             apis: HashMap::from([(unclaimed.id, unclaimed)]),
-            brute_force: BruteForce::new(config.brute_force),
-            rate_shift: RateShift::new(config.rate_shift),
+            detectors: vec![
+                Box::new(BruteForce::new(config.brute_force)),
+                Box::new(RateShift::new(config.rate_shift)),
+            ],
+            budget: Budget::default(),
             findings: Lifecycle::new(epoch, config.max_open, config.update_every * SECOND),
             now: 0,
         }
@@ -81,30 +86,47 @@ impl Engine {
         self.apis = apis.into_iter().map(|api| (api.id, api)).collect();
         self.apis.entry(unclaimed.id).or_insert(unclaimed);
         let keep = |id| self.apis.contains_key(&id);
-        self.brute_force.retain(keep);
-        self.rate_shift.retain(keep);
+        self.detectors.iter_mut().for_each(|detector| detector.retain(&keep));
         self.findings.retain(keep, self.now);
     }
 
     /// Takes a transaction into account. One of an API that the policy does not have is left out.
     pub fn observe(&mut self, observation: &Observation<'_>) {
         if let Some(api) = self.apis.get(&observation.api) {
-            self.brute_force.observe(api, observation);
-            self.rate_shift.observe(api, observation);
+            self.detectors.iter_mut().for_each(|detector| detector.observe(api, observation));
+        }
+    }
+
+    /// Takes a connection that is over into account.
+    pub fn flow(&mut self, flow: &FlowSeen) {
+        if let Some(api) = self.apis.get(&flow.api) {
+            self.detectors.iter_mut().for_each(|detector| detector.flow(api, flow));
+        }
+    }
+
+    /// Takes the kernel's counters of an API into account, at a time.
+    pub fn traffic(&mut self, traffic: &Traffic, now: u64) {
+        if let Some(api) = self.apis.get(&traffic.api) {
+            self.detectors.iter_mut().for_each(|detector| detector.traffic(api, traffic, now));
         }
     }
 
     /// Decides, about once a second: what opened, changed or closed. `now` is ns on the clock of the
-    /// observations; `completeness` the share of the telemetry that was not lost lately, 0 to 1:
-    /// below [`Config::min_completeness`] nothing opens and nothing closes.
-    pub fn tick(&mut self, now: u64, completeness: f64) -> Vec<Finding> {
+    /// observations, `epoch` what to add to it for ns since 1970; `completeness` the share of the
+    /// telemetry that was not lost lately, 0 to 1: below [`Config::min_completeness`] nothing opens
+    /// and nothing closes.
+    pub fn tick(&mut self, now: u64, epoch: i128, completeness: f64) -> Vec<Finding> {
         self.now = self.now.max(now);
-        let apis = &self.apis;
-        let api = |id: u32| apis.get(&id);
-        let floor = self.config.min_completeness;
-        let judge = completeness >= floor;
-        self.brute_force.tick(api, &mut self.findings, self.now, completeness, judge);
-        self.rate_shift.tick(api, &mut self.findings, self.now, completeness, floor);
+        let mut tick = Tick {
+            now: self.now,
+            epoch,
+            completeness,
+            floor: self.config.min_completeness,
+            apis: &self.apis,
+            findings: &mut self.findings,
+            budget: &mut self.budget,
+        };
+        self.detectors.iter_mut().for_each(|detector| detector.tick(&mut tick));
         self.findings.take()
     }
 
@@ -119,15 +141,7 @@ impl Engine {
     }
 
     /// How much each detector remembers.
-    pub fn state_counts(&self) -> [StateCount; 2] {
-        let count = |detector, (states, evicted): (usize, u64)| StateCount {
-            detector,
-            states: states as u64,
-            evicted,
-        };
-        [
-            count(Detector::BruteForce, self.brute_force.occupancy()),
-            count(Detector::RateShift, self.rate_shift.occupancy()),
-        ]
+    pub fn state_counts(&self) -> Vec<StateCount> {
+        self.detectors.iter().flat_map(|detector| detector.state_counts()).collect()
     }
 }

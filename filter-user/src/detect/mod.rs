@@ -8,6 +8,8 @@
 pub mod api;
 pub mod baseline;
 pub mod brute_force;
+mod budget;
+mod detector;
 mod engine;
 pub mod finding;
 mod lifecycle;
@@ -21,7 +23,7 @@ pub mod window;
 pub use api::{ApiProfile, Login};
 pub use engine::{Config, Engine, StateCount};
 pub use finding::{Detector, Endpoint, Finding, Severity, State};
-pub use observation::Observation;
+pub use observation::{FlowSeen, Observation, Origin, Traffic};
 pub use source::Source;
 
 /// Nanoseconds in a second: the unit of every time here.
