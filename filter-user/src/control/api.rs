@@ -5,6 +5,7 @@
 //! 1970 UTC, spans are seconds, counts are since the state was last reset unless a field says
 //! otherwise.
 
+mod actions;
 mod audit;
 mod ban;
 mod breach;
@@ -23,6 +24,9 @@ mod status;
 use serde::{Deserialize, Serialize};
 
 pub use crate::policy::diff::{Access, Difference, Setting, Sources};
+pub use actions::{
+    ActionDecision, ActionEntry, ActionQuery, ActionsStatus, ActionsStop, Decision, Stopped,
+};
 pub use audit::{AuditEntry, AuditQuery, AuditVerified};
 pub use ban::{Ban, BanAdd, BanRemove};
 pub use breach::{
@@ -159,6 +163,18 @@ pub trait Daemon: Send + Sync + 'static {
 
     /// Ends a drill, writes its report and remembers that there was one.
     fn breach_drill_end(&self, request: &DrillEnd, caller: &Caller) -> Answer<Drilled>;
+
+    /// Automatic actions, the latest first.
+    fn actions(&self, query: &ActionQuery) -> Answer<Vec<ActionEntry>>;
+
+    /// Approves or rejects an action that waits, or takes one back that was done.
+    fn action_decide(&self, request: &ActionDecision, caller: &Caller) -> Answer<ActionEntry>;
+
+    /// Stops all automatic actions, also over a restart.
+    fn actions_stop(&self, request: &ActionsStop, caller: &Caller) -> Answer<ActionsStatus>;
+
+    /// Has them taken again. [`Code::Refused`] when they are not stopped.
+    fn actions_start(&self, caller: &Caller) -> Answer<ActionsStatus>;
 
     /// Takes the filter off every interface, removes all pinned state, and ends the daemon after
     /// the answer has been given.

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use crate::control::api::{
-    Answer, ApiDetail, ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, AuditEntry,
-    AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Caller, Confirmed,
-    Daemon, Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
+    ActionDecision, ActionEntry, ActionQuery, ActionsStatus, ActionsStop, Answer, ApiDetail,
+    ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, AuditEntry, AuditQuery,
+    AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Caller, Confirmed, Daemon,
+    Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
     EndpointEntry, EventQuery, ExplainRequest, Explanation, Feed, FindingEntry, FindingQuery,
     HistoryEntry, OrderKind, OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest,
     Status,
@@ -385,6 +386,22 @@ impl Daemon for Core {
         let kinds = serde_json::to_value(&request.kinds).unwrap_or_default();
         self.audit_act("order_lift", who, [("api", request.api.clone().into()), ("kinds", kinds)]);
         Ok(orders)
+    }
+
+    fn actions(&self, query: &ActionQuery) -> Answer<Vec<ActionEntry>> {
+        Ok(lock(&self.actions).list(query))
+    }
+
+    fn action_decide(&self, request: &ActionDecision, caller: &Caller) -> Answer<ActionEntry> {
+        self.decide_action(request, caller)
+    }
+
+    fn actions_stop(&self, request: &ActionsStop, caller: &Caller) -> Answer<ActionsStatus> {
+        self.stop_actions(request, caller)
+    }
+
+    fn actions_start(&self, caller: &Caller) -> Answer<ActionsStatus> {
+        self.start_actions(caller)
     }
 
     fn playbooks(&self) -> Answer<Vec<PlaybookEntry>> {

@@ -12,11 +12,13 @@ use crate::config::Config;
 use crate::control::api::ApiError;
 use crate::control::metrics_http::Probe;
 use crate::control::ssh::{self, own};
+use crate::detect::Finding;
 use crate::export::audit::Change;
 use crate::export::events::{Event, EventLog, Kind, PolicyField, SourceField};
 use crate::export::metrics::Metrics;
 use crate::geo::Geo;
 
+use super::actions::Actions;
 use super::auditor::{Auditor, about, forced};
 use super::change::Apply;
 use super::clients::Clients;
@@ -35,6 +37,8 @@ const SERIES: usize = 2000;
 pub(super) enum Message {
     /// Another policy is in force.
     Policy(Profile),
+    /// The inventory reports a finding, on the wall's clock.
+    Finding(Box<Finding>),
 }
 
 /// See the module.
@@ -59,6 +63,8 @@ pub(super) struct Core {
     pub(super) inventory: Mutex<Inventory>,
     /// Where it is written.
     pub(super) book: Mutex<Book>,
+    /// Automatic actions.
+    pub(super) actions: Arc<Mutex<Actions>>,
     /// Drills that wait for their end.
     pub(super) drills: Mutex<Drills>,
     /// How that goes.
@@ -95,6 +101,9 @@ impl Core {
         let unwritten = Arc::new(Told::default());
         let book = Mutex::new(Book::new(config.state_dir.clone(), Arc::clone(&unwritten)));
         let of_book = Arc::clone(&unwritten);
+        let actions = gate.keeper.with(Actions::restore).unwrap_or_default();
+        let actions = Arc::new(Mutex::new(actions));
+        let of_actions = Arc::clone(&actions);
         let profile = Profile::new(Arc::clone(&gate.now.policy), gate.state.ids_ref());
         let (messages, waiting) = channel();
         let told = messages.send(Message::Policy(profile));
@@ -111,6 +120,11 @@ impl Core {
                 let unwritten = lock(&of_auditor).failures;
                 let mut snapshot =
                     super::snapshot::take(&lock(&of_gate), &lock(&of_report), &of_events);
+                {
+                    let actions = lock(&of_actions);
+                    snapshot.actions_held = actions.held() as u64;
+                    snapshot.actions_stopped = actions.is_stopped();
+                }
                 snapshot.store_failures.push(("audit.jsonl", unwritten));
                 snapshot.store_failures.push(("weir.db", of_book.failures()));
                 snapshot
@@ -131,6 +145,7 @@ impl Core {
             clients: Mutex::default(),
             inventory: Mutex::new(inventory),
             book,
+            actions,
             drills: Mutex::default(),
             told: unwritten,
             auditor,
@@ -171,6 +186,13 @@ impl Core {
         let profile = Profile::new(policy, gate.state.ids_ref());
         if self.messages.send(Message::Policy(profile)).is_err() {
             tracing::error!("the pipeline is gone: findings follow the policy before");
+        }
+    }
+
+    /// Has a finding answered that the pipeline did not find.
+    pub(super) fn answer_finding(&self, finding: Finding) {
+        if self.messages.send(Message::Finding(Box::new(finding))).is_err() {
+            tracing::error!("the pipeline is gone: a finding is not answered");
         }
     }
 

@@ -327,6 +327,7 @@ impl Core {
             }
             self.metrics.finding(&finding);
             self.tell(&Event::finding(&finding, field, 0));
+            self.answer_finding(finding);
         }
     }
 

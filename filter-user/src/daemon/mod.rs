@@ -4,6 +4,7 @@
 //! policy. Then state is opened, the policy put in force, and three things run until the end: the
 //! pipeline (ring to findings, its own thread), the sockets (tokio), and the signals.
 
+mod actions;
 mod addresses;
 mod answer;
 mod auditor;

@@ -23,7 +23,7 @@ use crate::kernel::orders::Order;
 use crate::kernel::ring::Reader;
 use crate::kernel::state::sample_below;
 use crate::policy::Policy;
-use crate::respond::{Action, Executor, Outcome, Responder, escalation_reason};
+use crate::respond::{Action, Executor, Responder, Traffic, escalation_reason};
 use crate::sensor::transaction::Transaction;
 use crate::sensor::{Output, Sensor, SensorConfig};
 
@@ -123,6 +123,7 @@ struct Analysis {
     routes: Routes,
     engine: Engine,
     responder: Responder,
+    traffic: Traffic,
     networks: Networks,
     refusals: SourceEvents,
     places: Places,
@@ -148,7 +149,8 @@ impl Pipeline {
             profile: None,
             routes: Routes::new(RouteLimits::default()),
             engine: Engine::new(crate::detect::Config::default(), epoch),
-            responder: Responder::new(crate::respond::Config::default()),
+            responder: Responder::new(),
+            traffic: Traffic::default(),
             networks: Networks::new(),
             refusals: SourceEvents::new(WINDOW),
             places: Places::default(),
@@ -200,8 +202,11 @@ impl Pipeline {
     }
 
     fn obey(&mut self) {
-        while let Ok(Message::Policy(profile)) = self.messages.try_recv() {
-            self.analysis.follow(profile);
+        while let Ok(message) = self.messages.try_recv() {
+            match message {
+                Message::Policy(profile) => self.analysis.follow(profile),
+                Message::Finding(finding) => self.analysis.respond(&finding),
+            }
         }
     }
 
@@ -244,7 +249,8 @@ impl Pipeline {
     /// What is due every second.
     fn look_after(&mut self, now: u64) {
         self.core.sweep_bans();
-        self.analysis.escalate();
+        self.core.look_after_actions();
+        self.analysis.escalate(now);
         self.core.look_after_enforcement(&mut self.enforcement);
         self.read_losses();
         self.analysis.tell_refusals(now);
@@ -321,16 +327,33 @@ impl Analysis {
         self.engine.set_apis(profile.for_detectors());
         let known = |id| id == filter_common::tables::UNCLAIMED || profile.api(id).is_some();
         self.routes.retain(known);
+        self.traffic.reach.retain(known);
         self.core.follow_inventory(&profile, &mut self.routes);
         self.networks.follow();
         self.profile = Some(profile);
     }
 
     /// Bans networks of which too many sources are banned.
-    fn escalate(&mut self) {
+    fn escalate(&mut self, now: u64) {
         if let Some(profile) = &self.profile {
-            self.networks.look(&self.core, profile);
+            self.networks.look(&self.core, profile, (&self.traffic, now));
         }
+    }
+
+    /// Notes whom an answer could hurt: who was served.
+    fn served(&mut self, transaction: &Transaction) {
+        if transaction.status.is_some_and(|status| status >= 400) {
+            return;
+        }
+        let lengths = self.profile.as_ref().and_then(|profile| profile.api(transaction.api));
+        let lengths = lengths.map(|api| api.source).unwrap_or_default();
+        // An answer meets packets: what matters is whose they are.
+        let source = Source::of(transaction.flow.client, lengths);
+        let Transaction { time, api, weight, .. } = *transaction;
+        self.traffic.reach.note(time, api, source, weight);
+        let credential = transaction.credentials.identity();
+        let agent = transaction.user_agent.as_deref();
+        self.traffic.crowds.note(time, api, source, credential, agent);
     }
 
     fn output(&mut self, output: &Output) {
@@ -357,6 +380,7 @@ impl Analysis {
         let proxies = self.profile.as_ref().and_then(|profile| profile.proxies(transaction.api));
         let client = lock(&self.core.clients).of(transaction, proxies);
         if transaction.inbound {
+            self.served(transaction);
             let route = self.routes.route(&Request {
                 api: transaction.api,
                 target: &transaction.target,
@@ -405,22 +429,24 @@ impl Analysis {
             if finding.state == State::Open {
                 tracing::warn!(id = %finding.id, api = %field.name, "{}", finding.measure.why);
             }
-            if let Some(outcome) = self.answer(&finding) {
-                self.core.metrics.action(&outcome);
-                self.core.audit_answer(&outcome, &finding);
-                self.core.tell(&Event::answer(&outcome, &finding, field, unix_ns()));
-            }
+            self.respond(&finding);
         }
     }
 
-    fn answer(&mut self, finding: &Finding) -> Option<Outcome> {
-        let profile = self.profile.as_ref()?;
-        let answer = profile.answer(finding.api, finding.detector);
+    /// Answers a report of a finding, as the policy says.
+    fn respond(&mut self, finding: &Finding) {
+        let Some(profile) = self.profile.as_ref() else { return };
+        let stopped = lock(&self.core.actions).is_stopped();
+        let wanted = profile.wanted(finding.api, finding.detector, stopped);
         let mut executor = Hand { core: &self.core, policy: &profile.policy };
-        let behind_proxy = |source: &Source| {
-            lock(&self.core.clients).hidden(source, clock::monotonic_ns()).is_some()
-        };
-        self.responder.answer(finding, answer, &profile.guard(behind_proxy), &mut executor)
+        let now = clock::monotonic_ns();
+        let behind_proxy = |source: &Source| lock(&self.core.clients).hidden(source, now).is_some();
+        let guard = profile.guard(behind_proxy, Some((&self.traffic, now)));
+        let outcome = self.responder.answer(now, finding, &wanted, &guard, &mut executor);
+        if let Some(outcome) = outcome {
+            let event = Event::answer(&outcome, finding, self.field(finding.api), unix_ns());
+            self.core.note_action(profile, &outcome, Some(finding), event);
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use crate::image::Ids;
 use crate::inventory::declared::DeclaredApi;
 use crate::inventory::path::Path;
 use crate::inventory::route::Declared;
-use crate::policy::{Addresses, Api, Policy, Response};
-use crate::respond::{Guard, PolicyGuard, Watch, wanted};
+use crate::policy::{Addresses, Api, Policy, RespondMode};
+use crate::respond::{Guard, PolicyGuard, Traffic, Wanted, Watch};
 use crate::text::quantity::Measure;
 
 /// The name of what no API claims.
@@ -84,17 +84,31 @@ impl Profile {
         self.by_id.keys().filter_map(watch).collect()
     }
 
-    /// What the policy answers to a finding.
-    pub(super) fn answer(&self, api: u32, detector: Detector) -> Response {
-        self.api(api).map_or(Response::Alert, |api| wanted(&api.respond, detector))
+    /// What the policy answers to a finding; `stopped`: an operator has stopped all answers.
+    pub(super) fn wanted(&self, api: u32, detector: Detector, stopped: bool) -> Wanted {
+        let answer = self.api(api).map(|api| api.respond.to(detector)).unwrap_or_default();
+        let per_minute = self.policy.responses.per_minute;
+        Wanted { answer, mode: self.respond_mode(api), per_minute, stopped }
+    }
+
+    /// How far weir may go by itself at an API.
+    pub(super) fn respond_mode(&self, api: u32) -> RespondMode {
+        let own = self.api(api).and_then(|api| api.respond.mode);
+        own.unwrap_or(self.policy.responses.mode)
+    }
+
+    /// The stable id of an API.
+    pub(super) fn id_of(&self, name: &str) -> Option<u32> {
+        self.by_id.keys().copied().find(|&id| self.api(id).is_some_and(|api| api.name == name))
     }
 
     /// What keeps an answer from hitting the wrong one.
     pub(super) fn guard<'a>(
         &'a self,
         behind_proxy: impl Fn(&Source) -> bool + 'a,
+        traffic: Option<(&'a Traffic, u64)>,
     ) -> impl Guard + 'a {
-        PolicyGuard::new(&self.policy, |id| self.api(id), behind_proxy)
+        PolicyGuard::new(&self.policy, |id| self.api(id), behind_proxy, traffic)
     }
 
     /// The proxies of an API, where it has any.

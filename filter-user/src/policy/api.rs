@@ -8,6 +8,7 @@ use crate::text::Location;
 use crate::text::quantity::{Measure, Rate};
 
 use super::model::{GroupIndex, Listen, Sited};
+use super::response::Respond;
 
 /// An API.
 #[derive(Clone, Debug)]
@@ -256,31 +257,6 @@ pub struct Route {
     pub method: String,
     /// Path from its slash, without a query.
     pub path: String,
-}
-
-/// What follows a finding of each detector.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Respond {
-    /// To a burst of failed logins.
-    pub brute_force: Response,
-    /// To one source asking for one thing after another.
-    pub enumeration: Response,
-    /// To a shift of the API's request rate.
-    pub rate_shift: Response,
-}
-
-/// What follows a finding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Response {
-    /// An event.
-    #[default]
-    Alert,
-    /// An event, and the source is held to this many packets.
-    Limit(Rate),
-    /// An event, and the source is banned for so long.
-    Ban(Duration),
-    /// An event, and only this group reaches the API.
-    Lockdown(GroupIndex),
 }
 
 /// When to widen a ban from sources to their network.

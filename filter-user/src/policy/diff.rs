@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::quantity::{Measure, show_duration};
 
-use super::api::{Allow, Api, LimitSpec, Overflow, Per, Response};
+use super::api::{Allow, Api, LimitSpec, Overflow, Per};
 use super::model::{Action, GroupIndex, Policy, Sited};
 use super::packets::treatment_name;
 use super::playbook::Play;
 use super::ranges::Addresses;
+use super::response::{Answer, Response};
 
 /// Prefixes that are shown of each set.
 const SHOWN: usize = 5;
@@ -176,13 +177,14 @@ impl Writer<'_> {
         self.list(key, names.into_iter());
     }
 
-    fn response(&self, response: Response) -> String {
-        match response {
+    fn answer(&self, answer: &Answer) -> String {
+        let what = match answer.response {
             Response::Alert => "alert".to_owned(),
             Response::Limit(rate) => format!("limit {}", rate.display(Measure::Packets)),
             Response::Ban(time) => format!("ban {}", show_duration(time)),
             Response::Lockdown(group) => format!("lockdown {}", self.group(group)),
-        }
+        };
+        answer.ttl.map_or(what.clone(), |ttl| format!("{what} for {}", show_duration(ttl)))
     }
 }
 
@@ -193,6 +195,14 @@ fn whole(policy: &Policy) -> Settings {
     for (kind, treatment) in policy.packets.iter() {
         to.put(&format!("packets.{}", kind.key()), treatment_name(treatment));
     }
+    let rules = &policy.responses;
+    to.put("respond.mode", rules.mode.name());
+    to.put("respond.max_share_sources", rules.max_share_sources.to_string());
+    to.put("respond.max_share_requests", rules.max_share_requests.to_string());
+    to.put("respond.per_minute", rules.per_minute.to_string());
+    to.put("respond.approve_within", show_duration(rules.approve_within));
+    to.put("respond.shared_credentials", rules.shared_credentials.to_string());
+    to.put("respond.shared_agents", rules.shared_agents.to_string());
     for book in &policy.playbooks {
         let steps = book.steps.iter().map(|step| {
             let what = match &step.play {
@@ -255,9 +265,10 @@ fn settings(policy: &Policy, api: &Api) -> Settings {
         to.list("login.routes", login.routes.iter().map(|r| format!("{} {}", r.method, r.path)));
         to.list("login.failed", login.failed.iter().map(u16::to_string));
     }
-    to.put("respond.brute_force", to.response(api.respond.brute_force));
-    to.put("respond.enumeration", to.response(api.respond.enumeration));
-    to.put("respond.rate_shift", to.response(api.respond.rate_shift));
+    for (detector, answer) in &api.respond.answers {
+        to.put(&format!("respond.{}", detector.name()), to.answer(answer));
+    }
+    to.put("respond_mode", api.respond.mode.map_or("", super::RespondMode::name));
     if let Some(escalate) = api.escalate {
         let super::Escalate { v4, v6, sources } = escalate;
         to.put("escalate", format!("v4 /{v4}, v6 /{v6}, from {sources} sources"));

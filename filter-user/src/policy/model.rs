@@ -13,6 +13,7 @@ use super::api::Api;
 use super::packets::Packets;
 use super::playbook::Playbook;
 use super::prefixes::Prefixes;
+use super::response::Responses;
 
 /// Index of a group in [`Policy::groups`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +48,8 @@ pub struct Policy {
     pub apis: Vec<Api>,
     /// Playbooks, in the order they were written.
     pub playbooks: Vec<Playbook>,
+    /// How far weir may go by itself.
+    pub responses: Responses,
     /// The texts it was made of: the policy itself, then each feed as it is called in messages.
     pub texts: Vec<Arc<str>>,
     pub(super) hash: [u8; 32],
@@ -64,6 +67,7 @@ impl Policy {
             groups: Vec::new(),
             apis: Vec::new(),
             playbooks: Vec::new(),
+            responses: Responses::default(),
             texts: Vec::new(),
             hash: super::files::hash("", &[]),
         }

@@ -287,6 +287,36 @@ impl Daemon for InMemory {
         Ok(orders)
     }
 
+    fn actions(&self, query: &ActionQuery) -> Answer<Vec<ActionEntry>> {
+        let state = if query.all { "done" } else { "held" }.to_owned();
+        let entry = ActionEntry { id: 12, state, kind: "ban".into(), ..ActionEntry::default() };
+        Ok(vec![entry; query.limit.min(1)])
+    }
+
+    fn action_decide(&self, request: &ActionDecision, caller: &Caller) -> Answer<ActionEntry> {
+        drop(self.change(caller));
+        let state = match (request.id, request.decision) {
+            (12, Decision::Approve) => "done",
+            (12, Decision::Reject) => "rejected",
+            (12, Decision::Undo) => "undone",
+            _ => return Err(ApiError::not_found("there is no such action")),
+        };
+        let (id, state) = (request.id, state.to_owned());
+        Ok(ActionEntry { id, state, kind: "ban".into(), ..ActionEntry::default() })
+    }
+
+    fn actions_stop(&self, request: &ActionsStop, caller: &Caller) -> Answer<ActionsStatus> {
+        drop(self.change(caller));
+        let until = request.ttl_seconds.map(|_| u64::MAX);
+        let stopped = Stopped { until, reason: request.reason.clone(), ..Stopped::default() };
+        Ok(ActionsStatus { stopped: Some(stopped), ..ActionsStatus::default() })
+    }
+
+    fn actions_start(&self, caller: &Caller) -> Answer<ActionsStatus> {
+        drop(self.change(caller));
+        Ok(ActionsStatus { mode: "act".into(), ..ActionsStatus::default() })
+    }
+
     fn playbooks(&self) -> Answer<Vec<PlaybookEntry>> {
         let apis = vec!["orders".to_owned()];
         Ok(vec![PlaybookEntry { name: "leak".into(), apis, ..PlaybookEntry::default() }])

@@ -59,6 +59,13 @@ kinds! {
     FindingClosed "finding_closed" Info "A finding is over.";
     ActionTaken "action_taken" Warning "A finding was answered, or a network banned because its sources are.";
     ActionRefused "action_refused" Warning "A finding was not answered, or a network not banned, as the policy says; why, the action says.";
+    ActionDryRun "action_dry_run" Notice "A finding would have been answered, were it not a dry run.";
+    ActionHeld "action_held" Warning "An answer to a finding waits for an operator to approve it.";
+    ActionRejected "action_rejected" Notice "An operator rejected an answer that waited.";
+    ActionExpired "action_expired" Notice "An answer that waited was approved by nobody in time.";
+    ActionUndone "action_undone" Notice "An operator took back what weir had done by itself.";
+    ActionsStopped "actions_stopped" Critical "An operator stopped all automatic actions.";
+    ActionsStarted "actions_started" Notice "Automatic actions are taken again.";
     HandOff "hand_off" Warning "A source is to be banned that is only known through a proxy: whoever runs the proxy has to.";
     BreachOrdered "breach_ordered" Critical "An operator ordered a shutdown, a lockdown or a limit, or weir did as a step of a playbook.";
     BreachLifted "breach_lifted" Notice "An operator ended what was ordered.";
@@ -255,9 +262,12 @@ pub struct PolicyField {
 /// Something done or refused, by a detector or an operator.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ActionField {
+    /// Its number, by which it is approved, rejected and undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
     /// `ban`, `limit`, `lockdown` and so on.
     pub kind: &'static str,
-    /// `done`, `refused` or `failed`.
+    /// `done`, `dry_run`, `held`, `refused`, `failed`, `rejected`, `expired` or `undone`.
     pub outcome: &'static str,
     /// For how long, seconds; left out when it does not end by itself.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -62,6 +62,8 @@ fn full() -> KernelSnapshot {
         events: vec![("ban_added", "notice", 1)],
         event_lines: vec![("written", 9)],
         store_failures: vec![("weir.db", 1)],
+        actions_held: 1,
+        actions_stopped: true,
     }
 }
 

@@ -25,10 +25,12 @@ use super::model::{Action, Group, Listen, Port, Sited, Trusted};
 use super::packets::Packets;
 use super::playbook::Playbook;
 use super::prefixes::Prefixes;
+use super::response::Responses;
 
 type Span = Range<usize>;
 
-const ROOT: [&str; 7] = ["policy", "trusted", "unclaimed", "packets", "groups", "api", "playbook"];
+const ROOT: [&str; 8] =
+    ["policy", "trusted", "unclaimed", "packets", "groups", "api", "playbook", "respond"];
 const CIDRS: &str = "cidrs = [\"192.0.2.0/24\", \"2001:db8::/32\"]";
 
 /// What could be read of a policy.
@@ -40,6 +42,7 @@ pub(super) struct Draft {
     pub(super) groups: Vec<Group>,
     pub(super) apis: Vec<Api>,
     pub(super) playbooks: Vec<Playbook>,
+    pub(super) responses: Responses,
 }
 
 /// What the readers of the parts share.
@@ -80,6 +83,8 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
         let packets = reader.packets(root);
         let apis = reader.apis(root);
         let playbooks = reader.playbooks(root);
+        let responses = reader.responses(root);
+        reader.only_said(root, &apis);
         reader.unused_groups(&spans);
         if root.get("api").is_none() && unclaimed == Action::Pass {
             reader.report.missing_warning(
@@ -88,7 +93,16 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
                 "add an [[api]], or [unclaimed] action = \"drop\"",
             );
         }
-        Draft { name, trusted, unclaimed, packets, groups: reader.groups, apis, playbooks }
+        Draft {
+            name,
+            trusted,
+            unclaimed,
+            packets,
+            groups: reader.groups,
+            apis,
+            playbooks,
+            responses,
+        }
     })
 }
 

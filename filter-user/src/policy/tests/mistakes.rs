@@ -261,18 +261,49 @@ fn one_mistake_gives_one_diagnostic_that_says_where_and_what_to_do() {
         ("login = { routes = [\"POST /l\"], failed = [99] }", Error, 7, 43, "range", "100 to 599"),
         ("respond = { bruteforce = \"alert\" }", Error, 7, 13, "unknown key", "`brute_force`?"),
         (
-            "respond = { scraping = \"alert\" }",
+            "respond = { banana = \"alert\" }",
             Error,
             7,
             13,
             "unknown key",
-            "enumeration, rate_shift",
+            "known in api.respond: brute_force",
         ),
         ("respond = { brute_force = \"kill\" }", Error, 7, 27, "cannot be", "\"ban 10m\""),
         ("respond = { brute_force = \"ban\" }", Error, 7, 27, "for how long", "\"ban 10m\""),
         ("respond = { brute_force = \"ban 31d\" }", Error, 7, 27, "out of range", "1s to 30d"),
         ("respond = { brute_force = \"limit 5\" }", Error, 7, 27, "names no time", "/s"),
         ("respond = { brute_force = \"lockdown b\" }", Error, 7, 27, "unknown group `b`", "\"a\"?"),
+        ("respond = { old_tls = \"ban 1h\" }", Error, 7, 23, "not about a source", "alert"),
+        ("respond = { enforcement = \"limit 5/s\" }", Error, 7, 27, "cannot answer", "alert"),
+        ("respond = { scraping = { ttl = \"1h\" } }", Error, 7, 24, "what to do", "ban 10m"),
+        (
+            "respond = { scraping = { do = \"ban 1h\", ttl = \"1h\" } }",
+            Error,
+            7,
+            31,
+            "two times",
+            "with `ttl`",
+        ),
+        (
+            "respond = { scraping = { do = \"alert\", ttl = \"1h\" } }",
+            Error,
+            7,
+            24,
+            "lasts no time",
+            "leave",
+        ),
+        ("respond_mode = \"on\"", Error, 7, 16, "cannot be", "\"dry_run\""),
+        ("[respond]\nmode = \"yes\"", Error, 8, 8, "cannot be", "\"act\""),
+        ("[respond]\nper_minute = 0", Error, 8, 14, "out of range", "1 to 1000"),
+        ("[respond]\nmax_share_sources = 1.5", Error, 8, 21, "out of range", "from 0 to 1"),
+        (
+            "respond = { scraping = { do = \"limit 5/s\", ttl = \"1h\" } }",
+            Warning,
+            1,
+            1,
+            "only said, not carried out: x",
+            "mode = \"act\"",
+        ),
         ("escalate = { v4 = 24, v6 = 65, sources = 20 }", Error, 7, 28, "within one source", "64"),
         ("escalate = { sources = 1 }", Error, 7, 24, "out of range", "2 to 65535"),
         (
@@ -446,7 +477,7 @@ fn automatic_bans_have_at_most_eight_prefix_lengths_a_family() {
         })
         .collect();
     let found = check(&format!(
-        "{rest}[[api]]\nname = \"z\"\nlisten = [\"tcp/1\"]\nallow = \"any\"\n{bans}"
+        "{rest}[[api]]\nname = \"z\"\nlisten = [\"tcp/1\"]\nallow = \"any\"\n{bans}[respond]\nmode = \"act\"\n"
     ));
     let [one] = &found.diagnostics[..] else { panic!("{}", render(&found.diagnostics)) };
     assert_eq!(
