@@ -178,6 +178,7 @@ fn words(entry: &ActionEntry) -> String {
     let argument = entry.argument.as_deref().unwrap_or_default();
     match entry.kind.as_str() {
         "ban" => format!("ban {source} for {ttl}"),
+        "quota" => format!("ban {source} for {ttl}: quota of {argument}"),
         "escalate" => format!("ban {source} for {ttl}: {argument} of its sources are"),
         kind => format!("{kind} {argument} for {ttl}"),
     }

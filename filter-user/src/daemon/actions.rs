@@ -61,7 +61,7 @@ impl Actions {
     }
 
     /// Takes an action in and gives it a number. Of too many that wait, the oldest is over.
-    fn add(&mut self, mut entry: ActionEntry) -> u64 {
+    pub(super) fn add(&mut self, mut entry: ActionEntry) -> u64 {
         self.next = self.next.max(1);
         let id = self.next;
         self.next += 1;
@@ -129,7 +129,7 @@ fn argument(policy: &Policy, action: &Action) -> Option<String> {
 
 /// The name of an action's kind for events, which are told by literals.
 fn kind_name(kind: &str) -> &'static str {
-    ["ban", "limit", "lockdown", "escalate"]
+    ["ban", "limit", "lockdown", "escalate", "quota"]
         .into_iter()
         .find(|known| *known == kind)
         .unwrap_or("action")
@@ -410,14 +410,14 @@ impl Core {
         let mut gate = self.gate();
         let api = gate.api_id(&entry.api).ok();
         match entry.kind.as_str() {
-            "ban" | "escalate" => {
+            "ban" | "escalate" | "quota" => {
                 let source = entry.source.as_deref().unwrap_or_default();
                 let (network, prefix) = match Cidr::parse(source.as_bytes()) {
                     Ok(Cidr::V4(bits, length)) => (bits_v4(bits), length),
                     Ok(Cidr::V6(bits, length)) => (bits_v6(bits), length),
                     Err(_) => return Err(gone()),
                 };
-                let at = api.filter(|_| entry.kind == "escalate");
+                let at = api.filter(|_| entry.kind != "ban");
                 let removed = gate
                     .state
                     .bans

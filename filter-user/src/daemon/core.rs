@@ -17,6 +17,7 @@ use crate::export::audit::Change;
 use crate::export::events::{Event, EventLog, Kind, PolicyField, SourceField};
 use crate::export::metrics::Metrics;
 use crate::geo::Geo;
+use crate::respond::Quotas;
 
 use super::actions::Actions;
 use super::auditor::{Auditor, about, forced};
@@ -65,6 +66,8 @@ pub(super) struct Core {
     pub(super) book: Mutex<Book>,
     /// Automatic actions.
     pub(super) actions: Arc<Mutex<Actions>>,
+    /// What was used of quotas.
+    pub(super) quotas: Mutex<Quotas>,
     /// Drills that wait for their end.
     pub(super) drills: Mutex<Drills>,
     /// How that goes.
@@ -101,6 +104,10 @@ impl Core {
         let unwritten = Arc::new(Told::default());
         let book = Mutex::new(Book::new(config.state_dir.clone(), Arc::clone(&unwritten)));
         let of_book = Arc::clone(&unwritten);
+        let ids = gate.state.ids();
+        let find = |name: &str| ids.find_api(name);
+        let quotas = gate.keeper.with(|store| super::quota::restore(store, find));
+        let quotas = quotas.unwrap_or_default();
         let actions = gate.keeper.with(Actions::restore).unwrap_or_default();
         let actions = Arc::new(Mutex::new(actions));
         let of_actions = Arc::clone(&actions);
@@ -146,6 +153,7 @@ impl Core {
             inventory: Mutex::new(inventory),
             book,
             actions,
+            quotas: Mutex::new(quotas),
             drills: Mutex::default(),
             told: unwritten,
             auditor,

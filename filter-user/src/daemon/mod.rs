@@ -27,6 +27,7 @@ mod orders;
 mod pipeline;
 mod places;
 mod profile;
+mod quota;
 mod sampling;
 mod settings;
 mod size;

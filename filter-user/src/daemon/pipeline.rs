@@ -328,6 +328,7 @@ impl Analysis {
         let known = |id| id == filter_common::tables::UNCLAIMED || profile.api(id).is_some();
         self.routes.retain(known);
         self.traffic.reach.retain(known);
+        lock(&self.core.quotas).retain(unix_ns() / 1_000_000_000, |api| profile.quotas.has(api));
         self.core.follow_inventory(&profile, &mut self.routes);
         self.networks.follow();
         self.profile = Some(profile);
@@ -393,6 +394,11 @@ impl Analysis {
             self.core.metrics.observe(&name, &route, transaction);
             if let Some(country) = self.places.country(&self.core.geo, client) {
                 self.core.metrics.country(&name, country, transaction.weight);
+            }
+            if let Some(profile) = &self.profile {
+                let proxies = profile.proxies(transaction.api);
+                let field = || profile.field(transaction.api);
+                self.core.count_quota(&profile.quotas, transaction, client, proxies, field);
             }
             self.core.note_transaction(transaction, client, &route, self.epoch);
             self.core.rename_routes(&mut self.routes);

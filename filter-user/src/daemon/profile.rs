@@ -13,6 +13,8 @@ use crate::policy::{Addresses, Api, Policy, RespondMode};
 use crate::respond::{Guard, PolicyGuard, Traffic, Wanted, Watch};
 use crate::text::quantity::Measure;
 
+use super::quota::Rules;
+
 /// The name of what no API claims.
 pub(super) const UNCLAIMED: &str = "__unclaimed__";
 
@@ -23,6 +25,8 @@ pub(super) struct Profile {
     pub(super) policy: Arc<Policy>,
     by_id: HashMap<u32, usize>,
     fields: HashMap<u32, ApiField>,
+    /// Quotas of requests.
+    pub(super) quotas: Rules,
     /// Of the APIs that have any.
     proxies: HashMap<u32, Addresses>,
 }
@@ -39,7 +43,9 @@ impl Profile {
                 proxies.extend(policy.proxies_of(api).map(|addresses| (id, addresses)));
             }
         }
-        Self { policy, by_id, fields, proxies }
+        let apis = by_id.iter().filter_map(|(&id, &place)| Some((id, policy.apis.get(place)?)));
+        let quotas = Rules::of(&policy, apis);
+        Self { policy, by_id, fields, quotas, proxies }
     }
 
     /// The API of a stable id.

@@ -144,6 +144,8 @@ pub struct Rates {
     pub bytes: Option<Rate>,
     /// New connections.
     pub connections: Option<Rate>,
+    /// Requests: a quota, counted by the sensor.
+    pub requests: Option<Rate>,
     /// How long a source that was idle may go without being held to the rate.
     pub burst: Option<Duration>,
 }
@@ -160,6 +162,7 @@ impl Rates {
             Measure::Packets => self.packets,
             Measure::Bytes => self.bytes,
             Measure::Connections => self.connections,
+            Measure::Requests => self.requests,
         }
     }
 
@@ -177,7 +180,7 @@ impl Rates {
 /// The least that a burst must hold to let anything through.
 pub(super) fn smallest(measure: Measure) -> u64 {
     match measure {
-        Measure::Packets | Measure::Connections => 1,
+        Measure::Packets | Measure::Connections | Measure::Requests => 1,
         Measure::Bytes => PACKET_BYTES,
     }
 }

@@ -289,7 +289,7 @@ fn settings(policy: &Policy, api: &Api) -> Settings {
 }
 
 fn show_limit(limit: &LimitSpec) -> String {
-    let measures = [Measure::Packets, Measure::Bytes, Measure::Connections];
+    let measures = [Measure::Packets, Measure::Bytes, Measure::Connections, Measure::Requests];
     let mut parts: Vec<String> = measures
         .into_iter()
         .filter_map(|measure| {

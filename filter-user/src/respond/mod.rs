@@ -10,6 +10,7 @@ mod action;
 mod crowd;
 mod escalate;
 mod guard;
+mod quota;
 mod reach;
 mod responder;
 
@@ -17,5 +18,6 @@ pub use action::{Action, Refusal};
 pub use crowd::{Crowd, Crowds};
 pub use escalate::{Banned, Escalator, LONGEST, Watch, escalation_reason};
 pub use guard::{PolicyGuard, Traffic};
+pub use quota::{Consumer, Exceeded, Quota, Quotas, Used};
 pub use reach::{Hit, Reach};
 pub use responder::{Executor, Guard, ORDER_TTL, Outcome, Responder, Wanted};

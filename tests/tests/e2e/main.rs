@@ -22,6 +22,7 @@ mod measure;
 mod modes;
 mod orders;
 mod proxies;
+mod quotas;
 mod reboot;
 mod refusals;
 mod replay;

@@ -66,6 +66,7 @@ kinds! {
     ActionUndone "action_undone" Notice "An operator took back what weir had done by itself.";
     ActionsStopped "actions_stopped" Critical "An operator stopped all automatic actions.";
     ActionsStarted "actions_started" Notice "Automatic actions are taken again.";
+    QuotaExceeded "quota_exceeded" Notice "A source sent more requests than its quota.";
     HandOff "hand_off" Warning "A source is to be banned that is only known through a proxy: whoever runs the proxy has to.";
     BreachOrdered "breach_ordered" Critical "An operator ordered a shutdown, a lockdown or a limit, or weir did as a step of a playbook.";
     BreachLifted "breach_lifted" Notice "An operator ended what was ordered.";

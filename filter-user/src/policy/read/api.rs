@@ -86,7 +86,7 @@ impl Reader<'_, '_, '_> {
         let limit = table.get("limit").and_then(|item| self.limit(&item));
         let limit_for =
             table.get("limit_for").map(|item| self.limits_for(&item, allow.as_ref(), &proxies));
-        let limit_total = table.get("limit_total").and_then(|item| self.limit(&item));
+        let limit_total = table.get("limit_total").and_then(|item| self.limit_total(&item));
         let source = table.get("source").map(|item| self.source(&item));
         let source = source.unwrap_or_default();
         let login = table.get("login").and_then(|item| self.login(&item));
