@@ -5,6 +5,7 @@
 //! from outside, as a [`Run`]. Exit codes are set in
 //! `outcome` only: 0 done, 1 the answer is no, 2 could not do it.
 
+mod actions;
 mod apis;
 mod apply;
 mod audit;
@@ -106,6 +107,8 @@ enum Verb {
     Monitor(monitor::MonitorArgs),
     /// Act in a breach: shut an API down, lock it down, lift it again
     Breach(breach::BreachArgs),
+    /// Show, approve, undo or stop what weir does by itself
+    Actions(actions::ActionsArgs),
     /// Show which APIs and endpoints really exist
     Apis(apis::ApisArgs),
     /// Show what was found: attacks, shifts, undeclared and undocumented APIs
@@ -224,6 +227,7 @@ impl Verb {
             Self::Ban(args) => ban::ban(args),
             Self::Monitor(args) => monitor::monitor(args),
             Self::Breach(args) => breach::breach(args),
+            Self::Actions(args) => actions::actions(args),
             Self::Apis(args) => apis::apis(args),
             Self::Findings(args) => findings::findings(args),
             Self::Events(args) => events::events(args),
@@ -253,6 +257,7 @@ impl Verb {
             Self::Ban(args) => args.json(),
             Self::Monitor(args) => args.json(),
             Self::Breach(args) => args.json(),
+            Self::Actions(args) => args.json(),
             Self::Apis(args) => args.json(),
             Self::Findings(args) => args.json(),
             Self::Events(args) => args.common.output.json,

@@ -4,12 +4,15 @@
 //! policy. Then state is opened, the policy put in force, and three things run until the end: the
 //! pipeline (ring to findings, its own thread), the sockets (tokio), and the signals.
 
+mod actions;
 mod addresses;
 mod answer;
 mod auditor;
+mod breach;
 mod change;
 mod clients;
 mod core;
+mod drill;
 mod enforcement;
 mod escalate;
 mod explain;
@@ -24,6 +27,7 @@ mod orders;
 mod pipeline;
 mod places;
 mod profile;
+mod quota;
 mod sampling;
 mod settings;
 mod sinks;

@@ -28,10 +28,11 @@ use crate::kernel::orders::Order;
 use crate::kernel::ring::Reader;
 use crate::kernel::state::sample_below;
 use crate::policy::Policy;
-use crate::respond::{Action, Executor, Outcome, Responder, escalation_reason};
+use crate::respond::{Action, Audience, Executor, Responder, escalation_reason};
 use crate::sensor::transaction::Transaction;
 use crate::sensor::{Output, Sensor, SensorConfig};
 
+use super::breach::Note;
 use super::clients::Clients;
 use super::core::{Core, Message, lock, unix_ns};
 use super::enforcement::Enforcement;
@@ -132,6 +133,7 @@ struct Analysis {
     routes: Routes,
     engine: Engine,
     responder: Responder,
+    audience: Audience,
     networks: Networks,
     refusals: SourceEvents,
     places: Places,
@@ -157,7 +159,8 @@ impl Pipeline {
             profile: None,
             routes: Routes::new(RouteLimits::default()),
             engine: Engine::new(crate::detect::Config::default(), epoch),
-            responder: Responder::new(crate::respond::Config::default()),
+            responder: Responder::new(),
+            audience: Audience::default(),
             networks: Networks::new(),
             refusals: SourceEvents::new(WINDOW),
             places: Places::default(),
@@ -210,8 +213,11 @@ impl Pipeline {
     }
 
     fn obey(&mut self) {
-        while let Ok(Message::Policy(profile)) = self.messages.try_recv() {
-            self.analysis.follow(profile);
+        while let Ok(message) = self.messages.try_recv() {
+            match message {
+                Message::Policy(profile) => self.analysis.follow(*profile),
+                Message::Finding(finding) => self.analysis.respond(&finding),
+            }
         }
     }
 
@@ -254,7 +260,8 @@ impl Pipeline {
     /// What is due every second.
     fn look_after(&mut self, now: u64) {
         self.core.sweep_bans();
-        self.analysis.escalate();
+        self.core.look_after_actions();
+        self.analysis.escalate(now);
         self.core.look_after_enforcement(&mut self.enforcement);
         self.read_losses();
         self.read_traffic(now);
@@ -369,16 +376,34 @@ impl Analysis {
         self.engine.set_apis(profile.for_detectors());
         let known = |id| id == filter_common::tables::UNCLAIMED || profile.api(id).is_some();
         self.routes.retain(known);
+        self.audience.reach.retain(known);
+        lock(&self.core.quotas).retain(unix_ns() / 1_000_000_000, |api| profile.quotas.has(api));
         self.core.follow_inventory(&profile, &mut self.routes);
         self.networks.follow();
         self.profile = Some(profile);
     }
 
     /// Bans networks of which too many sources are banned.
-    fn escalate(&mut self) {
+    fn escalate(&mut self, now: u64) {
         if let Some(profile) = &self.profile {
-            self.networks.look(&self.core, profile);
+            self.networks.look(&self.core, profile, (&self.audience, now));
         }
+    }
+
+    /// Notes whom an answer could hurt: who was served.
+    fn served(&mut self, transaction: &Transaction) {
+        if transaction.status.is_some_and(|status| status >= 400) {
+            return;
+        }
+        let lengths = self.profile.as_ref().and_then(|profile| profile.api(transaction.api));
+        let lengths = lengths.map(|api| api.source).unwrap_or_default();
+        // An answer meets packets: what matters is whose they are.
+        let source = Source::of(transaction.flow.client, lengths);
+        let Transaction { time, api, weight, .. } = *transaction;
+        self.audience.reach.note(time, api, source, weight);
+        let credential = transaction.credentials.identity();
+        let agent = transaction.user_agent.as_deref();
+        self.audience.crowds.note(time, api, source, credential, agent);
     }
 
     fn output(&mut self, output: &Output) {
@@ -425,6 +450,7 @@ impl Analysis {
         let proxies = self.profile.as_ref().and_then(|profile| profile.proxies(transaction.api));
         let client = lock(&self.core.clients).of(transaction, proxies);
         if transaction.inbound {
+            self.served(transaction);
             let route = self.routes.route(&Request {
                 api: transaction.api,
                 target: &transaction.target,
@@ -438,6 +464,11 @@ impl Analysis {
             self.core.metrics.observe(&name, &route, transaction);
             if let (Some(country), _) = self.places.of(&self.core.geo, client) {
                 self.core.metrics.country(&name, country, transaction.weight);
+            }
+            if let Some(profile) = &self.profile {
+                let proxies = profile.proxies(transaction.api);
+                let field = || profile.field(transaction.api);
+                self.core.count_quota(&profile.quotas, transaction, client, proxies, field);
             }
             self.core.note_transaction(transaction, client, &route, self.epoch);
             self.core.rename_routes(&mut self.routes);
@@ -481,22 +512,24 @@ impl Analysis {
             if finding.state == State::Open {
                 tracing::warn!(id = %finding.id, api = %field.name, "{}", finding.measure.why);
             }
-            if let Some(outcome) = self.answer(&finding) {
-                self.core.metrics.action(&outcome);
-                self.core.audit_answer(&outcome, &finding);
-                self.core.tell(&Event::answer(&outcome, &finding, field, unix_ns()));
-            }
+            self.respond(&finding);
         }
     }
 
-    fn answer(&mut self, finding: &Finding) -> Option<Outcome> {
-        let profile = self.profile.as_ref()?;
-        let answer = profile.answer(finding.api, finding.detector);
+    /// Answers a report of a finding, as the policy says.
+    fn respond(&mut self, finding: &Finding) {
+        let Some(profile) = self.profile.as_ref() else { return };
+        let stopped = lock(&self.core.actions).is_stopped();
+        let wanted = profile.wanted(finding.api, finding.detector, stopped);
         let mut executor = Hand { core: &self.core, policy: &profile.policy };
-        let behind_proxy = |source: &Source| {
-            lock(&self.core.clients).hidden(source, clock::monotonic_ns()).is_some()
-        };
-        self.responder.answer(finding, answer, &profile.guard(behind_proxy), &mut executor)
+        let now = clock::monotonic_ns();
+        let behind_proxy = |source: &Source| lock(&self.core.clients).hidden(source, now).is_some();
+        let guard = profile.guard(behind_proxy, Some((&self.audience, now)));
+        let outcome = self.responder.answer(now, finding, &wanted, &guard, &mut executor);
+        if let Some(outcome) = outcome {
+            let event = Event::answer(&outcome, finding, self.field(finding.api), unix_ns());
+            self.core.note_action(profile, &outcome, Some(finding), event);
+        }
     }
 }
 
@@ -537,17 +570,22 @@ impl Executor for Hand<'_> {
                 self.core.tell_ban(Kind::BanAdded, &entry, field, &reason, "detector");
                 Ok(())
             }
-            Action::Limit { api, rate, .. } => {
+            Action::Limit { api, rate, reason, .. } => {
                 let rate = packet_rate(*rate).ok_or("the rate cannot be kept exactly")?;
-                gate.state.orders.set_automatic(*api, Order::Limit { rate, automatic: true }, until)
+                let order = Order::Limit { rate, automatic: true };
+                gate.state.orders.set_automatic(*api, order, until)?;
+                gate.order_notes.insert((*api, order.kind()), Note::automatic(reason));
+                Ok(())
             }
-            Action::Lockdown { api, group, .. } => {
+            Action::Lockdown { api, group, reason, .. } => {
                 let name = self.policy.group(*group).map(|group| group.name.as_str());
                 let group = name
                     .and_then(|name| gate.state.ids_ref().find_group(name))
                     .ok_or("the group of the lockdown is not in force")?;
                 let order = Order::Lockdown { group, automatic: true };
-                gate.state.orders.set_automatic(*api, order, until)
+                gate.state.orders.set_automatic(*api, order, until)?;
+                gate.order_notes.insert((*api, order.kind()), Note::automatic(reason));
+                Ok(())
             }
         }
     }

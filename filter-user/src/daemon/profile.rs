@@ -9,9 +9,11 @@ use crate::image::Ids;
 use crate::inventory::declared::DeclaredApi;
 use crate::inventory::path::Path;
 use crate::inventory::route::Declared;
-use crate::policy::{Addresses, Api, Policy, Response};
-use crate::respond::{Guard, PolicyGuard, Watch, wanted};
+use crate::policy::{Addresses, Api, Policy, RespondMode};
+use crate::respond::{Audience, Guard, PolicyGuard, Wanted, Watch};
 use crate::text::quantity::Measure;
+
+use super::quota::Rules;
 
 /// The name of what no API claims.
 pub(super) const UNCLAIMED: &str = "__unclaimed__";
@@ -23,6 +25,8 @@ pub(super) struct Profile {
     pub(super) policy: Arc<Policy>,
     by_id: HashMap<u32, usize>,
     fields: HashMap<u32, ApiField>,
+    /// Quotas of requests.
+    pub(super) quotas: Rules,
     /// Of the APIs that have any.
     proxies: HashMap<u32, Addresses>,
 }
@@ -39,7 +43,9 @@ impl Profile {
                 proxies.extend(policy.proxies_of(api).map(|addresses| (id, addresses)));
             }
         }
-        Self { policy, by_id, fields, proxies }
+        let apis = by_id.iter().filter_map(|(&id, &place)| Some((id, policy.apis.get(place)?)));
+        let quotas = Rules::of(&policy, apis);
+        Self { policy, by_id, fields, quotas, proxies }
     }
 
     /// The API of a stable id.
@@ -89,17 +95,31 @@ impl Profile {
         self.by_id.keys().filter_map(watch).collect()
     }
 
-    /// What the policy answers to a finding.
-    pub(super) fn answer(&self, api: u32, detector: Detector) -> Response {
-        self.api(api).map_or(Response::Alert, |api| wanted(&api.respond, detector))
+    /// What the policy answers to a finding; `stopped`: an operator has stopped all answers.
+    pub(super) fn wanted(&self, api: u32, detector: Detector, stopped: bool) -> Wanted {
+        let answer = self.api(api).map(|api| api.respond.to(detector)).unwrap_or_default();
+        let per_minute = self.policy.responses.per_minute;
+        Wanted { answer, mode: self.respond_mode(api), per_minute, stopped }
+    }
+
+    /// How far weir may go by itself at an API.
+    pub(super) fn respond_mode(&self, api: u32) -> RespondMode {
+        let own = self.api(api).and_then(|api| api.respond.mode);
+        own.unwrap_or(self.policy.responses.mode)
+    }
+
+    /// The stable id of an API.
+    pub(super) fn id_of(&self, name: &str) -> Option<u32> {
+        self.by_id.keys().copied().find(|&id| self.api(id).is_some_and(|api| api.name == name))
     }
 
     /// What keeps an answer from hitting the wrong one.
     pub(super) fn guard<'a>(
         &'a self,
         behind_proxy: impl Fn(&Source) -> bool + 'a,
+        audience: Option<(&'a Audience, u64)>,
     ) -> impl Guard + 'a {
-        PolicyGuard::new(&self.policy, |id| self.api(id), behind_proxy)
+        PolicyGuard::new(&self.policy, |id| self.api(id), behind_proxy, audience)
     }
 
     /// The proxies of an API, where it has any.

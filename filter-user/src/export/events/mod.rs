@@ -13,8 +13,8 @@ mod sources;
 mod tests;
 
 pub use event::{
-    ActionField, ApiField, Event, FindingField, HttpField, Kind, LossField, PolicyField, SCHEMA,
-    SourceField, TrafficField,
+    ActionField, ApiField, Event, FindingField, HttpField, Kind, LossField, PlaybookField,
+    PolicyField, SCHEMA, SourceField, TrafficField,
 };
 pub(in crate::export) use file::RotatingFile;
 pub use log::{Config, EventLog, Line};

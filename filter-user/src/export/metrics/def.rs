@@ -125,7 +125,11 @@ metrics! {
     FINDINGS_OPEN Gauge "weir_findings_open" ["api", "severity"]
         "Findings that are open.";
     ACTIONS Counter "weir_actions_total" ["action", "outcome"]
-        "Automatic answers to findings, and bans of networks (escalate): done, refused by a guard, or failed.";
+        "Automatic answers to findings, and bans of networks (escalate), by what became of them.";
+    ACTIONS_HELD Gauge "weir_actions_held" []
+        "Automatic actions that wait for an operator to approve them.";
+    ACTIONS_STOPPED Gauge "weir_actions_stopped" []
+        "1 while an operator has stopped all automatic actions, else 0.";
     EVENTS Counter "weir_events_total" ["event", "severity"]
         "Events told.";
     EVENT_LINES Counter "weir_event_lines_total" ["outcome"]

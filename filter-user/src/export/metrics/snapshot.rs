@@ -161,6 +161,10 @@ pub struct KernelSnapshot {
     pub routes_overflow: u64,
     /// States of the detectors.
     pub detectors: Vec<DetectorCount>,
+    /// Automatic actions that wait to be approved.
+    pub actions_held: u64,
+    /// Automatic actions are stopped.
+    pub actions_stopped: bool,
     /// Events told, by name and severity.
     pub events: Vec<(&'static str, &'static str, u64)>,
     /// Lines of the event file by outcome: `written`, `dropped`, `retried`.

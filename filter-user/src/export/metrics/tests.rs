@@ -70,6 +70,8 @@ fn full() -> KernelSnapshot {
             ..Default::default()
         }],
         store_failures: vec![("weir.db", 1)],
+        actions_held: 1,
+        actions_stopped: true,
     }
 }
 
