@@ -258,6 +258,26 @@ fn one_receiver_does_not_hold_up_another() {
 }
 
 #[test]
+fn what_comes_too_fast_is_counted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::start(Mood::Take);
+    let config = webhook(&server, "spool = \"64KiB\"\nbatch = 1000");
+    let sinks = Sinks::start(&config, directory.path()).expect("starts");
+    for n in 0..30_000 {
+        let other = Event::new(Kind::SourceRefused, n * 1_000_000_000, "");
+        sinks.tell(&if n % 3 == 0 { event(n) } else { other });
+    }
+    let sum = |now: &Standing| now.delivered + dropped(now) + now.pending;
+    until("all are accounted for", || {
+        let now = standing(&sinks);
+        sum(&now) == 30_000 && now.pending == 0
+    });
+    let now = standing(&sinks);
+    assert_eq!(server.taken().len() as u64, now.delivered);
+    assert!(dropped(&now) > 0, "it was too fast: {now:?}");
+}
+
+#[test]
 fn secrets_prove_who_sends_and_are_not_shown() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().expect("a directory");
