@@ -72,6 +72,7 @@ impl Enforcement {
             api: UNCLAIMED,
             api_name: Arc::from(""),
             source: None,
+            credential: None,
             endpoint: None,
             measure: Measure {
                 unit: "cells that differ",

@@ -5,20 +5,25 @@
 //! records do; only events carry wall time.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use filter_common::reason::{Reason, Verdict};
 use filter_common::record::{self, Header};
 use filter_common::stat::Stat;
 
-use crate::detect::{Engine, Finding, Observation, Source, State};
-use crate::export::events::{ApiField, Event, Kind, LossField, Refused, SourceEvents};
+use crate::detect::{
+    Engine, Finding, FlowSeen, Observation, RefusedSeen, Source, State, Traffic, TurnSeen,
+};
+use crate::export::events::{ApiField, Event, Kind, LossField, Refused, SourceEvents, is_limit};
 use crate::export::metrics::DetectorCount;
 use crate::inventory::route::{Request, RouteLimits, Routes};
 use crate::kernel::clock;
+use crate::kernel::counters::Counters;
 use crate::kernel::orders::Order;
 use crate::kernel::ring::Reader;
 use crate::kernel::state::sample_below;
@@ -27,6 +32,7 @@ use crate::respond::{Action, Executor, Outcome, Responder, escalation_reason};
 use crate::sensor::transaction::Transaction;
 use crate::sensor::{Output, Sensor, SensorConfig};
 
+use super::clients::Clients;
 use super::core::{Core, Message, lock, unix_ns};
 use super::enforcement::Enforcement;
 use super::escalate::Networks;
@@ -48,6 +54,8 @@ const DETECT: u64 = 50_000_000;
 const LOOK_AFTER: u64 = 1_000_000_000;
 /// Seconds of losses that completeness speaks of.
 const MEMORY: usize = 60;
+/// APIs whose counters are read in a second.
+const APIS_A_SECOND: usize = 100;
 /// Window of the events about sources, seconds.
 const WINDOW: u64 = 60;
 
@@ -113,6 +121,8 @@ struct Pipeline {
     losses: Losses,
     enforcement: Enforcement,
     sampling: Sampling,
+    /// The API whose counters were read last.
+    counted: u32,
 }
 
 /// What is made of transactions and notices.
@@ -162,6 +172,7 @@ impl Pipeline {
             losses: Losses::default(),
             enforcement: Enforcement::new(epoch),
             sampling: source.sampling,
+            counted: 0,
         }
     }
 
@@ -246,6 +257,7 @@ impl Pipeline {
         self.analysis.escalate();
         self.core.look_after_enforcement(&mut self.enforcement);
         self.read_losses();
+        self.read_traffic(now);
         self.analysis.tell_refusals(now);
         self.core.tell_of_sinks();
         self.report();
@@ -278,6 +290,28 @@ impl Pipeline {
                 }
             }
             Err(error) => tracing::error!(%error, "losses are not known"),
+        }
+    }
+
+    /// Tells detectors what limits and bans do.
+    fn read_traffic(&mut self, now: u64) {
+        let Some(profile) = &self.analysis.profile else { return };
+        // One gate for all: who asks for it waits no longer than for a look at the counters.
+        let Some(gate) = self.core.try_gate() else { return };
+        let of = |api: u32| traffic(&gate.state.counters, api);
+        let mut ids: Vec<u32> = profile.ids().collect();
+        ids.sort_unstable();
+        let first = ids.partition_point(|id| *id <= self.counted);
+        // Reading one takes some fifty calls: of many APIs, some every second.
+        let next = ids[first..].iter().chain(&ids[..first]).copied().take(APIS_A_SECOND);
+        let read: Result<Vec<Traffic>, _> = next.map(of).collect();
+        drop(gate);
+        match read {
+            Ok(all) => {
+                self.counted = all.last().map_or(0, |traffic| traffic.api);
+                all.iter().for_each(|traffic| self.analysis.engine.traffic(traffic, now));
+            }
+            Err(error) => tracing::error!(%error, "what limits and bans do is not known"),
         }
     }
 
@@ -315,6 +349,20 @@ impl Pipeline {
     }
 }
 
+/// What the kernel counted of an API.
+fn traffic(counters: &Counters, api: u32) -> crate::kernel::error::Result<Traffic> {
+    let mut traffic = Traffic { api, ..Traffic::default() };
+    for row in counters.of(api)? {
+        *match row.reason {
+            Reason::Banned => &mut traffic.banned,
+            reason if reason.verdict() == Verdict::Pass => &mut traffic.passed,
+            reason if is_limit(reason) => &mut traffic.limited,
+            _ => &mut traffic.refused,
+        } += row.packets;
+    }
+    Ok(traffic)
+}
+
 impl Analysis {
     /// Another policy is in force.
     fn follow(&mut self, profile: Profile) {
@@ -340,32 +388,55 @@ impl Analysis {
                 let name = self.field(flow.api).name;
                 self.core.metrics.flow(&name, flow);
                 self.core.note_flow(flow, self.epoch);
+                let client = self.connection(flow.api, flow.flow.client, flow.announced);
+                if let Some(seen) = client.and_then(|client| FlowSeen::of(flow, client)) {
+                    self.engine.flow(&seen);
+                }
             }
             Output::Tls(handshake) | Output::Quic(handshake) => {
                 let name = self.field(handshake.api).name;
                 self.core.metrics.handshake(&name, handshake);
                 self.core.note_handshake(handshake, self.epoch);
             }
+            Output::Slow(flow) => {
+                let client = self.connection(flow.api, flow.flow.client, flow.announced);
+                if let Some(seen) = client.and_then(|client| FlowSeen::of(flow, client)) {
+                    self.engine.slow(&seen);
+                }
+            }
             Output::Turn(turn) => {
                 let name = self.field(turn.api).name;
                 self.core.metrics.turn(&name, turn);
+                let client = self.connection(turn.api, turn.flow.client, None);
+                if let Some(seen) = client.and_then(|client| TurnSeen::of(turn, client)) {
+                    self.engine.turn(&seen);
+                }
             }
         }
+    }
+
+    /// Who opened a connection to an API, as far as that can be told.
+    fn connection(&self, api: u32, peer: IpAddr, announced: Option<IpAddr>) -> Option<IpAddr> {
+        let proxies = self.profile.as_ref().and_then(|profile| profile.proxies(api));
+        Clients::of_connection(peer, announced, proxies)
     }
 
     fn transaction(&mut self, transaction: &Transaction) {
         let proxies = self.profile.as_ref().and_then(|profile| profile.proxies(transaction.api));
         let client = lock(&self.core.clients).of(transaction, proxies);
-        if let Some(observation) = Observation::of(transaction, client) {
+        if transaction.inbound {
             let route = self.routes.route(&Request {
                 api: transaction.api,
                 target: &transaction.target,
                 status: transaction.status,
             });
+            if let Some(mut observation) = Observation::of(transaction, client, &route) {
+                observation.origin = self.places.origin(&self.core.geo, client);
+                self.engine.observe(&observation);
+            }
             let name = self.field(transaction.api).name;
             self.core.metrics.observe(&name, &route, transaction);
-            self.engine.observe(&observation);
-            if let Some(country) = self.places.country(&self.core.geo, client) {
+            if let (Some(country), _) = self.places.of(&self.core.geo, client) {
                 self.core.metrics.country(&name, country, transaction.weight);
             }
             self.core.note_transaction(transaction, client, &route, self.epoch);
@@ -379,6 +450,13 @@ impl Analysis {
 
     fn notice(&mut self, header: &Header) {
         let Some(refused) = Refused::of(header) else { return };
+        self.engine.refusal(&RefusedSeen {
+            time: header.time,
+            api: refused.api,
+            source: refused.source,
+            port: header.destination_port,
+            unclaimed: refused.reason == Reason::UnclaimedRefused,
+        });
         if let Some(summary) = self.refusals.push(header.time, &refused) {
             let field = self.field(summary.api);
             self.core.tell(&Event::refused(&summary, field, unix_ns()));
@@ -394,7 +472,7 @@ impl Analysis {
 
     fn detect(&mut self, now: u64, completeness: f64) {
         self.epoch = epoch();
-        for finding in self.engine.tick(now, completeness) {
+        for finding in self.engine.tick(now, self.epoch, completeness) {
             let field = self.field(finding.api);
             // Findings are on the records' clock.
             self.core.metrics.finding(&finding);

@@ -47,6 +47,11 @@ impl Profile {
         self.by_id.get(&id).and_then(|&place| self.policy.apis.get(place))
     }
 
+    /// Stable ids of its APIs.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+        self.by_id.keys().copied()
+    }
+
     /// The API as events show it.
     pub(super) fn field(&self, id: u32) -> ApiField {
         self.fields.get(&id).cloned().unwrap_or_else(ApiField::unclaimed)

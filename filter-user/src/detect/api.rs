@@ -113,12 +113,40 @@ impl ApiProfile {
     pub fn severity(&self, detector: Detector) -> Severity {
         use Criticality::{Critical, High, Low, Medium};
         match (detector, self.criticality) {
-            (Detector::BruteForce, Low) => Severity::Notice,
-            (Detector::BruteForce, Medium | High) => Severity::Warning,
-            (Detector::BruteForce, Critical) => Severity::Critical,
-            (Detector::RateShift, Low) => Severity::Info,
-            (Detector::RateShift, Medium) => Severity::Notice,
-            (Detector::RateShift, High | Critical) => Severity::Warning,
+            // Somebody is at it.
+            (
+                Detector::BruteForce
+                | Detector::CredentialStuffing
+                | Detector::Exfiltration
+                | Detector::Enumeration
+                | Detector::SlowAttack,
+                criticality,
+            ) => match criticality {
+                Low => Severity::Notice,
+                Medium | High => Severity::Warning,
+                Critical => Severity::Critical,
+            },
+            // Something is other than usual.
+            (
+                Detector::RateShift
+                | Detector::ErrorShift
+                | Detector::LatencyShift
+                | Detector::SizeShift
+                | Detector::LatencyTail
+                | Detector::SizeTail
+                | Detector::Dispersion
+                | Detector::NewOrigin
+                | Detector::Scraping
+                | Detector::Probing
+                | Detector::LimitPressure
+                | Detector::BanPressure,
+                criticality,
+            ) => match criticality {
+                Low => Severity::Info,
+                Medium => Severity::Notice,
+                High | Critical => Severity::Warning,
+            },
+            (Detector::PortScan, _) => Severity::Notice,
             (Detector::Enforcement, _) => Severity::Critical,
             (Detector::UnusedRoute, _) => Severity::Info,
             (Detector::UndocumentedRoute | Detector::DeprecatedUse, Low | Medium) => {
@@ -167,16 +195,8 @@ mod tests {
             (&login, "PUT", "/acme/session", Some(401), failed),
             (&login, "POST", "*", Some(401), None),
         ] {
-            let observation = Observation {
-                time: 0,
-                api: 0,
-                source: [192, 0, 2, 1].into(),
-                method,
-                target,
-                status,
-                handshake: true,
-                weight: 1 << 16,
-            };
+            let observation =
+                Observation { time: 0, api: 0, method, target, status, ..Observation::example() };
             assert_eq!(api.attempt(&observation), expected, "{method} {target} {status:?}");
         }
     }
@@ -207,12 +227,10 @@ mod tests {
         let observation = Observation {
             time: 0,
             api: 7,
-            source: [192, 0, 2, 1].into(),
             method: "POST",
             target: "/login",
             status: Some(422),
-            handshake: true,
-            weight: 1 << 16,
+            ..Observation::example()
         };
         assert_eq!(profile.attempt(&observation), Some(Attempt::Failed));
         assert_eq!(profile.severity(Detector::BruteForce), Severity::Critical);

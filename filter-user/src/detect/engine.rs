@@ -5,10 +5,19 @@ use std::collections::HashMap;
 use super::SECOND;
 use super::api::ApiProfile;
 use super::brute_force::{BruteForce, BruteForceConfig};
+use super::budget::Budget;
+use super::credential_stuffing::{CredentialStuffing, CredentialStuffingConfig};
+use super::detector::{Detect, Tick};
+use super::dispersion::{Dispersion, DispersionConfig};
 use super::finding::{Detector, Finding};
 use super::lifecycle::Lifecycle;
-use super::observation::Observation;
+use super::new_origin::{NewOrigin, NewOriginConfig};
+use super::observation::{FlowSeen, Observation, RefusedSeen, Traffic, TurnSeen};
+use super::port_scan::{PortScan, PortScanConfig};
+use super::pressure::{Pressure, PressureConfig};
 use super::rate_shift::{RateShift, RateShiftConfig};
+use super::slow_attack::{SlowAttack, SlowAttackConfig};
+use super::who::{Sources, WhoConfig};
 
 /// Parameters of all detectors.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,6 +26,20 @@ pub struct Config {
     pub brute_force: BruteForceConfig,
     /// See [`super::rate_shift`].
     pub rate_shift: RateShiftConfig,
+    /// See [`super::credential_stuffing`].
+    pub credential_stuffing: CredentialStuffingConfig,
+    /// See [`super::port_scan`].
+    pub port_scan: PortScanConfig,
+    /// See [`super::slow_attack`].
+    pub slow_attack: SlowAttackConfig,
+    /// See [`super::pressure`].
+    pub pressure: PressureConfig,
+    /// See [`super::dispersion`].
+    pub dispersion: DispersionConfig,
+    /// See [`super::new_origin`].
+    pub new_origin: NewOriginConfig,
+    /// See [`super::who`].
+    pub who: WhoConfig,
     /// Share of the telemetry, 0 to 1, below which nothing is decided.
     pub min_completeness: f64,
     /// Seconds between two updates of a finding.
@@ -30,6 +53,13 @@ impl Default for Config {
         Self {
             brute_force: BruteForceConfig::default(),
             rate_shift: RateShiftConfig::default(),
+            credential_stuffing: CredentialStuffingConfig::default(),
+            port_scan: PortScanConfig::default(),
+            slow_attack: SlowAttackConfig::default(),
+            pressure: PressureConfig::default(),
+            dispersion: DispersionConfig::default(),
+            new_origin: NewOriginConfig::default(),
+            who: WhoConfig::default(),
             min_completeness: 0.5,
             update_every: 60,
             max_open: 1000,
@@ -53,8 +83,8 @@ pub struct StateCount {
 pub struct Engine {
     config: Config,
     apis: HashMap<u32, ApiProfile>,
-    brute_force: BruteForce,
-    rate_shift: RateShift,
+    detectors: Vec<Box<dyn Detect>>,
+    budget: Budget,
     findings: Lifecycle,
     now: u64,
 }
@@ -67,8 +97,18 @@ impl Engine {
         Self {
             config,
             apis: HashMap::from([(unclaimed.id, unclaimed)]),
-            brute_force: BruteForce::new(config.brute_force),
-            rate_shift: RateShift::new(config.rate_shift),
+            detectors: vec![
+                Box::new(BruteForce::new(config.brute_force)),
+                Box::new(RateShift::new(config.rate_shift)),
+                Box::new(Sources::new(config.who, epoch)),
+                Box::new(CredentialStuffing::new(config.credential_stuffing, epoch)),
+                Box::new(PortScan::new(config.port_scan, epoch)),
+                Box::new(SlowAttack::new(config.slow_attack, epoch)),
+                Box::new(Pressure::new(config.pressure)),
+                Box::new(Dispersion::new(config.dispersion, epoch)),
+                Box::new(NewOrigin::new(config.new_origin, epoch)),
+            ],
+            budget: Budget::default(),
             findings: Lifecycle::new(epoch, config.max_open, config.update_every * SECOND),
             now: 0,
         }
@@ -81,30 +121,68 @@ impl Engine {
         self.apis = apis.into_iter().map(|api| (api.id, api)).collect();
         self.apis.entry(unclaimed.id).or_insert(unclaimed);
         let keep = |id| self.apis.contains_key(&id);
-        self.brute_force.retain(keep);
-        self.rate_shift.retain(keep);
+        self.detectors.iter_mut().for_each(|detector| detector.retain(&keep));
         self.findings.retain(keep, self.now);
     }
 
     /// Takes a transaction into account. One of an API that the policy does not have is left out.
     pub fn observe(&mut self, observation: &Observation<'_>) {
         if let Some(api) = self.apis.get(&observation.api) {
-            self.brute_force.observe(api, observation);
-            self.rate_shift.observe(api, observation);
+            self.detectors.iter_mut().for_each(|detector| detector.observe(api, observation));
+        }
+    }
+
+    /// Takes a connection that is over into account.
+    pub fn flow(&mut self, flow: &FlowSeen) {
+        if let Some(api) = self.apis.get(&flow.api) {
+            self.detectors.iter_mut().for_each(|detector| detector.flow(api, flow));
+        }
+    }
+
+    /// Takes a connection into account that is not over and trickles.
+    pub fn slow(&mut self, flow: &FlowSeen) {
+        if let Some(api) = self.apis.get(&flow.api) {
+            self.detectors.iter_mut().for_each(|detector| detector.slow(api, flow));
+        }
+    }
+
+    /// Takes a packet that was refused into account.
+    pub fn refusal(&mut self, refused: &RefusedSeen) {
+        if let Some(api) = self.apis.get(&refused.api) {
+            self.detectors.iter_mut().for_each(|detector| detector.refusal(api, refused));
+        }
+    }
+
+    /// Takes something sent inside TLS into account.
+    pub fn turn(&mut self, turn: &TurnSeen) {
+        if let Some(api) = self.apis.get(&turn.api) {
+            self.detectors.iter_mut().for_each(|detector| detector.turn(api, turn));
+        }
+    }
+
+    /// Takes the kernel's counters of an API into account, at a time.
+    pub fn traffic(&mut self, traffic: &Traffic, now: u64) {
+        if let Some(api) = self.apis.get(&traffic.api) {
+            self.detectors.iter_mut().for_each(|detector| detector.traffic(api, traffic, now));
         }
     }
 
     /// Decides, about once a second: what opened, changed or closed. `now` is ns on the clock of the
-    /// observations; `completeness` the share of the telemetry that was not lost lately, 0 to 1:
-    /// below [`Config::min_completeness`] nothing opens and nothing closes.
-    pub fn tick(&mut self, now: u64, completeness: f64) -> Vec<Finding> {
+    /// observations, `epoch` what to add to it for ns since 1970; `completeness` the share of the
+    /// telemetry that was not lost lately, 0 to 1: below [`Config::min_completeness`] nothing opens
+    /// and nothing closes.
+    pub fn tick(&mut self, now: u64, epoch: i128, completeness: f64) -> Vec<Finding> {
         self.now = self.now.max(now);
-        let apis = &self.apis;
-        let api = |id: u32| apis.get(&id);
-        let floor = self.config.min_completeness;
-        let judge = completeness >= floor;
-        self.brute_force.tick(api, &mut self.findings, self.now, completeness, judge);
-        self.rate_shift.tick(api, &mut self.findings, self.now, completeness, floor);
+        let mut tick = Tick {
+            now: self.now,
+            epoch,
+            completeness,
+            floor: self.config.min_completeness,
+            apis: &self.apis,
+            findings: &mut self.findings,
+            budget: &mut self.budget,
+        };
+        self.detectors.iter_mut().for_each(|detector| detector.tick(&mut tick));
         self.findings.take()
     }
 
@@ -119,15 +197,7 @@ impl Engine {
     }
 
     /// How much each detector remembers.
-    pub fn state_counts(&self) -> [StateCount; 2] {
-        let count = |detector, (states, evicted): (usize, u64)| StateCount {
-            detector,
-            states: states as u64,
-            evicted,
-        };
-        [
-            count(Detector::BruteForce, self.brute_force.occupancy()),
-            count(Detector::RateShift, self.rate_shift.occupancy()),
-        ]
+    pub fn state_counts(&self) -> Vec<StateCount> {
+        self.detectors.iter().flat_map(|detector| detector.state_counts()).collect()
     }
 }

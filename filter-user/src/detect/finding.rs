@@ -11,6 +11,38 @@ pub enum Detector {
     BruteForce,
     /// A shift of an API's request rate.
     RateShift,
+    /// A shift of the share of requests that fail.
+    ErrorShift,
+    /// A shift of latency.
+    LatencyShift,
+    /// A shift of the size of responses.
+    SizeShift,
+    /// More slow answers than usual.
+    LatencyTail,
+    /// More large answers than usual.
+    SizeTail,
+    /// A source takes far more than others do.
+    Exfiltration,
+    /// A source asks for one object after another.
+    Enumeration,
+    /// Many sources try few logins each, and more fail than usual.
+    CredentialStuffing,
+    /// A source asks for what is not there.
+    Probing,
+    /// A source tries ports that no API has.
+    PortScan,
+    /// A source fetches everything, evenly spaced.
+    Scraping,
+    /// Connections that are held open by trickling.
+    SlowAttack,
+    /// A country or network that an API has hardly ever seen.
+    NewOrigin,
+    /// Requests come from many more, or far fewer, sources than usual.
+    Dispersion,
+    /// Limits refuse more than usual.
+    LimitPressure,
+    /// Banned sources keep coming.
+    BanPressure,
     /// The kernel does not hold what the policy says. Found by the daemon, not by the engine.
     Enforcement,
     /// HTTP on a port that no API declares. Found in the inventory, as are those that follow.
@@ -33,9 +65,25 @@ pub enum Detector {
 
 impl Detector {
     /// Every detector.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 27] = [
         Self::BruteForce,
         Self::RateShift,
+        Self::ErrorShift,
+        Self::LatencyShift,
+        Self::SizeShift,
+        Self::LatencyTail,
+        Self::SizeTail,
+        Self::Exfiltration,
+        Self::Enumeration,
+        Self::CredentialStuffing,
+        Self::Probing,
+        Self::PortScan,
+        Self::Scraping,
+        Self::SlowAttack,
+        Self::NewOrigin,
+        Self::Dispersion,
+        Self::LimitPressure,
+        Self::BanPressure,
         Self::Enforcement,
         Self::UndeclaredPort,
         Self::UndocumentedRoute,
@@ -49,7 +97,17 @@ impl Detector {
 
     /// Whether it is found in the inventory: such a finding goes on over a restart.
     pub const fn is_of_inventory(self) -> bool {
-        !matches!(self, Self::BruteForce | Self::RateShift | Self::Enforcement)
+        matches!(
+            self,
+            Self::UndeclaredPort
+                | Self::UndocumentedRoute
+                | Self::UnusedRoute
+                | Self::DeprecatedUse
+                | Self::QueryCredentials
+                | Self::CleartextCredentials
+                | Self::BasicAuthentication
+                | Self::OldTls
+        )
     }
 
     /// The name in the policy, in metrics and in events.
@@ -57,6 +115,22 @@ impl Detector {
         match self {
             Self::BruteForce => "brute_force",
             Self::RateShift => "rate_shift",
+            Self::ErrorShift => "error_shift",
+            Self::LatencyShift => "latency_shift",
+            Self::SizeShift => "size_shift",
+            Self::LatencyTail => "latency_tail",
+            Self::SizeTail => "size_tail",
+            Self::Exfiltration => "exfiltration",
+            Self::Enumeration => "enumeration",
+            Self::CredentialStuffing => "credential_stuffing",
+            Self::Probing => "probing",
+            Self::PortScan => "port_scan",
+            Self::Scraping => "scraping",
+            Self::SlowAttack => "slow_attack",
+            Self::NewOrigin => "new_origin",
+            Self::Dispersion => "dispersion",
+            Self::LimitPressure => "limit_pressure",
+            Self::BanPressure => "ban_pressure",
             Self::Enforcement => "enforcement",
             Self::UndeclaredPort => "undeclared_port",
             Self::UndocumentedRoute => "undocumented_route",
@@ -146,6 +220,9 @@ pub struct Finding {
     pub api_name: Arc<str>,
     /// Whose doing it is, where one source is to blame.
     pub source: Option<Source>,
+    /// Which user of the source, where it is about one: a keyed hash of the secrets it sent, that is
+    /// another when the key rotates.
+    pub credential: Option<u64>,
     /// At which endpoint, where it is about one.
     pub endpoint: Option<Endpoint>,
     /// The numbers behind it.

@@ -4,15 +4,30 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::api::ApiProfile;
-use super::finding::{Detector, Finding, Measure, State};
+use super::finding::{Detector, Endpoint, Finding, Measure, State};
 use super::source::Source;
 
 /// What a finding is about; there is at most one open for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Subject {
     pub(crate) detector: Detector,
     pub(crate) api: u32,
     pub(crate) source: Option<Source>,
+    /// A user of the source, told by the keyed hash of its secrets.
+    pub(crate) credential: Option<u64>,
+    pub(crate) endpoint: Option<Endpoint>,
+}
+
+impl Subject {
+    /// An API as a whole.
+    pub(crate) fn api(detector: Detector, api: u32) -> Self {
+        Self { detector, api, source: None, credential: None, endpoint: None }
+    }
+
+    /// A source at an API.
+    pub(crate) fn source(detector: Detector, api: u32, source: Source) -> Self {
+        Self { source: Some(source), ..Self::api(detector, api) }
+    }
 }
 
 #[derive(Debug)]
@@ -35,7 +50,7 @@ impl Lifecycle {
     /// Opens a finding; false when there is no room for it.
     pub(crate) fn open(
         &mut self,
-        subject: Subject,
+        subject: &Subject,
         api: &ApiProfile,
         measure: Measure,
         completeness: f64,
@@ -54,7 +69,8 @@ impl Lifecycle {
             api: subject.api,
             api_name: Arc::clone(&api.name),
             source: subject.source,
-            endpoint: None,
+            credential: subject.credential,
+            endpoint: subject.endpoint.clone(),
             measure,
             completeness,
             opened: now,
@@ -62,7 +78,7 @@ impl Lifecycle {
             closed: None,
         };
         self.due.push(finding.clone());
-        self.open.insert(subject, finding);
+        self.open.insert(subject.clone(), finding);
         true
     }
 
@@ -70,13 +86,13 @@ impl Lifecycle {
     /// forged is reported at once: an answer may wait for it.
     pub(crate) fn update(
         &mut self,
-        subject: Subject,
+        subject: &Subject,
         measure: impl FnOnce() -> Measure,
         forgeable: bool,
         completeness: f64,
         now: u64,
     ) {
-        let Some(finding) = self.open.get_mut(&subject) else { return };
+        let Some(finding) = self.open.get_mut(subject) else { return };
         let firmer = finding.measure.evidence_forgeable && !forgeable;
         if !firmer && now.saturating_sub(finding.updated) < self.update_every {
             return;
@@ -89,8 +105,8 @@ impl Lifecycle {
     }
 
     /// Closes a finding, with a sentence that says why.
-    pub(crate) fn close(&mut self, subject: Subject, why: String, now: u64) {
-        if let Some(mut finding) = self.open.remove(&subject) {
+    pub(crate) fn close(&mut self, subject: &Subject, why: String, now: u64) {
+        if let Some(mut finding) = self.open.remove(subject) {
             finding.state = State::Closed;
             finding.measure.why = why;
             finding.updated = now;
@@ -101,9 +117,9 @@ impl Lifecycle {
 
     /// Closes the findings about APIs that are gone.
     pub(crate) fn retain(&mut self, keep: impl Fn(u32) -> bool, now: u64) {
-        let gone: Vec<_> = self.open.keys().filter(|key| !keep(key.api)).copied().collect();
+        let gone: Vec<_> = self.open.keys().filter(|key| !keep(key.api)).cloned().collect();
         for subject in gone {
-            self.close(subject, "the policy no longer has this API".to_owned(), now);
+            self.close(&subject, "the policy no longer has this API".to_owned(), now);
         }
     }
 
@@ -124,9 +140,13 @@ impl Lifecycle {
 
     /// FNV-1a over what a finding is about and when the engine began, folded to 32 bits: ids of two
     /// runs of the daemon differ.
-    fn digest(&self, subject: Subject, name: &str) -> u32 {
-        let about =
-            format!("{} {name} {:?} {}", subject.detector.name(), subject.source, self.epoch);
+    fn digest(&self, subject: &Subject, name: &str) -> u32 {
+        let Subject { detector, source, credential, endpoint, .. } = subject;
+        let about = format!(
+            "{} {name} {source:?} {credential:?} {endpoint:?} {}",
+            detector.name(),
+            self.epoch
+        );
         let hash = about.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });

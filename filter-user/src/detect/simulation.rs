@@ -51,13 +51,12 @@ pub(crate) fn client(number: u32) -> IpAddr {
 pub(crate) fn login(time: u64, source: IpAddr, status: u16) -> Observation<'static> {
     Observation {
         time,
-        api: 1,
         source,
         method: "POST",
         target: "/login",
+        route: "/login",
         status: Some(status),
-        handshake: true,
-        weight: 1 << 16,
+        ..Observation::example()
     }
 }
 
@@ -77,7 +76,7 @@ pub(crate) fn traffic(
                 ..login(second * SECOND, client(1), 200)
             });
         }
-        findings.extend(engine.tick((second + 1) * SECOND, 1.0));
+        findings.extend(engine.tick((second + 1) * SECOND, 0, 1.0));
     }
     findings
 }

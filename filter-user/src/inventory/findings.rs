@@ -139,6 +139,7 @@ fn report(condition: &Condition, open: &Open, state: State, completeness: f64) -
         api: condition.api,
         api_name: Arc::clone(&condition.subject.api),
         source: None,
+        credential: None,
         endpoint: condition.subject.endpoint.clone(),
         measure: condition.measure.clone(),
         completeness,

@@ -214,6 +214,7 @@ mod tests {
             api: 1,
             api_name: "orders".into(),
             source: source.map(|text| Source::from(text.parse::<std::net::IpAddr>().unwrap())),
+            credential: None,
             endpoint: None,
             measure: Measure {
                 unit: "share",

@@ -33,8 +33,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::SECOND;
 use super::api::{ApiProfile, Attempt};
+use super::detector::{Detect, Tick};
+use super::engine::StateCount;
 use super::finding::{Detector, Measure};
-use super::lifecycle::{Lifecycle, Subject};
+use super::lifecycle::Subject;
 use super::observation::Observation;
 use super::source::Source;
 use sprt::Hypotheses;
@@ -87,7 +89,28 @@ impl BruteForce {
         Self { config, states: HashMap::new(), suspects: BTreeSet::new(), evicted: 0 }
     }
 
-    pub(crate) fn observe(&mut self, api: &ApiProfile, observation: &Observation<'_>) {
+    fn evict(&mut self) {
+        let mut order: Vec<(bool, f64, u64, Key)> = self
+            .states
+            .iter()
+            .map(|(key, state)| (state.open, state.score(), state.last(), *key))
+            .collect();
+        let count = (order.len() / 16).max(1).min(order.len());
+        let least = |a: &(bool, f64, u64, Key), b: &(bool, f64, u64, Key)| {
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2))
+        };
+        if count < order.len() {
+            order.select_nth_unstable_by(count, least);
+        }
+        for (.., key) in &order[..count] {
+            self.states.remove(key);
+            self.evicted += 1;
+        }
+    }
+}
+
+impl Detect for BruteForce {
+    fn observe(&mut self, api: &ApiProfile, observation: &Observation<'_>) {
         let Some(attempt) = api.attempt(observation) else { return };
         let key = (api.id, Source::of(observation.source, api.sources));
         let failed = attempt == Attempt::Failed;
@@ -111,40 +134,34 @@ impl BruteForce {
         }
     }
 
-    /// Decides about the suspects. With `judge` false nothing opens and nothing closes: too little
-    /// was seen to say either.
-    pub(crate) fn tick<'a>(
-        &mut self,
-        api: impl Fn(u32) -> Option<&'a ApiProfile>,
-        findings: &mut Lifecycle,
-        now: u64,
-        completeness: f64,
-        judge: bool,
-    ) {
-        if !judge {
+    /// Decides about the suspects.
+    fn tick(&mut self, tick: &mut Tick<'_>) {
+        if !tick.judges() {
             return;
         }
+        let (now, completeness) = (tick.now, tick.completeness);
+        let findings = &mut *tick.findings;
         let keys: Vec<Key> = self.suspects.iter().copied().collect();
         for key in keys {
-            let (Some(state), Some(api)) = (self.states.get_mut(&key), api(key.0)) else {
+            let (Some(state), Some(api)) = (self.states.get_mut(&key), tick.apis.get(&key.0))
+            else {
                 self.suspects.remove(&key);
                 continue;
             };
-            let subject =
-                Subject { detector: Detector::BruteForce, api: key.0, source: Some(key.1) };
+            let subject = Subject::source(Detector::BruteForce, key.0, key.1);
             let config = &self.config;
             state.pass(now, config);
             let keep = if state.open {
                 match over(state, key.1, api, config, now) {
                     Some(why) => {
-                        findings.close(subject, why, now);
+                        findings.close(&subject, why, now);
                         self.states.remove(&key);
                         false
                     }
                     None => {
                         let forgeable = state.forgeable(config, now);
                         let measure = || measure(state, key.1, api, config, now);
-                        findings.update(subject, measure, forgeable, completeness, now);
+                        findings.update(&subject, measure, forgeable, completeness, now);
                         true
                     }
                 }
@@ -152,7 +169,7 @@ impl BruteForce {
                 state.is_suspect(config)
             } else {
                 let measure = measure(state, key.1, api, config, now);
-                state.open = findings.open(subject, api, measure, completeness, now);
+                state.open = findings.open(&subject, api, measure, completeness, now);
                 true
             };
             if !keep {
@@ -161,33 +178,17 @@ impl BruteForce {
         }
     }
 
-    pub(crate) fn retain(&mut self, keep: impl Fn(u32) -> bool) {
+    fn retain(&mut self, keep: &dyn Fn(u32) -> bool) {
         self.states.retain(|key, _| keep(key.0));
         self.suspects.retain(|key| keep(key.0));
     }
 
-    /// Sources with a state, and how many were evicted for want of room.
-    pub(crate) fn occupancy(&self) -> (usize, u64) {
-        (self.states.len(), self.evicted)
-    }
-
-    fn evict(&mut self) {
-        let mut order: Vec<(bool, f64, u64, Key)> = self
-            .states
-            .iter()
-            .map(|(key, state)| (state.open, state.score(), state.last(), *key))
-            .collect();
-        let count = (order.len() / 16).max(1).min(order.len());
-        let least = |a: &(bool, f64, u64, Key), b: &(bool, f64, u64, Key)| {
-            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2))
-        };
-        if count < order.len() {
-            order.select_nth_unstable_by(count, least);
-        }
-        for (.., key) in &order[..count] {
-            self.states.remove(key);
-            self.evicted += 1;
-        }
+    fn state_counts(&self) -> Vec<StateCount> {
+        vec![StateCount {
+            detector: Detector::BruteForce,
+            states: self.states.len() as u64,
+            evicted: self.evicted,
+        }]
     }
 }
 

@@ -17,7 +17,7 @@ fn send(engine: &mut Engine, from: u64, step: u64, statuses: &[u16]) -> Vec<Find
     for (number, status) in statuses.iter().enumerate() {
         let time = (from + number as u64 * step) * SECOND;
         engine.observe(&login(time, client(1), *status));
-        findings.extend(engine.tick(time + SECOND / 2, 1.0));
+        findings.extend(engine.tick(time + SECOND / 2, 0, 1.0));
     }
     findings.retain(|finding| finding.detector == Detector::BruteForce);
     findings
@@ -48,7 +48,7 @@ fn typos_raise_no_alarm_in_a_month() {
                 time += 4 * SECOND;
             }
         }
-        let found = engine.tick((day + 1) * 86_400 * SECOND, 1.0);
+        let found = engine.tick((day + 1) * 86_400 * SECOND, 0, 1.0);
         assert_eq!(opened(&found), 0, "day {day}: {found:?}");
     }
     assert!(attempts > 190_000, "{attempts}");
@@ -63,7 +63,7 @@ fn busy_proxy_with_typos_raises_no_alarm() {
         let status = if random.share() < 0.2 { 401 } else { 200 };
         engine.observe(&login(second * SECOND, client(1), status));
         if second % 10 == 0 {
-            let found = engine.tick(second * SECOND, 1.0);
+            let found = engine.tick(second * SECOND, 0, 1.0);
             assert!(found.iter().all(|finding| finding.detector != Detector::BruteForce));
         }
     }
@@ -94,7 +94,7 @@ fn opens_updates_and_closes_under_one_id() {
     let mut found = send(&mut engine, 1000, 1, &[401; 200]);
     let attacked = found.len();
     for second in 1200..1600 {
-        found.extend(engine.tick(second * SECOND, 1.0));
+        found.extend(engine.tick(second * SECOND, 0, 1.0));
     }
     found.retain(|finding| finding.detector == Detector::BruteForce);
     let states: Vec<_> = found.iter().map(|finding| finding.state).collect();
@@ -130,7 +130,7 @@ fn forgeable_evidence_is_marked_until_it_no_longer_is() {
     let mut engine = engine();
     let mut attempt = |time: u64, handshake| {
         engine.observe(&Observation { handshake, ..login(time * SECOND, client(1), 401) });
-        engine.tick(time * SECOND, 1.0)
+        engine.tick(time * SECOND, 0, 1.0)
     };
     let forged: Vec<_> = (0..30).flat_map(|time| attempt(time, false)).collect();
     assert_eq!(forged.len(), 1);
@@ -146,13 +146,13 @@ fn abstains_when_blind() {
     let mut engine = engine();
     for time in 0..15 {
         engine.observe(&login(time * SECOND, client(1), 401));
-        assert_eq!(engine.tick(time * SECOND, 0.49), []);
+        assert_eq!(engine.tick(time * SECOND, 0, 0.49), []);
     }
-    let found = engine.tick(16 * SECOND, 0.5);
+    let found = engine.tick(16 * SECOND, 0, 0.5);
     assert_eq!((opened(&found), found[0].completeness), (1, 0.5));
     // Blind again: it cannot be said to be over.
-    assert_eq!(engine.tick(1000 * SECOND, 0.1), []);
-    assert_eq!(engine.tick(1001 * SECOND, 1.0)[0].state, State::Closed);
+    assert_eq!(engine.tick(1000 * SECOND, 0, 0.1), []);
+    assert_eq!(engine.tick(1001 * SECOND, 0, 1.0)[0].state, State::Closed);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn weights_count_but_prove_nothing() {
                 weight: 100 << 16,
                 ..login(time * SECOND, client(1), 401)
             });
-            engine.tick(time * SECOND, 1.0)
+            engine.tick(time * SECOND, 0, 1.0)
         };
         range.flat_map(each).collect()
     };
@@ -181,7 +181,7 @@ fn ipv6_sources_are_networks() {
         let address: IpAddr = format!("2001:db8::{time:x}:1").parse().unwrap();
         engine.observe(&login(time * SECOND, address, 401));
     }
-    let found = engine.tick(15 * SECOND, 1.0);
+    let found = engine.tick(15 * SECOND, 0, 1.0);
     assert_eq!(found[0].source.unwrap().to_string(), "2001:db8::/64");
 }
 
@@ -197,7 +197,7 @@ fn memory_is_bounded_and_evidence_is_kept() {
     assert!(count.states <= 64, "{count:?}");
     assert_eq!(count.states + count.evicted, 1000);
     engine.observe(&login(21 * SECOND, client(0), 401));
-    assert_eq!(opened(&engine.tick(21 * SECOND, 1.0)), 1, "the guesser was not evicted");
+    assert_eq!(opened(&engine.tick(21 * SECOND, 0, 1.0)), 1, "the guesser was not evicted");
 }
 
 #[test]
@@ -207,10 +207,10 @@ fn open_findings_are_bounded_and_follow_the_policy() {
     for time in 0..15 {
         (0..3).for_each(|number| engine.observe(&login(time * SECOND, client(number), 401)));
     }
-    assert_eq!(opened(&engine.tick(15 * SECOND, 1.0)), 2);
+    assert_eq!(opened(&engine.tick(15 * SECOND, 0, 1.0)), 2);
     assert_eq!(engine.refused(), 1);
     engine.set_apis([]);
-    let found = engine.tick(16 * SECOND, 1.0);
+    let found = engine.tick(16 * SECOND, 0, 1.0);
     assert_eq!(found.len(), 2);
     assert!(found.iter().all(|finding| finding.state == State::Closed));
     assert_eq!(engine.open().count(), 0);

@@ -31,8 +31,10 @@ use std::collections::HashMap;
 use super::SECOND;
 use super::api::ApiProfile;
 use super::baseline::RobustWindow;
+use super::detector::{Detect, Tick};
+use super::engine::StateCount;
 use super::finding::{Detector, Measure};
-use super::lifecycle::{Lifecycle, Subject};
+use super::lifecycle::Subject;
 use super::observation::Observation;
 use state::{Judged, RateState, Step};
 
@@ -87,8 +89,10 @@ impl RateShift {
     pub(crate) fn new(config: RateShiftConfig) -> Self {
         Self { config, states: HashMap::new(), refused: 0 }
     }
+}
 
-    pub(crate) fn observe(&mut self, api: &ApiProfile, observation: &Observation<'_>) {
+impl Detect for RateShift {
+    fn observe(&mut self, api: &ApiProfile, observation: &Observation<'_>) {
         let room = self.states.len() < self.config.apis;
         let config = &self.config;
         let state = match self.states.get_mut(&api.id) {
@@ -106,30 +110,25 @@ impl RateShift {
     }
 
     /// Judges the intervals that ended.
-    pub(crate) fn tick<'a>(
-        &mut self,
-        api: impl Fn(u32) -> Option<&'a ApiProfile>,
-        findings: &mut Lifecycle,
-        now: u64,
-        completeness: f64,
-        floor: f64,
-    ) {
+    fn tick(&mut self, tick: &mut Tick<'_>) {
+        let (now, completeness, floor) = (tick.now, tick.completeness, tick.floor);
+        let findings = &mut *tick.findings;
         let config = &self.config;
         for (&id, state) in &mut self.states {
-            let Some(api) = api(id) else { continue };
-            let subject = Subject { detector: Detector::RateShift, api: id, source: None };
+            let Some(api) = tick.apis.get(&id) else { continue };
+            let subject = Subject::api(Detector::RateShift, id);
             state.note_completeness(completeness);
             while let Some((judged, step)) = state.advance(now, config, floor) {
                 let measure = || measure(&judged, api, config);
                 match step {
                     Step::Open => {
-                        if !findings.open(subject, api, measure(), judged.completeness, now) {
+                        if !findings.open(&subject, api, measure(), judged.completeness, now) {
                             state.give_up();
                         }
                     }
                     Step::Goes => {
                         let forgeable = judged.forgeable;
-                        findings.update(subject, measure, forgeable, judged.completeness, now);
+                        findings.update(&subject, measure, forgeable, judged.completeness, now);
                     }
                     Step::Calm => {
                         let why = format!(
@@ -138,7 +137,7 @@ impl RateShift {
                             judged.rate(config),
                             u64::from(config.calm) * config.interval,
                         );
-                        findings.close(subject, why, now);
+                        findings.close(&subject, why, now);
                     }
                     Step::Adopted => {
                         let why = format!(
@@ -147,7 +146,7 @@ impl RateShift {
                             api.name,
                             config.adopt / 60,
                         );
-                        findings.close(subject, why, now);
+                        findings.close(&subject, why, now);
                     }
                     Step::Usual => {}
                 }
@@ -155,13 +154,16 @@ impl RateShift {
         }
     }
 
-    pub(crate) fn retain(&mut self, keep: impl Fn(u32) -> bool) {
+    fn retain(&mut self, keep: &dyn Fn(u32) -> bool) {
         self.states.retain(|api, _| keep(*api));
     }
 
-    /// APIs with a state, and observations that found no room for one.
-    pub(crate) fn occupancy(&self) -> (usize, u64) {
-        (self.states.len(), self.refused)
+    fn state_counts(&self) -> Vec<StateCount> {
+        vec![StateCount {
+            detector: Detector::RateShift,
+            states: self.states.len() as u64,
+            evicted: self.refused,
+        }]
     }
 }
 

@@ -79,7 +79,7 @@ fn warm_up_and_blindness_judge_nothing() {
     traffic(&mut engine, &mut Random::new(9), 280..1000, |_| 100.0);
     // Nothing comes, and telemetry says that most of it was lost.
     for second in 1000..1200 {
-        assert_eq!(engine.tick(second * SECOND, 0.3), []);
+        assert_eq!(engine.tick(second * SECOND, 0, 0.3), []);
     }
 }
 
@@ -97,7 +97,7 @@ fn sampled_and_lossy_counts_are_scaled() {
                 ..login(second * SECOND, client(1), 200)
             });
         }
-        found.extend(engine.tick((second + 1) * SECOND, 0.8));
+        found.extend(engine.tick((second + 1) * SECOND, 0, 0.8));
     }
     let first = found.first().unwrap();
     assert!((first.measure.baseline - 160.0).abs() < 16.0, "{first:?}");
@@ -110,9 +110,9 @@ fn sampled_and_lossy_counts_are_scaled() {
 fn a_long_silence_of_the_caller_is_cheap() {
     let mut engine = engine();
     traffic(&mut engine, &mut Random::new(13), 0..600, |_| 10.0);
-    let found = engine.tick(1_000_000_000 * SECOND, 1.0);
+    let found = engine.tick(1_000_000_000 * SECOND, 0, 1.0);
     assert!(found.len() <= 3, "{found:?}");
-    assert_eq!(engine.tick(1_000_000_001 * SECOND, 1.0), []);
+    assert_eq!(engine.tick(1_000_000_001 * SECOND, 0, 1.0), []);
 }
 
 #[test]

@@ -18,4 +18,4 @@ pub use event::{
 };
 pub(in crate::export) use file::RotatingFile;
 pub use log::{Config, EventLog, Line};
-pub use sources::{Refused, SourceEvents, Summary};
+pub use sources::{Refused, SourceEvents, Summary, is_limit};

@@ -28,11 +28,10 @@ fn finding() -> Finding {
         method: "POST",
         target: "/login?password=SECRET",
         status: Some(401),
-        handshake: true,
-        weight: 1 << 16,
+        ..Observation::example()
     };
     (0..15).for_each(|_| engine.observe(&observation));
-    engine.tick(1_000_000_000, 1.0).remove(0)
+    engine.tick(1_000_000_000, 0, 1.0).remove(0)
 }
 
 #[test]

@@ -94,8 +94,9 @@ fn page() -> String {
     let mut engine = Engine::new(Config::default(), 1);
     engine.set_apis([ApiProfile { id: 1, name: "orders".into(), ..ApiProfile::unclaimed() }]);
     let failed = Transaction { status: Some(401), ..transaction() };
-    (0..15).for_each(|_| engine.observe(&Observation::of(&failed, failed.flow.client).unwrap()));
-    let finding = engine.tick(1, 1.0).remove(0);
+    (0..15)
+        .for_each(|_| engine.observe(&Observation::of(&failed, failed.flow.client, "/a").unwrap()));
+    let finding = engine.tick(1, 0, 1.0).remove(0);
     metrics.finding(&finding);
     let germany = Country::of("de").unwrap();
     metrics.country(&"orders".into(), germany, 3 << 15);

@@ -1,0 +1,67 @@
+//! What a detector is to the engine.
+
+use std::collections::HashMap;
+
+use super::api::ApiProfile;
+use super::budget::Budget;
+use super::engine::StateCount;
+use super::lifecycle::Lifecycle;
+use super::observation::{FlowSeen, Observation, RefusedSeen, Traffic, TurnSeen};
+
+/// A detector. What it is told only updates its state, and costs little: it is told of every
+/// request. It decides in [`Self::tick`].
+pub(crate) trait Detect: std::fmt::Debug + Send {
+    /// A request.
+    fn observe(&mut self, _: &ApiProfile, _: &Observation<'_>) {}
+
+    /// A connection that is over.
+    fn flow(&mut self, _: &ApiProfile, _: &FlowSeen) {}
+
+    /// A connection that is not over, whose client takes its time over a request; told every ten
+    /// seconds.
+    fn slow(&mut self, _: &ApiProfile, _: &FlowSeen) {}
+
+    /// A packet that the kernel refused, one of each source and reason within a second.
+    fn refusal(&mut self, _: &ApiProfile, _: &RefusedSeen) {}
+
+    /// What was sent inside TLS.
+    fn turn(&mut self, _: &ApiProfile, _: &TurnSeen) {}
+
+    /// The kernel's counters of an API, about once a second.
+    fn traffic(&mut self, _: &ApiProfile, _: &Traffic, _now: u64) {}
+
+    /// Opens, updates and closes findings.
+    fn tick(&mut self, tick: &mut Tick<'_>);
+
+    /// Forgets the APIs that are not to be kept.
+    fn retain(&mut self, keep: &dyn Fn(u32) -> bool);
+
+    /// How much it remembers.
+    fn state_counts(&self) -> Vec<StateCount>;
+}
+
+/// What a decision is made with.
+#[derive(Debug)]
+pub(crate) struct Tick<'a> {
+    /// The time, ns, on the clock of the observations; never goes back.
+    pub(crate) now: u64,
+    /// What to add to `now` for ns since 1970, UTC: for what depends on the hour of the week.
+    pub(crate) epoch: i128,
+    /// Share of the telemetry that was not lost lately, 0 to 1.
+    pub(crate) completeness: f64,
+    /// Completeness below which nothing is to open or to close.
+    pub(crate) floor: f64,
+    /// The APIs by stable id.
+    pub(crate) apis: &'a HashMap<u32, ApiProfile>,
+    /// Where findings open and close.
+    pub(crate) findings: &'a mut Lifecycle,
+    /// How surprising something must be.
+    pub(crate) budget: &'a mut Budget,
+}
+
+impl Tick<'_> {
+    /// Whether enough was seen to say anything.
+    pub(crate) fn judges(&self) -> bool {
+        self.completeness >= self.floor
+    }
+}
