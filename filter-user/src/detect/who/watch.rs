@@ -118,6 +118,14 @@ impl Sources {
         if record.open & bit(detector) != 0 {
             return;
         }
+        // Who goes through all objects fetches page after page too: it is told once.
+        let told = |watch: &Watch| {
+            watch.subject.detector == Detector::Enumeration
+                && matches!(watch.suspect, Suspect::Pair(who, ..) if who == record.who)
+        };
+        if detector == Detector::Scraping && self.watched.iter().any(told) {
+            return;
+        }
         let cohorts = cohorts(&mut self.cohorts, api.id, &self.config);
         let Some(judged) = judge(detector, record, cohorts, &self.config) else { return };
         if !tick.budget.exceeds(detector, judged.evidence) {
@@ -285,6 +293,10 @@ impl Sources {
                     pair.open = false;
                     pair.begin(now);
                     pair.day_objects = Distinct::default();
+                }
+                let place = self.records.find(&who, self.hash(&who));
+                if let Some(record) = place.and_then(|place| self.records.at_mut(place)) {
+                    record.begin(now);
                 }
                 who
             }

@@ -12,6 +12,8 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use file::RotatingFile;
+
 pub use event::{
     ActionField, ApiField, Event, FindingField, HttpField, Kind, LossField, PolicyField, SCHEMA,
     SourceField, TrafficField,

@@ -131,6 +131,9 @@ metrics! {
     EVENT_LINES Counter "weir_event_lines_total" ["outcome"]
         "Lines of the event file: written, dropped for want of room in memory, or retried after an \
          error of the disk.";
+    RECORD_LINES Counter "weir_record_lines_total" ["outcome"]
+        "Lines of the recording (`--record`): written, or dropped because the disk was too slow or refused \
+         them.";
     STORE_FAILURES Counter "weir_store_failures_total" ["file"]
         "Failures to read or write the history (weir.db) or the audit log (audit.jsonl).";
     BUILD_INFO Gauge "weir_build_info" ["version"]

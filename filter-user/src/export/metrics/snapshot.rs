@@ -163,6 +163,8 @@ pub struct KernelSnapshot {
     pub events: Vec<(&'static str, &'static str, u64)>,
     /// Lines of the event file by outcome: `written`, `dropped`, `retried`.
     pub event_lines: Vec<(&'static str, u64)>,
+    /// Lines of the recording by outcome: `written`, `dropped`; none without one.
+    pub record_lines: Vec<(&'static str, u64)>,
     /// Failures of the files of the state directory: file and how many.
     pub store_failures: Vec<(&'static str, u64)>,
 }

@@ -61,6 +61,7 @@ fn full() -> KernelSnapshot {
         detectors: vec![DetectorCount { detector: "brute_force", states: 5, evicted: 1 }],
         events: vec![("ban_added", "notice", 1)],
         event_lines: vec![("written", 9)],
+        record_lines: vec![("written", 5)],
         store_failures: vec![("weir.db", 1)],
     }
 }
