@@ -4,6 +4,7 @@
 mod apply;
 mod bans;
 mod client;
+mod detectors;
 mod enforcement;
 mod escalation;
 mod explain;

@@ -141,11 +141,10 @@ impl Findings {
         std::mem::take(&mut self.due)
     }
 
-    /// The end: a tick more, for what the last second brought.
+    /// The end: a minute more, for intervals that the last lines belong to.
     pub(super) fn finish(&mut self) {
-        if let Some(now) = self.now {
-            self.tick(now.saturating_add(SECOND));
-        }
+        let now = self.now.unwrap_or_default();
+        (1..=60).for_each(|second| self.tick(now.saturating_add(second * SECOND)));
     }
 
     /// Takes what the sensor hands out.
