@@ -37,7 +37,7 @@ const SERIES: usize = 2000;
 /// What is told to the pipeline.
 pub(super) enum Message {
     /// Another policy is in force.
-    Policy(Profile),
+    Policy(Box<Profile>),
     /// The inventory reports a finding, on the wall's clock.
     Finding(Box<Finding>),
 }
@@ -113,7 +113,7 @@ impl Core {
         let of_actions = Arc::clone(&actions);
         let profile = Profile::new(Arc::clone(&gate.now.policy), gate.state.ids_ref());
         let (messages, waiting) = channel();
-        let told = messages.send(Message::Policy(profile));
+        let told = messages.send(Message::Policy(Box::new(profile)));
         debug_assert!(told.is_ok(), "the receiver is right here");
         let gate = Arc::new(Mutex::new(gate));
         let report = Arc::new(Mutex::new(Report::default()));
@@ -192,7 +192,7 @@ impl Core {
         let policy = Arc::clone(&gate.now.policy);
         self.metrics.retain(|name| name == super::profile::UNCLAIMED || policy.api(name).is_some());
         let profile = Profile::new(policy, gate.state.ids_ref());
-        if self.messages.send(Message::Policy(profile)).is_err() {
+        if self.messages.send(Message::Policy(Box::new(profile))).is_err() {
             tracing::error!("the pipeline is gone: findings follow the policy before");
         }
     }

@@ -204,7 +204,7 @@ impl Pipeline {
     fn obey(&mut self) {
         while let Ok(message) = self.messages.try_recv() {
             match message {
-                Message::Policy(profile) => self.analysis.follow(profile),
+                Message::Policy(profile) => self.analysis.follow(*profile),
                 Message::Finding(finding) => self.analysis.respond(&finding),
             }
         }

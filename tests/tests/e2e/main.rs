@@ -8,6 +8,7 @@ mod breach;
 mod client;
 mod enforcement;
 mod escalation;
+mod evidence;
 mod explain;
 mod feeds;
 mod gate;
