@@ -31,6 +31,7 @@ pub mod replay;
 mod rollback;
 mod run;
 mod settings;
+mod sink;
 mod size;
 mod status;
 mod style;
@@ -117,6 +118,8 @@ enum Verb {
     Evidence(evidence::EvidenceArgs),
     /// Print events as JSON Lines
     Events(events::EventsArgs),
+    /// Show receivers of events, and test them
+    Sink(sink::SinkArgs),
     /// Run a capture through parser, verdict and sensor, and print what is in it
     Replay(replay::ReplayArgs),
     /// Take the filter off and remove all of its state
@@ -232,6 +235,7 @@ impl Verb {
             Self::Findings(args) => findings::findings(args),
             Self::Evidence(args) => evidence::evidence(args),
             Self::Events(args) => events::events(args),
+            Self::Sink(args) => sink::sink(args),
             Self::Replay(args) => Ok(replay::replay(args)?),
             Self::Detach(args) => detach::detach(args),
             Self::Doctor(args) => doctor::doctor(args),
@@ -262,6 +266,7 @@ impl Verb {
             Self::Findings(args) => args.json(),
             Self::Evidence(args) => args.json(),
             Self::Events(args) => args.common.output.json,
+            Self::Sink(args) => args.json(),
             Self::Replay(args) => args.json,
             Self::Detach(args) => args.common.output.json,
             Self::Doctor(args) => args.output.json,

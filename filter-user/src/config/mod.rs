@@ -4,6 +4,7 @@
 //! by those that use it.
 
 mod read;
+pub mod sink;
 
 #[cfg(test)]
 mod tests;
@@ -59,6 +60,8 @@ pub struct Config {
     /// Where events are written, when not in `events.jsonl` of the state directory. See
     /// [`Config::events_path`].
     pub events: Option<PathBuf>,
+    /// Further receivers of events.
+    pub sinks: Vec<sink::Sink>,
     /// Whether the kernel half logs.
     pub log_kernel: bool,
 }
@@ -271,6 +274,7 @@ impl Config {
             geo: Geo::default(),
             audit_bytes: crate::export::audit::MAX_BYTES,
             events: None,
+            sinks: Vec::new(),
             log_kernel: false,
         }
     }

@@ -9,7 +9,7 @@ use crate::text::{Item, Problem, Report, Table, quantity, read};
 
 use super::Config;
 
-const ROOT: [&str; 18] = [
+const ROOT: [&str; 19] = [
     "interfaces",
     "xdp_mode",
     "egress",
@@ -27,6 +27,7 @@ const ROOT: [&str; 18] = [
     "geo",
     "audit",
     "events",
+    "sink",
     "log",
 ];
 
@@ -74,6 +75,9 @@ pub(super) fn config(report: &mut Report<'_>, directory: &Path, mut config: Conf
         {
             // Relative to the state directory, wherever the command line puts that.
             config.events = path(report, &item, "\"events.jsonl\"").or(config.events.take());
+        }
+        if let Some(item) = root.get("sink") {
+            config.sinks = super::sink::sinks(report, &item, directory);
         }
         if let Some(item) =
             section(report, root, "log", &["kernel"]).and_then(|table| table.get("kernel"))
@@ -252,7 +256,7 @@ fn integer(
     }
 }
 
-fn path(report: &mut Report<'_>, item: &Item<'_>, example: &str) -> Option<PathBuf> {
+pub(super) fn path(report: &mut Report<'_>, item: &Item<'_>, example: &str) -> Option<PathBuf> {
     let text = item.string(report, example)?;
     if text.is_empty() || text.contains('\0') {
         let message = format!("`{}` is not a path", item.path());
@@ -263,7 +267,7 @@ fn path(report: &mut Report<'_>, item: &Item<'_>, example: &str) -> Option<PathB
 }
 
 /// A path that must not depend on where the daemon was started.
-fn absolute(report: &mut Report<'_>, item: &Item<'_>, example: &str) -> Option<PathBuf> {
+pub(super) fn absolute(report: &mut Report<'_>, item: &Item<'_>, example: &str) -> Option<PathBuf> {
     let path = path(report, item, example)?;
     if !path.is_absolute() {
         let message = format!("`{}` does not begin with `/`", item.path());

@@ -19,6 +19,7 @@ mod finding;
 mod inventory;
 mod orders;
 mod policy;
+mod sink;
 mod size;
 mod status;
 
@@ -53,6 +54,7 @@ pub use inventory::{
 };
 pub use orders::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet};
 pub use policy::{Applied, ApplyRequest, Detached};
+pub use sink::{SinkStatus, SinkTest, SinkTested};
 pub use size::{Change, CostOf, Footprint, PacketCost, Size};
 pub use status::{
     ApiStatus, DaemonStatus, FeedState, FeedStatus, FindingsStatus, GeoDatabase, GeoStatus,
@@ -183,6 +185,10 @@ pub trait Daemon: Send + Sync + 'static {
 
     /// Has them taken again. [`Code::Refused`] when they are not stopped.
     fn actions_start(&self, caller: &Caller) -> Answer<ActionsStatus>;
+
+    /// Sends one marked event to a receiver and says what it answered. [`Code::NotFound`] when there
+    /// is none of the name.
+    fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested>;
 
     /// Takes the filter off every interface, removes all pinned state, and ends the daemon after
     /// the answer has been given.

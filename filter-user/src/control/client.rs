@@ -21,7 +21,7 @@ use super::api::{
     DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled, EndpointEntry,
     ErrorBody, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation, FindingEntry,
     FindingQuery, HistoryEntry, OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest,
-    Status,
+    SinkTest, SinkTested, Status,
 };
 use super::peer::GROUP;
 
@@ -205,6 +205,11 @@ impl Client {
     /// See [`super::api::Daemon::breach_drill_end`].
     pub fn breach_drill_end(&self, request: &DrillEnd) -> Answer<Drilled> {
         self.post("/v1/breach/drill/end", request)
+    }
+
+    /// See [`super::api::Daemon::sink_test`].
+    pub fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested> {
+        self.post("/v1/sinks/test", request)
     }
 
     /// See [`super::api::Daemon::detach`].

@@ -9,7 +9,7 @@ use crate::control::api::{
     Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
     EndpointEntry, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation, Feed,
     FindingEntry, FindingQuery, HistoryEntry, OrderKind, OrderLift, OrderSet, PlaybookEntry,
-    RareQuery, RollbackRequest, Status,
+    RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
 };
 use crate::control::ssh::who;
 use crate::detect::Source;
@@ -422,6 +422,10 @@ impl Daemon for Core {
 
     fn breach_drill_end(&self, request: &DrillEnd, caller: &Caller) -> Answer<Drilled> {
         self.end_drill(request, caller)
+    }
+
+    fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested> {
+        self.test_sink(request)
     }
 
     fn detach(&self, caller: &Caller) -> Answer<Detached> {

@@ -14,8 +14,9 @@ use crate::control::metrics_http::Probe;
 use crate::control::ssh::{self, own};
 use crate::detect::Finding;
 use crate::export::audit::Change;
-use crate::export::events::{Event, EventLog, Kind, PolicyField, SourceField};
+use crate::export::events::{ApiField, Event, EventLog, Kind, PolicyField, SourceField};
 use crate::export::metrics::Metrics;
+use crate::export::sinks::Sinks;
 use crate::geo::Geo;
 use crate::respond::Quotas;
 
@@ -52,6 +53,8 @@ pub(super) struct Core {
     pub(super) started: Instant,
     /// The event log.
     pub(super) events: Arc<EventLog>,
+    /// Other receivers of events.
+    pub(super) sinks: Arc<Sinks>,
     /// The metrics.
     pub(super) metrics: Metrics,
     /// What the pipeline said last.
@@ -97,6 +100,7 @@ impl Core {
         instance: Option<String>,
         mut gate: Gate,
         events: Arc<EventLog>,
+        sinks: Sinks,
         stop: watch::Sender<bool>,
     ) -> Result<Self> {
         let kept = gate.keeper.with(|store| store.inventory()).unwrap_or_default();
@@ -111,6 +115,7 @@ impl Core {
         let actions = gate.keeper.with(Actions::restore).unwrap_or_default();
         let actions = Arc::new(Mutex::new(actions));
         let of_actions = Arc::clone(&actions);
+        let policy = Arc::clone(&gate.now.policy);
         let profile = Profile::new(Arc::clone(&gate.now.policy), gate.state.ids_ref());
         let (messages, waiting) = channel();
         let told = messages.send(Message::Policy(Box::new(profile)));
@@ -121,6 +126,8 @@ impl Core {
         let (of_gate, of_report, of_events) =
             (Arc::clone(&gate), Arc::clone(&report), Arc::clone(&events));
         let of_auditor = Arc::clone(&auditor);
+        let sinks = Arc::new(sinks);
+        let of_sinks = Arc::clone(&sinks);
         let metrics = Metrics::new(
             SERIES,
             Arc::new(move || {
@@ -134,6 +141,7 @@ impl Core {
                 }
                 snapshot.store_failures.push(("audit.jsonl", unwritten));
                 snapshot.store_failures.push(("weir.db", of_book.failures()));
+                snapshot.sinks = of_sinks.standings();
                 snapshot
             }),
         )
@@ -141,12 +149,14 @@ impl Core {
         for finding in inventory.ledger.open() {
             metrics.goes_on(finding);
         }
+        sinks.begin(inventory.ledger.open(), |name| policy.api(name).map(ApiField::of));
         Ok(Self {
             geo: Geo::new(&config.geo),
             config,
             instance,
             started: Instant::now(),
             events,
+            sinks,
             metrics,
             report,
             clients: Mutex::default(),
@@ -291,12 +301,24 @@ impl Core {
     /// Tells an event.
     pub(super) fn tell(&self, event: &Event) {
         match event.source.filter(|_| self.geo.is_there()) {
-            None => self.events.tell(event),
+            None => self.tell_all(event),
             Some(source) => {
                 let (country, asn) = (self.geo.country(source.ip), self.geo.asn(source.ip));
                 let source = Some(SourceField { country, asn, ..source });
-                self.events.tell(&Event { source, ..event.clone() });
+                self.tell_all(&Event { source, ..event.clone() });
             }
+        }
+    }
+
+    fn tell_all(&self, event: &Event) {
+        self.events.tell(event);
+        self.sinks.tell(event);
+    }
+
+    /// Tells what there is to tell of receivers.
+    pub(super) fn tell_of_sinks(&self) {
+        for event in self.sinks.take_events() {
+            self.tell(&event);
         }
     }
 
@@ -325,7 +347,9 @@ impl Core {
             self.write_inventory();
         }
         self.audit_act("stop", own(), [("detached", self.is_detached().into())]);
+        self.tell_of_sinks();
         self.tell(&Event::new(Kind::DaemonStopped, unix_ns(), "weir ends"));
+        self.sinks.stop();
     }
 }
 

@@ -6,7 +6,7 @@ use crate::export::events::Event;
 use crate::kernel::bans::Entry;
 use crate::kernel::clock;
 use crate::policy::{RespondMode, Responses};
-use crate::respond::{Action, Banned, Escalator, Executor, Outcome, Traffic};
+use crate::respond::{Action, Banned, Escalator, Executor, Outcome, Served};
 
 use super::core::{Core, lock, unix_ns};
 use super::pipeline::Hand;
@@ -31,7 +31,7 @@ impl Networks {
     }
 
     /// Bans what is to be banned. Does nothing while bans and policy are as they were.
-    pub(super) fn look(&mut self, core: &Core, profile: &Profile, traffic: (&Traffic, u64)) {
+    pub(super) fn look(&mut self, core: &Core, profile: &Profile, traffic: (&Served, u64)) {
         let watched = profile.watched();
         let Some(gate) = core.try_gate() else { return };
         let changes = gate.state.bans.changes();

@@ -5,29 +5,35 @@
 //! records do; only events carry wall time.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use filter_common::reason::{Reason, Verdict};
 use filter_common::record::{self, Header};
 use filter_common::stat::Stat;
 
-use crate::detect::{Engine, Finding, Observation, Source, State};
-use crate::export::events::{ApiField, Event, Kind, LossField, Refused, SourceEvents};
+use crate::detect::{
+    Engine, Finding, FlowSeen, Observation, RefusedSeen, Source, State, Traffic, TurnSeen,
+};
+use crate::export::events::{ApiField, Event, Kind, LossField, Refused, SourceEvents, is_limit};
 use crate::export::metrics::DetectorCount;
 use crate::inventory::route::{Request, RouteLimits, Routes};
 use crate::kernel::clock;
+use crate::kernel::counters::Counters;
 use crate::kernel::orders::Order;
 use crate::kernel::ring::Reader;
 use crate::kernel::state::sample_below;
 use crate::policy::Policy;
-use crate::respond::{Action, Executor, Responder, Traffic, escalation_reason};
+use crate::respond::{Action, Executor, Responder, Served, escalation_reason};
 use crate::sensor::transaction::Transaction;
 use crate::sensor::{Output, Sensor, SensorConfig};
 
 use super::breach::Note;
+use super::clients::Clients;
 use super::core::{Core, Message, lock, unix_ns};
 use super::enforcement::Enforcement;
 use super::escalate::Networks;
@@ -49,6 +55,8 @@ const DETECT: u64 = 50_000_000;
 const LOOK_AFTER: u64 = 1_000_000_000;
 /// Seconds of losses that completeness speaks of.
 const MEMORY: usize = 60;
+/// APIs whose counters are read in a second.
+const APIS_A_SECOND: usize = 100;
 /// Window of the events about sources, seconds.
 const WINDOW: u64 = 60;
 
@@ -114,6 +122,8 @@ struct Pipeline {
     losses: Losses,
     enforcement: Enforcement,
     sampling: Sampling,
+    /// The API whose counters were read last.
+    counted: u32,
 }
 
 /// What is made of transactions and notices.
@@ -123,7 +133,7 @@ struct Analysis {
     routes: Routes,
     engine: Engine,
     responder: Responder,
-    traffic: Traffic,
+    served: Served,
     networks: Networks,
     refusals: SourceEvents,
     places: Places,
@@ -150,7 +160,7 @@ impl Pipeline {
             routes: Routes::new(RouteLimits::default()),
             engine: Engine::new(crate::detect::Config::default(), epoch),
             responder: Responder::new(),
-            traffic: Traffic::default(),
+            served: Served::default(),
             networks: Networks::new(),
             refusals: SourceEvents::new(WINDOW),
             places: Places::default(),
@@ -165,6 +175,7 @@ impl Pipeline {
             losses: Losses::default(),
             enforcement: Enforcement::new(epoch),
             sampling: source.sampling,
+            counted: 0,
         }
     }
 
@@ -253,7 +264,9 @@ impl Pipeline {
         self.analysis.escalate(now);
         self.core.look_after_enforcement(&mut self.enforcement);
         self.read_losses();
+        self.read_traffic(now);
         self.analysis.tell_refusals(now);
+        self.core.tell_of_sinks();
         self.report();
     }
 
@@ -284,6 +297,28 @@ impl Pipeline {
                 }
             }
             Err(error) => tracing::error!(%error, "losses are not known"),
+        }
+    }
+
+    /// Tells detectors what limits and bans do.
+    fn read_traffic(&mut self, now: u64) {
+        let Some(profile) = &self.analysis.profile else { return };
+        // One gate for all: who asks for it waits no longer than for a look at the counters.
+        let Some(gate) = self.core.try_gate() else { return };
+        let of = |api: u32| traffic(&gate.state.counters, api);
+        let mut ids: Vec<u32> = profile.ids().collect();
+        ids.sort_unstable();
+        let first = ids.partition_point(|id| *id <= self.counted);
+        // Reading one takes some fifty calls: of many APIs, some every second.
+        let next = ids[first..].iter().chain(&ids[..first]).copied().take(APIS_A_SECOND);
+        let read: Result<Vec<Traffic>, _> = next.map(of).collect();
+        drop(gate);
+        match read {
+            Ok(all) => {
+                self.counted = all.last().map_or(0, |traffic| traffic.api);
+                all.iter().for_each(|traffic| self.analysis.engine.traffic(traffic, now));
+            }
+            Err(error) => tracing::error!(%error, "what limits and bans do is not known"),
         }
     }
 
@@ -321,13 +356,27 @@ impl Pipeline {
     }
 }
 
+/// What the kernel counted of an API.
+fn traffic(counters: &Counters, api: u32) -> crate::kernel::error::Result<Traffic> {
+    let mut traffic = Traffic { api, ..Traffic::default() };
+    for row in counters.of(api)? {
+        *match row.reason {
+            Reason::Banned => &mut traffic.banned,
+            reason if reason.verdict() == Verdict::Pass => &mut traffic.passed,
+            reason if is_limit(reason) => &mut traffic.limited,
+            _ => &mut traffic.refused,
+        } += row.packets;
+    }
+    Ok(traffic)
+}
+
 impl Analysis {
     /// Another policy is in force.
     fn follow(&mut self, profile: Profile) {
         self.engine.set_apis(profile.for_detectors());
         let known = |id| id == filter_common::tables::UNCLAIMED || profile.api(id).is_some();
         self.routes.retain(known);
-        self.traffic.reach.retain(known);
+        self.served.reach.retain(known);
         lock(&self.core.quotas).retain(unix_ns() / 1_000_000_000, |api| profile.quotas.has(api));
         self.core.follow_inventory(&profile, &mut self.routes);
         self.networks.follow();
@@ -337,12 +386,12 @@ impl Analysis {
     /// Bans networks of which too many sources are banned.
     fn escalate(&mut self, now: u64) {
         if let Some(profile) = &self.profile {
-            self.networks.look(&self.core, profile, (&self.traffic, now));
+            self.networks.look(&self.core, profile, (&self.served, now));
         }
     }
 
     /// Notes whom an answer could hurt: who was served.
-    fn served(&mut self, transaction: &Transaction) {
+    fn note_served(&mut self, transaction: &Transaction) {
         if transaction.status.is_some_and(|status| status >= 400) {
             return;
         }
@@ -351,10 +400,10 @@ impl Analysis {
         // An answer meets packets: what matters is whose they are.
         let source = Source::of(transaction.flow.client, lengths);
         let Transaction { time, api, weight, .. } = *transaction;
-        self.traffic.reach.note(time, api, source, weight);
+        self.served.reach.note(time, api, source, weight);
         let credential = transaction.credentials.identity();
         let agent = transaction.user_agent.as_deref();
-        self.traffic.crowds.note(time, api, source, credential, agent);
+        self.served.crowds.note(time, api, source, credential, agent);
     }
 
     fn output(&mut self, output: &Output) {
@@ -364,35 +413,56 @@ impl Analysis {
                 let name = self.field(flow.api).name;
                 self.core.metrics.flow(&name, flow);
                 self.core.note_flow(flow, self.epoch);
+                let client = self.connection(flow.api, flow.flow.client, flow.announced);
+                if let Some(seen) = client.and_then(|client| FlowSeen::of(flow, client)) {
+                    self.engine.flow(&seen);
+                }
             }
             Output::Tls(handshake) | Output::Quic(handshake) => {
                 let name = self.field(handshake.api).name;
                 self.core.metrics.handshake(&name, handshake);
                 self.core.note_handshake(handshake, self.epoch);
             }
+            Output::Slow(flow) => {
+                let client = self.connection(flow.api, flow.flow.client, flow.announced);
+                if let Some(seen) = client.and_then(|client| FlowSeen::of(flow, client)) {
+                    self.engine.slow(&seen);
+                }
+            }
             Output::Turn(turn) => {
                 let name = self.field(turn.api).name;
                 self.core.metrics.turn(&name, turn);
+                let client = self.connection(turn.api, turn.flow.client, None);
+                if let Some(seen) = client.and_then(|client| TurnSeen::of(turn, client)) {
+                    self.engine.turn(&seen);
+                }
             }
         }
+    }
+
+    /// Who opened a connection to an API, as far as that can be told.
+    fn connection(&self, api: u32, peer: IpAddr, announced: Option<IpAddr>) -> Option<IpAddr> {
+        let proxies = self.profile.as_ref().and_then(|profile| profile.proxies(api));
+        Clients::of_connection(peer, announced, proxies)
     }
 
     fn transaction(&mut self, transaction: &Transaction) {
         let proxies = self.profile.as_ref().and_then(|profile| profile.proxies(transaction.api));
         let client = lock(&self.core.clients).of(transaction, proxies);
         if transaction.inbound {
-            self.served(transaction);
+            self.note_served(transaction);
             let route = self.routes.route(&Request {
                 api: transaction.api,
                 target: &transaction.target,
                 status: transaction.status,
             });
-            if let Some(observation) = Observation::of(transaction, client, &route) {
+            if let Some(mut observation) = Observation::of(transaction, client, &route) {
+                observation.origin = self.places.origin(&self.core.geo, client);
                 self.engine.observe(&observation);
             }
             let name = self.field(transaction.api).name;
             self.core.metrics.observe(&name, &route, transaction);
-            if let Some(country) = self.places.country(&self.core.geo, client) {
+            if let (Some(country), _) = self.places.of(&self.core.geo, client) {
                 self.core.metrics.country(&name, country, transaction.weight);
             }
             if let Some(profile) = &self.profile {
@@ -411,6 +481,13 @@ impl Analysis {
 
     fn notice(&mut self, header: &Header) {
         let Some(refused) = Refused::of(header) else { return };
+        self.engine.refusal(&RefusedSeen {
+            time: header.time,
+            api: refused.api,
+            source: refused.source,
+            port: header.destination_port,
+            unclaimed: refused.reason == Reason::UnclaimedRefused,
+        });
         if let Some(summary) = self.refusals.push(header.time, &refused) {
             let field = self.field(summary.api);
             self.core.tell(&Event::refused(&summary, field, unix_ns()));
@@ -447,7 +524,7 @@ impl Analysis {
         let mut executor = Hand { core: &self.core, policy: &profile.policy };
         let now = clock::monotonic_ns();
         let behind_proxy = |source: &Source| lock(&self.core.clients).hidden(source, now).is_some();
-        let guard = profile.guard(behind_proxy, Some((&self.traffic, now)));
+        let guard = profile.guard(behind_proxy, Some((&self.served, now)));
         let outcome = self.responder.answer(now, finding, &wanted, &guard, &mut executor);
         if let Some(outcome) = outcome {
             let event = Event::answer(&outcome, finding, self.field(finding.api), unix_ns());

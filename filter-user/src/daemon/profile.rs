@@ -10,7 +10,7 @@ use crate::inventory::declared::DeclaredApi;
 use crate::inventory::path::Path;
 use crate::inventory::route::Declared;
 use crate::policy::{Addresses, Api, Policy, RespondMode};
-use crate::respond::{Guard, PolicyGuard, Traffic, Wanted, Watch};
+use crate::respond::{Guard, PolicyGuard, Served, Wanted, Watch};
 use crate::text::quantity::Measure;
 
 use super::quota::Rules;
@@ -51,6 +51,11 @@ impl Profile {
     /// The API of a stable id.
     pub(super) fn api(&self, id: u32) -> Option<&Api> {
         self.by_id.get(&id).and_then(|&place| self.policy.apis.get(place))
+    }
+
+    /// Stable ids of its APIs.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+        self.by_id.keys().copied()
     }
 
     /// The API as events show it.
@@ -112,7 +117,7 @@ impl Profile {
     pub(super) fn guard<'a>(
         &'a self,
         behind_proxy: impl Fn(&Source) -> bool + 'a,
-        traffic: Option<(&'a Traffic, u64)>,
+        traffic: Option<(&'a Served, u64)>,
     ) -> impl Guard + 'a {
         PolicyGuard::new(&self.policy, |id| self.api(id), behind_proxy, traffic)
     }

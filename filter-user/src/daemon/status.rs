@@ -61,6 +61,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
                 .map(|(severity, count)| NamedCount { name: (*severity).into(), value: *count })
                 .collect(),
         },
+        sinks: core.list_sinks(),
         maps: gate
             .state
             .map_uses(gate.positions.pending())
@@ -102,6 +103,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
     status.warnings.extend(core.notes.get().cloned().unwrap_or_default());
     status.warnings.extend(gate.keeper.problem());
     status.warnings.extend(core.told.problem());
+    status.warnings.extend(core.sink_warnings());
     for feed in gate.now.feeds.iter().filter(|feed| !feed.problem.is_empty()) {
         status.warnings.push(format!(
             "{}: {}; the {} prefixes in force stay",

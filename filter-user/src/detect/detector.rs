@@ -6,7 +6,7 @@ use super::api::ApiProfile;
 use super::budget::Budget;
 use super::engine::StateCount;
 use super::lifecycle::Lifecycle;
-use super::observation::{FlowSeen, Observation, Traffic};
+use super::observation::{FlowSeen, Observation, RefusedSeen, Traffic, TurnSeen};
 
 /// A detector. What it is told only updates its state, and costs little: it is told of every
 /// request. It decides in [`Self::tick`].
@@ -16,6 +16,16 @@ pub(crate) trait Detect: std::fmt::Debug + Send {
 
     /// A connection that is over.
     fn flow(&mut self, _: &ApiProfile, _: &FlowSeen) {}
+
+    /// A connection that is not over, whose client takes its time over a request; told every ten
+    /// seconds.
+    fn slow(&mut self, _: &ApiProfile, _: &FlowSeen) {}
+
+    /// A packet that the kernel refused, one of each source and reason within a second.
+    fn refusal(&mut self, _: &ApiProfile, _: &RefusedSeen) {}
+
+    /// What was sent inside TLS.
+    fn turn(&mut self, _: &ApiProfile, _: &TurnSeen) {}
 
     /// The kernel's counters of an API, about once a second.
     fn traffic(&mut self, _: &ApiProfile, _: &Traffic, _now: u64) {}

@@ -11,7 +11,7 @@ use crate::policy::{Api, Policy, Prefixes, SourceLengths};
 
 /// What is known of the traffic that an action would meet.
 #[derive(Debug, Default)]
-pub struct Traffic {
+pub struct Served {
     /// Who asked, and how much.
     pub reach: Reach,
     /// How many share a source.
@@ -31,18 +31,13 @@ pub struct PolicyGuard<'a, F, B> {
     /// Whether a source is only known through a proxy.
     behind: B,
     /// And now, on its clock.
-    traffic: Option<(&'a Traffic, u64)>,
+    traffic: Option<(&'a Served, u64)>,
 }
 
 impl<'a, F: Fn(u32) -> Option<&'a Api>, B: Fn(&Source) -> bool> PolicyGuard<'a, F, B> {
     /// The guard of this policy, whose APIs `find` finds by stable id; `behind` knows who is only
     /// known through a proxy. Without `traffic` and its time nobody is too many.
-    pub fn new(
-        policy: &'a Policy,
-        find: F,
-        behind: B,
-        traffic: Option<(&'a Traffic, u64)>,
-    ) -> Self {
+    pub fn new(policy: &'a Policy, find: F, behind: B, traffic: Option<(&'a Served, u64)>) -> Self {
         Self { policy, find, behind, traffic }
     }
 

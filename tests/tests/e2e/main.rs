@@ -25,6 +25,7 @@ mod orders;
 mod proxies;
 mod quotas;
 mod reboot;
+mod receivers;
 mod refusals;
 mod replay;
 mod site;

@@ -209,6 +209,8 @@ impl<W: Write> Printer<W> {
                     Form::Text => Ok(()),
                 }
             }
+            // For detectors: it is told again when it is over.
+            Output::Slow(_) => Ok(()),
             Output::Flow(flow) => {
                 self.flows += 1;
                 match self.form {

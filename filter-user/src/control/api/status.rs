@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ActionsStatus, Mode, OrderInForce};
+use super::{ActionsStatus, Mode, OrderInForce, SinkStatus};
 
 /// The answer to `GET /v1/status`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub struct Status {
     pub geo: GeoStatus,
     /// What detectors have found and not closed.
     pub findings: FindingsStatus,
+    /// Receivers of events.
+    pub sinks: Vec<SinkStatus>,
     /// How full each table is.
     pub maps: Vec<MapStatus>,
     /// Counters of the sensor.

@@ -77,6 +77,17 @@ kinds! {
     SamplingReduced "sampling_reduced" Warning "Fewer flows are sampled than asked for, because the ring fills; what is seen stands for more.";
     SamplingRestored "sampling_restored" Info "As many flows are sampled as asked for again.";
     TelemetryGap "telemetry_gap" Warning "Samples were lost: numbers of that time are too low.";
+    SinkFailing "sink_failing" Warning "A receiver of events takes none; they wait for it.";
+    SinkRestored "sink_restored" Notice "A receiver that took no events takes them again.";
+    SinkLost "sink_lost" Warning "Events for a receiver were lost; how many and why, the message says.";
+    SinkTest "sink_test" Info "Somebody asked for a test event: nothing happened.";
+}
+
+impl Kind {
+    /// Whether events of this kind are about a finding.
+    pub const fn is_of_finding(self) -> bool {
+        matches!(self, Self::FindingOpened | Self::FindingUpdated | Self::FindingClosed)
+    }
 }
 
 impl Serialize for Kind {

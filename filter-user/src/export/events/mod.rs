@@ -16,5 +16,6 @@ pub use event::{
     ActionField, ApiField, Event, FindingField, HttpField, Kind, LossField, PlaybookField,
     PolicyField, SCHEMA, SourceField, TrafficField,
 };
+pub(in crate::export) use file::RotatingFile;
 pub use log::{Config, EventLog, Line};
-pub use sources::{Refused, SourceEvents, Summary};
+pub use sources::{Refused, SourceEvents, Summary, is_limit};

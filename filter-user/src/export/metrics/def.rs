@@ -135,6 +135,14 @@ metrics! {
     EVENT_LINES Counter "weir_event_lines_total" ["outcome"]
         "Lines of the event file: written, dropped for want of room in memory, or retried after an \
          error of the disk.";
+    SINK_EVENTS Counter "weir_sink_events_total" ["sink", "outcome"]
+        "Events for a receiver: delivered; retried, each time it did not take them; dropped.";
+    SINK_DROPPED Counter "weir_sink_dropped_total" ["sink", "reason"]
+        "Events for a receiver that were dropped, by why.";
+    SINK_PENDING Gauge "weir_sink_pending" ["sink"]
+        "Events that wait for a receiver.";
+    SINK_SUCCESS Gauge "weir_sink_last_success_timestamp_seconds" ["sink"]
+        "When a receiver last took something, seconds since 1970.";
     STORE_FAILURES Counter "weir_store_failures_total" ["file"]
         "Failures to read or write the history (weir.db) or the audit log (audit.jsonl).";
     BUILD_INFO Gauge "weir_build_info" ["version"]

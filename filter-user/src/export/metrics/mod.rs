@@ -8,6 +8,7 @@ pub mod def;
 mod family;
 mod flows;
 mod http;
+mod sinks;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -326,6 +327,7 @@ fn read(snapshot: &KernelSnapshot) -> Vec<MetricFamily> {
         rows(&def::ACTIONS_STOPPED, [([], f64::from(u8::from(s.actions_stopped)))]),
         facts(&def::BUILD_INFO, [[env!("CARGO_PKG_VERSION")]]),
     ];
+    families.extend(sinks::families(&s.sinks));
     let kind = def::Kind::Counter;
     families.extend(s.sensor.iter().map(|(name, count)| {
         let help = format!("Counter {name} of the sensor, see docs/sensor.md.");

@@ -1,5 +1,7 @@
 //! What the daemon knows when it is scraped, as plain numbers.
 
+use crate::export::sinks::Standing;
+
 /// Packets that came in for an API with one verdict for one reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PacketCount {
@@ -167,6 +169,8 @@ pub struct KernelSnapshot {
     pub events: Vec<(&'static str, &'static str, u64)>,
     /// Lines of the event file by outcome: `written`, `dropped`, `retried`.
     pub event_lines: Vec<(&'static str, u64)>,
+    /// How it stands with each receiver of events.
+    pub sinks: Vec<Standing>,
     /// Failures of the files of the state directory: file and how many.
     pub store_failures: Vec<(&'static str, u64)>,
 }

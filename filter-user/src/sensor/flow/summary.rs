@@ -21,6 +21,8 @@ pub enum Closed {
     Unsampled,
     /// The capture, or the sensor, ended before it.
     End,
+    /// It is not over.
+    Open,
 }
 
 impl Closed {
@@ -33,6 +35,7 @@ impl Closed {
             Self::Evicted => "evicted",
             Self::Unsampled => "unsampled",
             Self::End => "end",
+            Self::Open => "open",
         }
     }
 }
