@@ -18,6 +18,7 @@ mod detach;
 mod diff;
 mod doctor;
 mod events;
+mod evidence;
 mod explain;
 mod findings;
 mod history;
@@ -113,6 +114,8 @@ enum Verb {
     Apis(apis::ApisArgs),
     /// Show what was found: attacks, shifts, undeclared and undocumented APIs
     Findings(findings::FindingsArgs),
+    /// Put together what is kept of a source or an API, sealed by hashes
+    Evidence(evidence::EvidenceArgs),
     /// Print events as JSON Lines
     Events(events::EventsArgs),
     /// Show receivers of events, and test them
@@ -230,6 +233,7 @@ impl Verb {
             Self::Actions(args) => actions::actions(args),
             Self::Apis(args) => apis::apis(args),
             Self::Findings(args) => findings::findings(args),
+            Self::Evidence(args) => evidence::evidence(args),
             Self::Events(args) => events::events(args),
             Self::Sink(args) => sink::sink(args),
             Self::Replay(args) => Ok(replay::replay(args)?),
@@ -260,6 +264,7 @@ impl Verb {
             Self::Actions(args) => args.json(),
             Self::Apis(args) => args.json(),
             Self::Findings(args) => args.json(),
+            Self::Evidence(args) => args.json(),
             Self::Events(args) => args.common.output.json,
             Self::Sink(args) => args.json(),
             Self::Replay(args) => args.json,

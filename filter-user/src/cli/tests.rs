@@ -91,6 +91,9 @@ fn arguments() {
         "breach run leak --ttl 2h --reason x --force",
         "breach drill leak --output reports --json",
         "breach playbooks",
+        "evidence --source 192.0.2.1 --since 24h --output e.json",
+        "evidence --api orders --since 2026-03-01T00:00:00Z --until 2026-03-02T00:00:00Z --json",
+        "evidence verify e.json --json",
         "actions",
         "actions list --all --json",
         "actions approve 12",
@@ -109,6 +112,8 @@ fn arguments() {
         assert!(parse(line).is_ok(), "{line}: {}", parse(line).expect_err("wrong"));
     }
     let bad = [
+        "evidence --source 192.0.2.1 --api orders",
+        "evidence --source 192.0.2.1 --since yesterday",
         "run --xdp-mode fast",
         "apply policy.toml --confirm 60",
         "rollback before",

@@ -13,6 +13,7 @@ mod change;
 mod diagnostic;
 mod error;
 mod event;
+mod evidence;
 mod explain;
 mod finding;
 mod inventory;
@@ -38,6 +39,10 @@ pub use change::{Confirmed, DiffRequest, Differences, HistoryEntry, RollbackRequ
 pub use diagnostic::{Diagnostic, Severity};
 pub use error::{ApiError, Code, ErrorBody};
 pub use event::{EventQuery, Feed, Line};
+pub use evidence::{
+    Completeness, EVIDENCE, EndpointSum, Evidence, EvidenceHead, EvidenceQuery, EvidenceVerified,
+    Reached, SourceSum, Sum,
+};
 pub use explain::{
     ExplainRequest, Explanation, Layer, LimitState, MAX_FRAME, Origin, Step, parse_flags,
     show_flags,
@@ -155,6 +160,9 @@ pub trait Daemon: Send + Sync + 'static {
     /// Sends one marked event to a receiver and says what it answered. [`Code::NotFound`] when there
     /// is none of the name.
     fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested>;
+    /// What is kept of a source or an API in a span, sealed. [`Code::NotFound`] when nothing is.
+    fn evidence(&self, query: &EvidenceQuery, caller: &Caller) -> Answer<Evidence>;
+
     /// The playbooks of the policy in force.
     fn playbooks(&self) -> Answer<Vec<PlaybookEntry>>;
 

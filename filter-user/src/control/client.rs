@@ -19,8 +19,9 @@ use super::api::{
     ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, AuditEntry, AuditQuery,
     AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Code, Confirmed, Detached,
     DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled, EndpointEntry,
-    ErrorBody, EventQuery, ExplainRequest, Explanation, FindingEntry, FindingQuery, HistoryEntry,
-    OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
+    ErrorBody, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation, FindingEntry,
+    FindingQuery, HistoryEntry, OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest,
+    SinkTest, SinkTested, Status,
 };
 use super::peer::GROUP;
 
@@ -184,6 +185,11 @@ impl Client {
     /// See [`super::api::Daemon::actions_start`].
     pub fn actions_start(&self) -> Answer<ActionsStatus> {
         self.post("/v1/actions/start", &())
+    }
+
+    /// See [`super::api::Daemon::evidence`].
+    pub fn evidence(&self, query: &EvidenceQuery) -> Answer<Evidence> {
+        self.post("/v1/evidence", query)
     }
 
     /// See [`super::api::Daemon::playbooks`].

@@ -70,6 +70,7 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
         .route("/v1/actions/decide", post(action_decide))
         .route("/v1/actions/stop", post(actions_stop))
         .route("/v1/actions/start", post(actions_start))
+        .route("/v1/evidence", post(evidence))
         .route("/v1/detach", post(detach))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
@@ -360,6 +361,10 @@ async fn actions_stop(State(app): State<App>, caller: Extension<Admitted>, body:
 
 async fn actions_start(State(app): State<App>, caller: Extension<Admitted>) -> Response {
     asked(app, caller, Daemon::actions_start).await
+}
+
+async fn evidence(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::evidence).await
 }
 
 async fn detach(State(app): State<App>, caller: Extension<Admitted>) -> Response {

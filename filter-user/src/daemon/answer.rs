@@ -7,9 +7,9 @@ use crate::control::api::{
     ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, AuditEntry, AuditQuery,
     AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Caller, Confirmed, Daemon,
     Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
-    EndpointEntry, EventQuery, ExplainRequest, Explanation, Feed, FindingEntry, FindingQuery,
-    HistoryEntry, OrderKind, OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest,
-    SinkTest, SinkTested, Status,
+    EndpointEntry, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation, Feed,
+    FindingEntry, FindingQuery, HistoryEntry, OrderKind, OrderLift, OrderSet, PlaybookEntry,
+    RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
 };
 use crate::control::ssh::who;
 use crate::detect::Source;
@@ -406,6 +406,10 @@ impl Daemon for Core {
 
     fn actions_start(&self, caller: &Caller) -> Answer<ActionsStatus> {
         self.start_actions(caller)
+    }
+
+    fn evidence(&self, query: &EvidenceQuery, caller: &Caller) -> Answer<Evidence> {
+        self.take_evidence(query, caller)
     }
 
     fn playbooks(&self) -> Answer<Vec<PlaybookEntry>> {

@@ -108,7 +108,6 @@ impl Core {
         let unwritten = Arc::new(Told::default());
         let book = Mutex::new(Book::new(config.state_dir.clone(), Arc::clone(&unwritten)));
         let of_book = Arc::clone(&unwritten);
-        let policy = Arc::clone(&gate.now.policy);
         let ids = gate.state.ids();
         let find = |name: &str| ids.find_api(name);
         let quotas = gate.keeper.with(|store| super::quota::restore(store, find));
@@ -116,6 +115,7 @@ impl Core {
         let actions = gate.keeper.with(Actions::restore).unwrap_or_default();
         let actions = Arc::new(Mutex::new(actions));
         let of_actions = Arc::clone(&actions);
+        let policy = Arc::clone(&gate.now.policy);
         let profile = Profile::new(Arc::clone(&gate.now.policy), gate.state.ids_ref());
         let (messages, waiting) = channel();
         let told = messages.send(Message::Policy(Box::new(profile)));

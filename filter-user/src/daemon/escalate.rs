@@ -6,7 +6,7 @@ use crate::export::events::Event;
 use crate::kernel::bans::Entry;
 use crate::kernel::clock;
 use crate::policy::{RespondMode, Responses};
-use crate::respond::{Action, Audience, Banned, Escalator, Executor, Outcome};
+use crate::respond::{Action, Banned, Escalator, Executor, Outcome, Served};
 
 use super::core::{Core, lock, unix_ns};
 use super::pipeline::Hand;
@@ -31,7 +31,7 @@ impl Networks {
     }
 
     /// Bans what is to be banned. Does nothing while bans and policy are as they were.
-    pub(super) fn look(&mut self, core: &Core, profile: &Profile, audience: (&Audience, u64)) {
+    pub(super) fn look(&mut self, core: &Core, profile: &Profile, traffic: (&Served, u64)) {
         let watched = profile.watched();
         let Some(gate) = core.try_gate() else { return };
         let changes = gate.state.bans.changes();
@@ -55,7 +55,7 @@ impl Networks {
         let mut hand = Restrained { hand: Hand { core, policy: &profile.policy }, profile };
         let now = clock::boot_ns();
         // Only what is banned counts here, and nobody behind a proxy is.
-        let guard = profile.guard(|_| false, Some(audience));
+        let guard = profile.guard(|_| false, Some(traffic));
         for outcome in self.escalator.look(now, &watched, &bans, &guard, &mut hand) {
             tell(core, profile, outcome);
         }

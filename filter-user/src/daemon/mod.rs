@@ -15,6 +15,7 @@ mod core;
 mod drill;
 mod enforcement;
 mod escalate;
+mod evidence;
 mod explain;
 mod feeds;
 mod gate;

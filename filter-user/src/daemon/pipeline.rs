@@ -29,7 +29,7 @@ use crate::kernel::ring::Reader;
 use crate::kernel::state::sample_below;
 use crate::policy::Policy;
 use crate::recording::{Line, Recorder, Telemetry};
-use crate::respond::{Action, Audience, Executor, Responder, escalation_reason};
+use crate::respond::{Action, Executor, Responder, Served, escalation_reason};
 use crate::sensor::transaction::Transaction;
 use crate::sensor::{Output, Sensor, SensorConfig};
 
@@ -137,7 +137,7 @@ struct Analysis {
     routes: Routes,
     engine: Engine,
     responder: Responder,
-    audience: Audience,
+    served: Served,
     networks: Networks,
     refusals: SourceEvents,
     places: Places,
@@ -174,7 +174,7 @@ impl Pipeline {
             routes: Routes::new(RouteLimits::default()),
             engine: Engine::new(crate::detect::Config::default(), epoch),
             responder: Responder::new(),
-            audience: Audience::default(),
+            served: Served::default(),
             networks: Networks::new(),
             refusals: SourceEvents::new(WINDOW),
             places: Places::default(),
@@ -404,7 +404,7 @@ impl Analysis {
         self.engine.set_apis(profile.for_detectors());
         let known = |id| id == filter_common::tables::UNCLAIMED || profile.api(id).is_some();
         self.routes.retain(known);
-        self.audience.reach.retain(known);
+        self.served.reach.retain(known);
         lock(&self.core.quotas).retain(unix_ns() / 1_000_000_000, |api| profile.quotas.has(api));
         self.core.follow_inventory(&profile, &mut self.routes);
         self.networks.follow();
@@ -414,12 +414,12 @@ impl Analysis {
     /// Bans networks of which too many sources are banned.
     fn escalate(&mut self, now: u64) {
         if let Some(profile) = &self.profile {
-            self.networks.look(&self.core, profile, (&self.audience, now));
+            self.networks.look(&self.core, profile, (&self.served, now));
         }
     }
 
     /// Notes whom an answer could hurt: who was served.
-    fn served(&mut self, transaction: &Transaction) {
+    fn note_served(&mut self, transaction: &Transaction) {
         if transaction.status.is_some_and(|status| status >= 400) {
             return;
         }
@@ -428,10 +428,10 @@ impl Analysis {
         // An answer meets packets: what matters is whose they are.
         let source = Source::of(transaction.flow.client, lengths);
         let Transaction { time, api, weight, .. } = *transaction;
-        self.audience.reach.note(time, api, source, weight);
+        self.served.reach.note(time, api, source, weight);
         let credential = transaction.credentials.identity();
         let agent = transaction.user_agent.as_deref();
-        self.audience.crowds.note(time, api, source, credential, agent);
+        self.served.crowds.note(time, api, source, credential, agent);
     }
 
     fn output(&mut self, output: &Output) {
@@ -505,7 +505,7 @@ impl Analysis {
         let proxies = self.profile.as_ref().and_then(|profile| profile.proxies(transaction.api));
         let client = lock(&self.core.clients).of(transaction, proxies);
         if transaction.inbound {
-            self.served(transaction);
+            self.note_served(transaction);
             let route = self.routes.route(&Request {
                 api: transaction.api,
                 target: &transaction.target,
@@ -585,7 +585,7 @@ impl Analysis {
         let mut executor = Hand { core: &self.core, policy: &profile.policy };
         let now = clock::monotonic_ns();
         let behind_proxy = |source: &Source| lock(&self.core.clients).hidden(source, now).is_some();
-        let guard = profile.guard(behind_proxy, Some((&self.audience, now)));
+        let guard = profile.guard(behind_proxy, Some((&self.served, now)));
         let outcome = self.responder.answer(now, finding, &wanted, &guard, &mut executor);
         if let Some(outcome) = outcome {
             let event = Event::answer(&outcome, finding, self.field(finding.api), unix_ns());

@@ -10,7 +10,7 @@ use crate::inventory::declared::DeclaredApi;
 use crate::inventory::path::Path;
 use crate::inventory::route::Declared;
 use crate::policy::{Addresses, Api, Policy, RespondMode};
-use crate::respond::{Audience, Guard, PolicyGuard, Wanted, Watch};
+use crate::respond::{Guard, PolicyGuard, Served, Wanted, Watch};
 use crate::text::quantity::Measure;
 
 use super::quota::Rules;
@@ -117,9 +117,10 @@ impl Profile {
     pub(crate) fn guard<'a>(
         &'a self,
         behind_proxy: impl Fn(&Source) -> bool + 'a,
-        audience: Option<(&'a Audience, u64)>,
+
+        traffic: Option<(&'a Served, u64)>,
     ) -> impl Guard + 'a {
-        PolicyGuard::new(&self.policy, |id| self.api(id), behind_proxy, audience)
+        PolicyGuard::new(&self.policy, |id| self.api(id), behind_proxy, traffic)
     }
 
     /// The proxies of an API, where it has any.

@@ -9,9 +9,9 @@ use super::reach::{Hit, Reach};
 use crate::detect::Source;
 use crate::policy::{Api, Policy, Prefixes, SourceLengths};
 
-/// What is known of the audience that an action would meet.
+/// What is known of the traffic that an action would meet.
 #[derive(Debug, Default)]
-pub struct Audience {
+pub struct Served {
     /// Who asked, and how much.
     pub reach: Reach,
     /// How many share a source.
@@ -31,19 +31,14 @@ pub struct PolicyGuard<'a, F, B> {
     /// Whether a source is only known through a proxy.
     behind: B,
     /// And now, on its clock.
-    audience: Option<(&'a Audience, u64)>,
+    traffic: Option<(&'a Served, u64)>,
 }
 
 impl<'a, F: Fn(u32) -> Option<&'a Api>, B: Fn(&Source) -> bool> PolicyGuard<'a, F, B> {
     /// The guard of this policy, whose APIs `find` finds by stable id; `behind` knows who is only
-    /// known through a proxy. Without `audience` and its time nobody is too many.
-    pub fn new(
-        policy: &'a Policy,
-        find: F,
-        behind: B,
-        audience: Option<(&'a Audience, u64)>,
-    ) -> Self {
-        Self { policy, find, behind, audience }
+    /// known through a proxy. Without `traffic` and its time nobody is too many.
+    pub fn new(policy: &'a Policy, find: F, behind: B, traffic: Option<(&'a Served, u64)>) -> Self {
+        Self { policy, find, behind, traffic }
     }
 
     /// Whether that is more than may be hit.
@@ -83,16 +78,16 @@ where
     }
 
     fn too_wide(&self, action: &Action) -> Option<Hit> {
-        let (audience, now) = self.audience?;
+        let (traffic, now) = self.traffic?;
         let spared = |source: &Source| overlaps(&self.policy.trusted.prefixes, source);
         let hit = |api: u32, hits: &dyn Fn(&Source, f64) -> bool| {
-            audience.reach.hit(now, api, |source, rate| hits(source, rate) && !spared(source))
+            traffic.reach.hit(now, api, |source, rate| hits(source, rate) && !spared(source))
         };
         let too_much = |hit: &Hit| self.is_too_much(hit);
         match action {
             // On the whole host.
             Action::Ban { source, .. } => {
-                let apis = audience.reach.apis();
+                let apis = traffic.reach.apis();
                 let hits = apis.map(|api| hit(api, &|other, _| within(other, source)));
                 hits.into_iter().find(too_much)
             }
@@ -113,9 +108,9 @@ where
     }
 
     fn shared(&self, api: u32, source: &Source) -> Option<Crowd> {
-        let (audience, _) = self.audience?;
+        let (traffic, _) = self.traffic?;
         let rules = &self.policy.responses;
-        let crowd = audience.crowds.of(api, source);
+        let crowd = traffic.crowds.of(api, source);
         let is_many = |number: u32, limit: u32| limit != 0 && number >= limit;
         let shared = is_many(crowd.credentials, rules.shared_credentials)
             || is_many(crowd.agents, rules.shared_agents);

@@ -17,7 +17,7 @@ mod responder;
 pub use action::{Action, Refusal};
 pub use crowd::{Crowd, Crowds};
 pub use escalate::{Banned, Escalator, LONGEST, Watch, escalation_reason};
-pub use guard::{Audience, PolicyGuard};
+pub use guard::{PolicyGuard, Served};
 pub use quota::{Consumer, Exceeded, Quota, Quotas, Used};
 pub use reach::{Hit, Reach};
 pub use responder::{Executor, Guard, ORDER_TTL, Outcome, Responder, Wanted};

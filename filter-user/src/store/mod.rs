@@ -7,6 +7,7 @@
 //! fails is the daemon's: the filter never waits for it.
 
 mod error;
+mod evidence;
 mod exchange;
 mod finding;
 mod inventory;

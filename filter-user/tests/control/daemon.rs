@@ -325,6 +325,25 @@ impl Daemon for InMemory {
         Ok(ActionsStatus { mode: "act".into(), ..ActionsStatus::default() })
     }
 
+    fn evidence(&self, query: &EvidenceQuery, caller: &Caller) -> Answer<Evidence> {
+        drop(self.change(caller));
+        if query.source.as_deref() != Some("192.0.2.7") {
+            return Err(ApiError::not_found("nothing is known of that"));
+        }
+        let head = EvidenceHead { source: query.source.clone(), ..EvidenceHead::default() };
+        let total = Sum { kept: 3, estimated: 5, response_bytes: 10, ..Sum::default() };
+        let endpoint = EndpointSum { route: "/a".into(), sum: total.clone(), ..Default::default() };
+        let reached = Reached { total, endpoints: vec![endpoint], ..Reached::default() };
+        let json = |value: Result<serde_json::Value, serde_json::Error>| value.expect("JSON");
+        let completeness = json(serde_json::to_value(Completeness::default()));
+        let sections = vec![
+            ("reached", json(serde_json::to_value(&reached))),
+            ("completeness", completeness),
+            ("not_known", serde_json::json!(["who used it"])),
+        ];
+        Ok(Evidence::seal(&head, sections).expect("JSON"))
+    }
+
     fn playbooks(&self) -> Answer<Vec<PlaybookEntry>> {
         let apis = vec!["orders".to_owned()];
         Ok(vec![PlaybookEntry { name: "leak".into(), apis, ..PlaybookEntry::default() }])

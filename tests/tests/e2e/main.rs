@@ -9,6 +9,7 @@ mod client;
 mod detectors;
 mod enforcement;
 mod escalation;
+mod evidence;
 mod explain;
 mod feeds;
 mod gate;
