@@ -445,7 +445,7 @@ impl Analysis {
                 if let Some(seen) = client.and_then(|client| FlowSeen::of(flow, client)) {
                     self.engine.flow(&seen);
                     self.record(flow.api, |to, api, epoch| {
-                        to.write(&Line::connection(&seen, api, epoch))
+                        to.write(&Line::connection(&seen, api, epoch));
                     });
                 }
             }
@@ -459,7 +459,7 @@ impl Analysis {
                 if let Some(seen) = client.and_then(|client| FlowSeen::of(flow, client)) {
                     self.engine.slow(&seen);
                     self.record(flow.api, |to, api, epoch| {
-                        to.write(&Line::connection(&seen, api, epoch))
+                        to.write(&Line::connection(&seen, api, epoch));
                     });
                 }
             }
@@ -470,7 +470,7 @@ impl Analysis {
                 if let Some(seen) = client.and_then(|client| TurnSeen::of(turn, client)) {
                     self.engine.turn(&seen);
                     self.record(turn.api, |to, api, epoch| {
-                        to.write(&Line::turn(&seen, api, epoch))
+                        to.write(&Line::turn(&seen, api, epoch));
                     });
                 }
             }
