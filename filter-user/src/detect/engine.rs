@@ -117,6 +117,7 @@ impl Engine {
     /// and nothing closes.
     pub fn tick(&mut self, now: u64, epoch: i128, completeness: f64) -> Vec<Finding> {
         self.now = self.now.max(now);
+        self.budget.advance(self.now);
         let mut tick = Tick {
             now: self.now,
             epoch,

@@ -9,22 +9,32 @@ pub mod api;
 pub mod baseline;
 pub mod brute_force;
 mod budget;
+mod codec;
 mod detector;
 mod engine;
 pub mod finding;
 mod lifecycle;
 pub mod observation;
 pub mod rate_shift;
+pub mod series;
 #[cfg(test)]
 mod simulation;
 pub mod source;
 pub mod window;
 
 pub use api::{ApiProfile, Login};
+pub use budget::Alerts;
 pub use engine::{Config, Engine, StateCount};
 pub use finding::{Detector, Endpoint, Finding, Severity, State};
 pub use observation::{FlowSeen, Observation, Origin, Traffic};
 pub use source::Source;
 
 /// Nanoseconds in a second: the unit of every time here.
-pub(crate) const SECOND: u64 = 1_000_000_000;
+pub const SECOND: u64 = 1_000_000_000;
+
+/// The minute of the week, UTC, 0 to 10,079 from Monday 0:00, of a time in ns since 1970.
+pub(crate) fn minute_of_week(time: i128) -> u16 {
+    // 1970 began on a Thursday.
+    let minutes = time.div_euclid(60 * i128::from(SECOND)) + 3 * 24 * 60;
+    u16::try_from(minutes.rem_euclid(7 * 24 * 60)).unwrap_or_default()
+}
