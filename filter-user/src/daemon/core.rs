@@ -23,6 +23,7 @@ use super::clients::Clients;
 use super::gate::Gate;
 use super::in_force::InForce;
 use super::inventory::{Book, Inventory, Told};
+use super::learned::Learned;
 use super::pipeline::Report;
 use super::profile::Profile;
 use super::start::Start;
@@ -58,6 +59,8 @@ pub(super) struct Core {
     pub(super) inventory: Mutex<Inventory>,
     /// Where it is written.
     pub(super) book: Mutex<Book>,
+    /// What detectors have learned, on its way to the store and from it.
+    pub(super) learned: Learned,
     /// How that goes.
     pub(super) told: Arc<Told>,
     /// The audit log.
@@ -88,6 +91,7 @@ impl Core {
         stop: watch::Sender<bool>,
     ) -> Result<Self> {
         let kept = gate.keeper.with(|store| store.inventory()).unwrap_or_default();
+        let learned = gate.keeper.with(|store| store.learned()).unwrap_or_default();
         let inventory = Inventory::new(kept, config.store.transactions > 0);
         let unwritten = Arc::new(Told::default());
         let book = Mutex::new(Book::new(config.state_dir.clone(), Arc::clone(&unwritten)));
@@ -128,6 +132,7 @@ impl Core {
             clients: Mutex::default(),
             inventory: Mutex::new(inventory),
             book,
+            learned: Learned::new(learned),
             told: unwritten,
             auditor,
             confirm_by: AtomicU64::new(u64::MAX),

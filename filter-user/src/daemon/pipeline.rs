@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, anyhow};
 use filter_common::record::{self, Header};
 use filter_common::stat::Stat;
 
-use crate::detect::{Engine, Finding, Observation, Source, State};
+use crate::detect::{Engine, Finding, Observation, Source, State, TurnSeen};
 use crate::export::events::{ApiField, Event, Kind, LossField, Refused, SourceEvents};
 use crate::export::metrics::DetectorCount;
 use crate::inventory::route::{Request, RouteLimits, Routes};
@@ -31,6 +31,7 @@ use super::core::{Core, Message, lock, unix_ns};
 use super::enforcement::Enforcement;
 use super::escalate::Networks;
 use super::gate::Source as Ring;
+use super::learned::{self, Round};
 use super::orders;
 use super::places::Places;
 use super::profile::{Profile, packet_rate};
@@ -127,6 +128,8 @@ struct Analysis {
     places: Places,
     /// What to add to a record's time for ns since 1970.
     epoch: i128,
+    /// Whose turn it is to be written down.
+    round: Round,
 }
 
 /// What to add to CLOCK_MONOTONIC for the time since 1970, ns.
@@ -152,6 +155,7 @@ impl Pipeline {
             refusals: SourceEvents::new(WINDOW),
             places: Places::default(),
             epoch: self::epoch(),
+            round: Round::default(),
         };
         Self {
             core,
@@ -196,6 +200,9 @@ impl Pipeline {
         let analysis = &mut self.analysis;
         self.sensor.flush(&mut |output| analysis.output(&output));
         self.look_after(clock::monotonic_ns());
+        if let Some(profile) = &self.analysis.profile {
+            learned::keep_all(&self.core, &self.analysis.engine, profile);
+        }
     }
 
     fn obey(&mut self) {
@@ -247,6 +254,7 @@ impl Pipeline {
         self.core.look_after_enforcement(&mut self.enforcement);
         self.read_losses();
         self.analysis.tell_refusals(now);
+        self.analysis.keep_learned();
         self.report();
     }
 
@@ -321,6 +329,8 @@ impl Analysis {
         let known = |id| id == filter_common::tables::UNCLAIMED || profile.api(id).is_some();
         self.routes.retain(known);
         self.core.follow_inventory(&profile, &mut self.routes);
+        let now = clock::monotonic_ns();
+        learned::take_up(&self.core, &mut self.engine, &profile, now, self.epoch);
         self.networks.follow();
         self.profile = Some(profile);
     }
@@ -348,6 +358,9 @@ impl Analysis {
             Output::Turn(turn) => {
                 let name = self.field(turn.api).name;
                 self.core.metrics.turn(&name, turn);
+                if let Some(turn) = TurnSeen::of(turn) {
+                    self.engine.turn(&turn);
+                }
             }
         }
     }
@@ -397,6 +410,9 @@ impl Analysis {
         self.epoch = epoch();
         for finding in self.engine.tick(now, self.epoch, completeness) {
             let field = self.field(finding.api);
+            if finding.state != State::Update {
+                learned::keep(&self.core, &self.engine, finding.api, &finding.api_name);
+            }
             // Findings are on the records' clock.
             self.core.metrics.finding(&finding);
             self.core.note_finding(&finding, self.epoch);
@@ -409,6 +425,12 @@ impl Analysis {
                 self.core.audit_answer(&outcome, &finding);
                 self.core.tell(&Event::answer(&outcome, &finding, field, unix_ns()));
             }
+        }
+    }
+
+    fn keep_learned(&mut self) {
+        if let Some(profile) = &self.profile {
+            self.round.go_on(&self.core, &self.engine, profile);
         }
     }
 

@@ -199,6 +199,7 @@ impl Budget {
     }
 
     /// Alerts a day that this detector has.
+    #[cfg(test)]
     pub(crate) fn allowed(&self, detector: Detector) -> f64 {
         self.ledgers[detector as usize].allowed
     }

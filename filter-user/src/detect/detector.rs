@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::api::ApiProfile;
 use super::budget::Budget;
+use super::codec::{Reader, Writer};
 use super::engine::StateCount;
-use super::lifecycle::Lifecycle;
-use super::observation::{FlowSeen, Observation, Traffic};
+use super::lifecycle::{Lifecycle, Subject};
+use super::observation::{FlowSeen, Observation, Traffic, TurnSeen};
 
 /// A detector. What it is told only updates its state, and costs little: it is told of every
 /// request. It decides in [`Self::tick`].
@@ -16,6 +17,9 @@ pub(crate) trait Detect: std::fmt::Debug + Send {
 
     /// A connection that is over.
     fn flow(&mut self, _: &ApiProfile, _: &FlowSeen) {}
+
+    /// A turn of a connection whose requests cannot be read.
+    fn turn(&mut self, _: &ApiProfile, _: &TurnSeen) {}
 
     /// The kernel's counters of an API, about once a second.
     fn traffic(&mut self, _: &ApiProfile, _: &Traffic, _now: u64) {}
@@ -28,6 +32,18 @@ pub(crate) trait Detect: std::fmt::Debug + Send {
 
     /// How much it remembers.
     fn state_counts(&self) -> Vec<StateCount>;
+
+    /// Writes what it has learned of an API, to be known after a restart; nothing, when there is
+    /// nothing that is worth it.
+    fn save(&self, _api: u32, _: &mut Writer) {}
+
+    /// Takes up what [`Self::save`] wrote; `None`, and nothing is taken up, when it is not that.
+    fn load(&mut self, _: &ApiProfile, _: Reader<'_>, _now: u64) -> Option<()> {
+        Some(())
+    }
+
+    /// Tells which of its findings go on after a [`Self::load`].
+    fn subjects(&self, _: &mut dyn FnMut(Subject)) {}
 }
 
 /// What a decision is made with.
@@ -45,11 +61,18 @@ pub(crate) struct Tick<'a> {
     pub(crate) apis: &'a HashMap<u32, ApiProfile>,
     /// Where findings open and close.
     pub(crate) findings: &'a mut Lifecycle,
+    /// APIs that are being maintained: nothing opens for them, and nothing is learned of them.
+    pub(crate) maintained: &'a std::collections::HashSet<u32>,
     /// How surprising something must be.
     pub(crate) budget: &'a mut Budget,
 }
 
 impl Tick<'_> {
+    /// Whether an API is being maintained.
+    pub(crate) fn is_maintained(&self, api: u32) -> bool {
+        self.maintained.contains(&api)
+    }
+
     /// Whether enough was seen to say anything.
     pub(crate) fn judges(&self) -> bool {
         self.completeness >= self.floor

@@ -13,10 +13,12 @@ mod codec;
 mod detector;
 mod engine;
 pub mod finding;
+mod kept;
 mod lifecycle;
 pub mod observation;
 pub mod rate_shift;
 pub mod series;
+pub mod shift;
 #[cfg(test)]
 mod simulation;
 pub mod source;
@@ -26,7 +28,7 @@ pub use api::{ApiProfile, Login};
 pub use budget::Alerts;
 pub use engine::{Config, Engine, StateCount};
 pub use finding::{Detector, Endpoint, Finding, Severity, State};
-pub use observation::{FlowSeen, Observation, Origin, Traffic};
+pub use observation::{FlowSeen, Observation, Origin, Traffic, TurnSeen};
 pub use source::Source;
 
 /// Nanoseconds in a second: the unit of every time here.

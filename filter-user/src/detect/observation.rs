@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::sensor::encrypted::Turn;
 use crate::sensor::transaction::Transaction;
 use crate::sensor::{Closed, FlowSummary};
 
@@ -148,6 +149,42 @@ impl FlowSeen {
             handshake: flow.handshake,
             weight: flow.weight,
         })
+    }
+}
+
+/// A turn of an encrypted connection to this host: the client's data and what the server answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnSeen {
+    /// When it began, ns, on the clock of [`Observation::time`].
+    pub time: u64,
+    /// Stable id of the API, 0 for none.
+    pub api: u32,
+    /// From the client's first byte to the server's first, ns.
+    pub latency: Option<u64>,
+    /// Bytes of the server's records.
+    pub response_bytes: u64,
+    /// A handshake was seen in both directions.
+    pub handshake: bool,
+    /// How many turns it stands for, times 2^16.
+    pub weight: u32,
+}
+
+impl TurnSeen {
+    /// What detectors need of a turn; `None` when it left this host, or was not seen whole.
+    pub fn of(turn: &Turn) -> Option<Self> {
+        (turn.inbound && turn.complete).then_some(Self {
+            time: turn.time,
+            api: turn.api,
+            latency: turn.latency,
+            response_bytes: turn.response_bytes,
+            handshake: turn.handshake,
+            weight: turn.weight,
+        })
+    }
+
+    /// How many turns it stands for, at least 1.
+    pub fn stands_for(&self) -> f64 {
+        f64::from(self.weight.max(ONE)) / f64::from(ONE)
     }
 }
 

@@ -10,6 +10,7 @@ mod error;
 mod exchange;
 mod finding;
 mod inventory;
+mod learned;
 mod row;
 mod schema;
 mod standing;

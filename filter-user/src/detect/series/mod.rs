@@ -108,6 +108,11 @@ impl SeriesConfig {
         self.hour().saturating_mul(24).saturating_mul(days)
     }
 
+    /// Values before anything is judged.
+    pub(crate) fn warm_up(&self) -> u32 {
+        self.days(self.warm_up_days) + 1
+    }
+
     /// Half of what deviations are remembered of: a week.
     fn half(&self) -> u16 {
         u16::try_from(self.days(7)).unwrap_or(u16::MAX / 2).min(u16::MAX / 2)
@@ -340,10 +345,10 @@ impl Series {
         config: &SeriesConfig,
     ) -> [Surprise; 2] {
         let mut found = self.deviations.surprise(deviation, spread);
-        if let Ok(of_all) = self.values.surprise(place, spread) {
-            if of_all > ALL_HOURS {
-                found[0] = found[0].max(of_all);
-            }
+        if let Ok(of_all) = self.values.surprise(place, spread)
+            && of_all > ALL_HOURS
+        {
+            found[0] = found[0].max(of_all);
         }
         let usual = scale::down(usual, f64::from(self.unit)).max(0.0);
         let off = (value - usual).abs();
