@@ -23,6 +23,7 @@ mod in_force;
 mod interfaces;
 mod inventory;
 mod keeper;
+mod learned;
 mod lockout;
 mod orders;
 mod pipeline;

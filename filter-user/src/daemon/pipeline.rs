@@ -39,6 +39,7 @@ use super::core::{Core, Message, lock, unix_ns};
 use super::enforcement::Enforcement;
 use super::escalate::Networks;
 use super::gate::Source as Ring;
+use super::learned::{self, Round};
 use super::orders;
 use super::places::Places;
 use super::profile::{Profile, packet_rate};
@@ -146,6 +147,8 @@ struct Analysis {
     recorded: f64,
     /// What to add to a record's time for ns since 1970.
     epoch: i128,
+    /// Whose turn it is to be written down.
+    round: Round,
 }
 
 /// Starts recording, where the settings say so.
@@ -181,6 +184,7 @@ impl Pipeline {
             recorder: recorder(&core),
             recorded: 1.0,
             epoch: self::epoch(),
+            round: Round::default(),
         };
         Self {
             core,
@@ -226,6 +230,9 @@ impl Pipeline {
         let analysis = &mut self.analysis;
         self.sensor.flush(&mut |output| analysis.output(&output));
         self.look_after(clock::monotonic_ns());
+        if let Some(profile) = &self.analysis.profile {
+            learned::keep_all(&self.core, &self.analysis.engine, profile);
+        }
     }
 
     fn obey(&mut self) {
@@ -284,6 +291,7 @@ impl Pipeline {
         self.analysis.record_telemetry(now, self.losses.completeness());
         self.analysis.tell_refusals(now);
         self.core.tell_of_sinks();
+        self.analysis.keep_learned();
         self.report();
     }
 
@@ -407,6 +415,8 @@ impl Analysis {
         self.served.reach.retain(known);
         lock(&self.core.quotas).retain(unix_ns() / 1_000_000_000, |api| profile.quotas.has(api));
         self.core.follow_inventory(&profile, &mut self.routes);
+        let now = clock::monotonic_ns();
+        learned::take_up(&self.core, &mut self.engine, &profile, now, self.epoch);
         self.networks.follow();
         self.profile = Some(profile);
     }
@@ -566,6 +576,9 @@ impl Analysis {
         self.epoch = epoch();
         for finding in self.engine.tick(now, self.epoch, completeness) {
             let field = self.field(finding.api);
+            if finding.state != State::Update {
+                learned::keep(&self.core, &self.engine, finding.api, &finding.api_name);
+            }
             // Findings are on the records' clock.
             self.core.metrics.finding(&finding);
             self.core.note_finding(&finding, self.epoch);
@@ -574,6 +587,12 @@ impl Analysis {
                 tracing::warn!(id = %finding.id, api = %field.name, "{}", finding.measure.why);
             }
             self.respond(&finding);
+        }
+    }
+
+    fn keep_learned(&mut self) {
+        if let Some(profile) = &self.profile {
+            self.round.go_on(&self.core, &self.engine, profile);
         }
     }
 

@@ -160,8 +160,13 @@ pub struct Turned<'a> {
     pub api: Option<Cow<'a, str>>,
     /// Who sent it.
     pub source: IpAddr,
+    /// From the client's first byte to the server's first, ns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<u64>,
     /// Bytes of the server's records.
     pub response_bytes: u64,
+    /// It was seen whole.
+    pub complete: bool,
     /// A handshake was seen in both directions.
     pub handshake: bool,
     /// How many it stands for, times 2^16.
@@ -228,7 +233,9 @@ impl<'a> Line<'a> {
             time: wall(seen.time, epoch),
             api: api.map(Cow::Borrowed),
             source: seen.source,
+            latency: seen.latency,
             response_bytes: seen.response_bytes,
+            complete: seen.complete,
             handshake: seen.handshake,
             weight: seen.weight,
         })
@@ -322,7 +329,7 @@ impl Connection<'_> {
 impl Turned<'_> {
     /// As detectors want it, at the API of this id.
     pub fn seen(&self, api: u32) -> TurnSeen {
-        let Self { time, source, response_bytes, handshake, weight, .. } = *self;
-        TurnSeen { time, api, source, response_bytes, handshake, weight }
+        let Self { time, source, latency, response_bytes, complete, handshake, weight, .. } = *self;
+        TurnSeen { time, api, source, latency, response_bytes, complete, handshake, weight }
     }
 }

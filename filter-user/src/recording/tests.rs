@@ -45,8 +45,16 @@ fn lines_come_back() {
     let seen = Observation { time, credential, origin, target, ..Observation::example() };
     let source = seen.source;
     let flow = FlowSeen::of(&FlowSummary::example(), source).unwrap();
-    let turn =
-        TurnSeen { time, api: 1, source, response_bytes: 9, handshake: true, weight: 65_536 };
+    let turn = TurnSeen {
+        time,
+        api: 1,
+        source,
+        latency: Some(7),
+        response_bytes: 9,
+        complete: true,
+        handshake: true,
+        weight: 65_536,
+    };
     let refused = RefusedSeen { time, api: 0, source, port: 22, unclaimed: true };
     let traffic = Traffic { api: 1, passed: 1, limited: 2, banned: 3, refused: 4 };
     let epoch = 1_700_000_000_000_000_000;
@@ -78,7 +86,7 @@ fn lines_come_back() {
                 assert_eq!(connection.seen(1), FlowSeen { start, end, ..flow });
             }
             Line::Turn(turned) => {
-                assert_eq!(turned.seen(1), TurnSeen { time: turned.time, ..turn })
+                assert_eq!(turned.seen(1), TurnSeen { time: turned.time, ..turn });
             }
             _ => {}
         }
