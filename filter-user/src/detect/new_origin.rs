@@ -49,7 +49,7 @@ pub struct NewOriginConfig {
 
 impl Default for NewOriginConfig {
     fn default() -> Self {
-        Self { min_bits: 8.0, min_counts: 500.0, origins: 2048 }
+        Self { min_bits: 9.5, min_counts: 500.0, origins: 2048 }
     }
 }
 
