@@ -419,7 +419,7 @@ impl Analysis {
                 if let Some(seen) = client.and_then(|client| FlowSeen::of(flow, client)) {
                     self.engine.flow(&seen);
                     self.record(flow.api, |to, api, epoch| {
-                        to.write(&Line::connection(&seen, api, epoch))
+                        to.write(&Line::connection(&seen, api, epoch));
                     });
                 }
             }
@@ -433,7 +433,7 @@ impl Analysis {
                 if let Some(seen) = client.and_then(|client| FlowSeen::of(flow, client)) {
                     self.engine.slow(&seen);
                     self.record(flow.api, |to, api, epoch| {
-                        to.write(&Line::connection(&seen, api, epoch))
+                        to.write(&Line::connection(&seen, api, epoch));
                     });
                 }
             }
@@ -444,7 +444,7 @@ impl Analysis {
                 if let Some(seen) = client.and_then(|client| TurnSeen::of(turn, client)) {
                     self.engine.turn(&seen);
                     self.record(turn.api, |to, api, epoch| {
-                        to.write(&Line::turn(&seen, api, epoch))
+                        to.write(&Line::turn(&seen, api, epoch));
                     });
                 }
             }

@@ -132,13 +132,7 @@ impl PortScan {
     }
 
     fn note(&mut self, time: u64, source: Source, port: u16, answered: bool, weight: u32) {
-        let hash = match source.address {
-            std::net::IpAddr::V4(v4) => hash::pair(self.seed, u64::from(u32::from(v4)), 4),
-            std::net::IpAddr::V6(v6) => {
-                let bits = u128::from(v6);
-                hash::pair(self.seed, (bits >> 64) as u64, bits as u64)
-            }
-        };
+        let hash = source.hash(self.seed);
         let place = self.records.find(&source, hash).or_else(|| {
             let record = Record {
                 source,

@@ -78,7 +78,7 @@ fn lines_come_back() {
                 assert_eq!(connection.seen(1), FlowSeen { start, end, ..flow });
             }
             Line::Turn(turned) => {
-                assert_eq!(turned.seen(1), TurnSeen { time: turned.time, ..turn })
+                assert_eq!(turned.seen(1), TurnSeen { time: turned.time, ..turn });
             }
             _ => {}
         }
