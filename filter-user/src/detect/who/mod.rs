@@ -454,6 +454,9 @@ impl Detect for Sources {
             Some(200..400) => Some(object.map_or(own, |object| hash::pair(own, object.hash, 3))),
             _ => None,
         };
+        // Who is meant to fetch everything is not counted by what it fetches.
+        let crawls = api.crawlers.as_ref().is_some_and(|who| who.contains(observation.source));
+        let (page, object) = if crawls { (None, None) } else { (page, object) };
         let object = object.and_then(|object| Some((self.route(api.id, method, route)?, object)));
         let seen = Seen {
             time: observation.time,
