@@ -30,8 +30,6 @@
 
 use std::collections::HashMap;
 
-use filter_common::hash;
-
 use super::SECOND;
 use super::api::{ApiProfile, Attempt};
 use super::detector::{Detect, Tick};
@@ -304,13 +302,7 @@ impl Detect for CredentialStuffing {
         }
         let login = self.logins.entry(api.id).or_insert_with(|| Login::new(observation.time));
         let source = Source::of(observation.source, api.sources);
-        let source = match source.address {
-            std::net::IpAddr::V4(v4) => hash::pair(self.seed, u64::from(u32::from(v4)), 4),
-            std::net::IpAddr::V6(v6) => {
-                let bits = u128::from(v6);
-                hash::pair(self.seed, (bits >> 64) as u64, bits as u64)
-            }
-        };
+        let source = source.hash(self.seed);
         let failed = attempt == Attempt::Failed;
         let weight = observation.stands_for();
         login.add(observation.time, source, failed, weight, &self.config);

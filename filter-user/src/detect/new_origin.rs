@@ -23,8 +23,6 @@
 
 use std::collections::HashMap;
 
-use filter_common::hash;
-
 use super::SECOND;
 use super::api::ApiProfile;
 use super::detector::{Detect, Tick};
@@ -166,13 +164,7 @@ impl Detect for NewOrigin {
         });
         places.advance(observation.time);
         let source = Source::of(observation.source, api.sources);
-        let hash = match source.address {
-            std::net::IpAddr::V4(v4) => hash::pair(self.seed, u64::from(u32::from(v4)), 4),
-            std::net::IpAddr::V6(v6) => {
-                let bits = u128::from(v6);
-                hash::pair(self.seed, (bits >> 64) as u64, bits as u64)
-            }
-        };
+        let hash = source.hash(self.seed);
         places.all.requests = places.all.requests.saturating_add(1);
         places.all.sources.add(hash);
         let of = [origin.country.map(Place::Country), origin.asn.map(Place::Network)];

@@ -241,6 +241,7 @@ fn settings(policy: &Policy, api: &Api) -> Settings {
     }
     to.groups("deny", &api.deny);
     to.groups("proxies", &api.proxies);
+    to.groups("crawlers", &api.crawlers);
     if let Some(limit) = &api.limit {
         to.put("limit", show_limit(limit));
     }

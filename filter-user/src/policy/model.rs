@@ -114,9 +114,18 @@ impl Policy {
 
     /// All proxies of an API; `None` when it has none.
     pub fn proxies_of(&self, api: &Api) -> Option<super::Addresses> {
-        let groups = api.proxies.iter().filter_map(|group| self.group(group.value));
-        let sets = groups.map(|group| &group.prefixes);
-        (!api.proxies.is_empty()).then(|| super::Addresses::of(sets))
+        self.addresses(&api.proxies)
+    }
+
+    /// All crawlers of an API; `None` when it has none.
+    pub fn crawlers_of(&self, api: &Api) -> Option<super::Addresses> {
+        self.addresses(&api.crawlers)
+    }
+
+    fn addresses(&self, groups: &[Sited<GroupIndex>]) -> Option<super::Addresses> {
+        let found = groups.iter().filter_map(|group| self.group(group.value));
+        let sets = found.map(|group| &group.prefixes);
+        (!groups.is_empty()).then(|| super::Addresses::of(sets))
     }
 
     /// The proxies of an API that an address belongs to.

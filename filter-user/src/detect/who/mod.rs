@@ -20,6 +20,7 @@ pub(crate) mod distinct;
 pub(crate) mod gaps;
 pub(crate) mod object;
 pub(crate) mod record;
+mod roll;
 pub(crate) mod route;
 pub(crate) mod share;
 pub(crate) mod table;
@@ -47,6 +48,7 @@ use crate::inventory::route::says_exists;
 use crate::sensor::Application;
 use cohort::Cohort;
 use record::{NOBODY, Pair, Record, WHOLE, Who};
+use roll::{roll_pair, roll_record};
 use route::Route;
 use table::Table;
 use watch::Watch;
@@ -243,13 +245,7 @@ impl Sources {
     }
 
     fn hash(&self, who: &Who) -> u64 {
-        let source = match who.source.address {
-            std::net::IpAddr::V4(v4) => u64::from(u32::from(v4)),
-            std::net::IpAddr::V6(v6) => {
-                let bits = u128::from(v6);
-                hash::pair(self.seed, (bits >> 64) as u64, bits as u64)
-            }
-        };
+        let source = who.source.hash(self.seed);
         let rest = u64::from(who.api) << 8 | u64::from(who.source.length);
         hash::pair(hash::pair(self.seed, source, rest), who.user, 0)
     }
@@ -297,7 +293,12 @@ impl Sources {
         }
         let shared = record.shared;
         let config = &self.config;
+        // Now and then will do: looking closely takes longer than the rest.
+        let due = record.requests % 8 == 0
+            || seen.missing.is_some()
+            || seen.bytes >= UNIT as f32 * UNIT as f32;
         if more
+            && due
             && !record.pending
             && (config.probing.suspects(record)
                 || config.scraping.suspects(record)
@@ -335,9 +336,10 @@ impl Sources {
         let mut more = pair.objects.add(object.hash);
         more |= pair.day_objects.add(object.hash);
         pair.step(object.number);
-        // Sketches seldom change when there are many: evidence grows by even steps too.
-        more |= pair.requests % 64 == 0;
-        if more && !pair.pending && self.config.enumeration.suspects(pair) {
+        // Now and then will do: looking closely takes longer than the rest. Sketches seldom change when
+        // there are many, but evidence grows by even steps too.
+        let due = more && pair.requests % 4 == 0 || pair.requests % 64 == 0;
+        if due && !pair.pending && self.config.enumeration.suspects(pair) {
             pair.pending = true;
             self.suspects.push(Suspect::Pair(who, route, hash));
         }
@@ -431,85 +433,6 @@ struct Moment {
     weight: f32,
 }
 
-/// The cohorts of an API.
-fn cohorts<'a>(
-    cohorts: &'a mut HashMap<u32, ApiCohorts>,
-    api: u32,
-    config: &WhoConfig,
-) -> &'a mut ApiCohorts {
-    cohorts.entry(api).or_insert_with(|| ApiCohorts {
-        missing: Cohort::new(config.probing.usual),
-        pages: Cohort::new(config.scraping.usual),
-        minute: Cohort::new(config.exfiltration.usual[0] / UNIT),
-        day: Cohort::new(config.exfiltration.usual[1] / UNIT),
-    })
-}
-
-/// A bit of [`Record::open`].
-fn bit(detector: Detector) -> u8 {
-    match detector {
-        Detector::Probing => 1,
-        Detector::Scraping => 2,
-        Detector::Exfiltration => 4,
-        _ => 0,
-    }
-}
-
-/// Ends what is over of a record's minute, ten minutes and day, and learns from it.
-fn roll_record(
-    record: &mut Record,
-    all: &mut HashMap<u32, ApiCohorts>,
-    config: &WhoConfig,
-    now: u32,
-) {
-    let others = cohorts(all, record.who.api, config);
-    // A network of several users is none of those that one is compared with.
-    let alone = !record.shared;
-    let usual = |detector| alone && record.open & bit(detector) == 0;
-    let takes = usual(Detector::Exfiltration);
-    let units = |bytes: f32| f64::from(bytes) / UNIT;
-    if record.minute_bytes > 0.0 && takes {
-        others.minute.learn(units(record.minute_bytes), config.exfiltration.usual[0] / UNIT);
-    }
-    if now.saturating_sub(record.day) >= DAY {
-        if record.day_bytes > 0.0 && takes {
-            others.day.learn(units(record.day_bytes), config.exfiltration.usual[1] / UNIT);
-        }
-        record.day = now;
-        record.day_bytes = 0.0;
-    }
-    record.minute = now;
-    record.minute_bytes = 0.0;
-    if now.saturating_sub(record.since) >= WINDOW {
-        if usual(Detector::Probing) {
-            others.missing.learn(record.missing.count(), config.probing.usual);
-        }
-        if usual(Detector::Scraping) {
-            others.pages.learn(record.pages.count(), config.scraping.usual);
-        }
-        record.begin(now);
-    }
-}
-
-/// The same of a pair.
-fn roll_pair(pair: &mut Pair, routes: &mut HashMap<u64, Route>, config: &WhoConfig, now: u32) {
-    let usual = config.enumeration.usual;
-    if let Some(route) = routes.get_mut(&pair.route)
-        && !(pair.open || pair.shared)
-        && pair.requests > 0
-    {
-        route.learn(pair, usual[0]);
-        if now.saturating_sub(pair.day) >= DAY {
-            route.slow.learn(pair.day_objects.count(), usual[1]);
-        }
-    }
-    if now.saturating_sub(pair.day) >= DAY {
-        pair.day = now;
-        pair.day_objects = distinct::Distinct::default();
-    }
-    pair.begin(now);
-}
-
 impl Detect for Sources {
     fn observe(&mut self, api: &ApiProfile, observation: &Observation<'_>) {
         let Observation { method, target, route, status, .. } = *observation;
@@ -531,6 +454,9 @@ impl Detect for Sources {
             Some(200..400) => Some(object.map_or(own, |object| hash::pair(own, object.hash, 3))),
             _ => None,
         };
+        // Who is meant to fetch everything is not counted by what it fetches.
+        let crawls = api.crawlers.as_ref().is_some_and(|who| who.contains(observation.source));
+        let (page, object) = if crawls { (None, None) } else { (page, object) };
         let object = object.and_then(|object| Some((self.route(api.id, method, route)?, object)));
         let seen = Seen {
             time: observation.time,
