@@ -10,6 +10,7 @@ mod demo;
 mod deny;
 mod fuzz;
 mod kernels;
+mod lab;
 mod process;
 mod setup;
 mod tally;
@@ -36,6 +37,8 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Measure what a packet costs; needs root
     Bench(bench::Options),
+    /// Run the shift detector over series with labelled windows, recorded or generated
+    Lab(lab::Options),
     /// Try Debian's kernels 5.10, 6.1, 6.12 and 6.18, or others, in emulated machines
     Kernels(kernels::Options),
     /// Check licences, advisories and sources of the dependencies, when cargo-deny is installed
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Chore::Test => test::run(),
         Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Lab(options) => lab::run(&options),
         Chore::Kernels(options) => kernels::run(&options),
         Chore::Deny => deny::run(),
     };

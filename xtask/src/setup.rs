@@ -312,14 +312,14 @@ fn python() -> PathBuf {
 }
 
 fn pip_command() -> Command {
-    let mut command = Command::new("pip3");
-    command.args(["install", "--upgrade", "--target"]).arg(python()).args(PYTHON);
+    let mut command = Command::new("python3");
+    command.args(["-m", "pip", "install", "--upgrade", "--target"]).arg(python()).args(PYTHON);
     command
 }
 
 fn install_python() -> Result<()> {
     println!("setup: Python tools: installing {} into target/python", PYTHON.join(", "));
-    process::run_quietly(&mut pip_command(), "pip3")
+    process::run_quietly(&mut pip_command(), "pip")
         .context("cannot install from PyPI; rotel has wheels for some platforms only")
 }
 
@@ -351,7 +351,7 @@ fn by_hand(why: &str, missing: &[Need], packages: &[&str]) -> Result<()> {
                 ),
                 Remedy::Component(component) => println!("    rustup component add {component}"),
                 Remedy::Python => {
-                    println!("    pip3 {}", process::words(pip_command().get_args()));
+                    println!("    python3 {}", process::words(pip_command().get_args()));
                 }
             }
         }

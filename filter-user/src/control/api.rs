@@ -157,6 +157,9 @@ pub trait Daemon: Send + Sync + 'static {
     /// Ends orders. [`Code::NotFound`] when none of the kinds named is in force.
     fn order_lift(&self, request: &OrderLift, caller: &Caller) -> Answer<ApiOrders>;
 
+    /// Sends one marked event to a receiver and says what it answered. [`Code::NotFound`] when there
+    /// is none of the name.
+    fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested>;
     /// What is kept of a source or an API in a span, sealed. [`Code::NotFound`] when nothing is.
     fn evidence(&self, query: &EvidenceQuery, caller: &Caller) -> Answer<Evidence>;
 
@@ -185,10 +188,6 @@ pub trait Daemon: Send + Sync + 'static {
 
     /// Has them taken again. [`Code::Refused`] when they are not stopped.
     fn actions_start(&self, caller: &Caller) -> Answer<ActionsStatus>;
-
-    /// Sends one marked event to a receiver and says what it answered. [`Code::NotFound`] when there
-    /// is none of the name.
-    fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested>;
 
     /// Takes the filter off every interface, removes all pinned state, and ends the daemon after
     /// the answer has been given.

@@ -162,6 +162,11 @@ impl Client {
         self.post("/v1/orders/lift", request)
     }
 
+    /// See [`super::api::Daemon::sink_test`].
+    pub fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested> {
+        self.post("/v1/sinks/test", request)
+    }
+
     /// See [`super::api::Daemon::actions`].
     pub fn actions(&self, query: &ActionQuery) -> Answer<Vec<ActionEntry>> {
         self.get(&format!("/v1/actions?all={}&limit={}", query.all, query.limit))
@@ -205,11 +210,6 @@ impl Client {
     /// See [`super::api::Daemon::breach_drill_end`].
     pub fn breach_drill_end(&self, request: &DrillEnd) -> Answer<Drilled> {
         self.post("/v1/breach/drill/end", request)
-    }
-
-    /// See [`super::api::Daemon::sink_test`].
-    pub fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested> {
-        self.post("/v1/sinks/test", request)
     }
 
     /// See [`super::api::Daemon::detach`].

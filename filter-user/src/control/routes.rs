@@ -61,6 +61,7 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
         .route("/v1/findings", get(findings))
         .route("/v1/orders", get(orders).post(order_set))
         .route("/v1/orders/lift", post(order_lift))
+        .route("/v1/sinks/test", post(sink_test))
         .route("/v1/playbooks", get(playbooks))
         .route("/v1/breach/run", post(breach_run))
         .route("/v1/breach/drill", post(breach_drill))
@@ -70,7 +71,6 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
         .route("/v1/actions/stop", post(actions_stop))
         .route("/v1/actions/start", post(actions_start))
         .route("/v1/evidence", post(evidence))
-        .route("/v1/sinks/test", post(sink_test))
         .route("/v1/detach", post(detach))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
@@ -319,6 +319,10 @@ async fn order_lift(State(app): State<App>, caller: Extension<Admitted>, body: B
     ordered(app, caller, body, Daemon::order_lift).await
 }
 
+async fn sink_test(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, |daemon, request, _| daemon.sink_test(request)).await
+}
+
 async fn playbooks(State(app): State<App>) -> Response {
     answer(app, Daemon::playbooks).await
 }
@@ -361,10 +365,6 @@ async fn actions_start(State(app): State<App>, caller: Extension<Admitted>) -> R
 
 async fn evidence(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
     ordered(app, caller, body, Daemon::evidence).await
-}
-
-async fn sink_test(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
-    ordered(app, caller, body, |daemon, request, _| daemon.sink_test(request)).await
 }
 
 async fn detach(State(app): State<App>, caller: Extension<Admitted>) -> Response {

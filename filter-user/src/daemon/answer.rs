@@ -388,6 +388,10 @@ impl Daemon for Core {
         Ok(orders)
     }
 
+    fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested> {
+        self.test_sink(request)
+    }
+
     fn actions(&self, query: &ActionQuery) -> Answer<Vec<ActionEntry>> {
         Ok(lock(&self.actions).list(query))
     }
@@ -422,10 +426,6 @@ impl Daemon for Core {
 
     fn breach_drill_end(&self, request: &DrillEnd, caller: &Caller) -> Answer<Drilled> {
         self.end_drill(request, caller)
-    }
-
-    fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested> {
-        self.test_sink(request)
     }
 
     fn detach(&self, caller: &Caller) -> Answer<Detached> {

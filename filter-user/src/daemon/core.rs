@@ -28,6 +28,7 @@ use super::drill::Drills;
 use super::gate::Gate;
 use super::in_force::InForce;
 use super::inventory::{Book, Inventory, Told};
+use super::learned::Learned;
 use super::pipeline::Report;
 use super::profile::Profile;
 use super::start::Start;
@@ -73,6 +74,8 @@ pub(super) struct Core {
     pub(super) quotas: Mutex<Quotas>,
     /// Drills that wait for their end.
     pub(super) drills: Mutex<Drills>,
+    /// What detectors have learned, on its way to the store and from it.
+    pub(super) learned: Learned,
     /// How that goes.
     pub(super) told: Arc<Told>,
     /// The audit log.
@@ -104,6 +107,7 @@ impl Core {
         stop: watch::Sender<bool>,
     ) -> Result<Self> {
         let kept = gate.keeper.with(|store| store.inventory()).unwrap_or_default();
+        let learned = gate.keeper.with(|store| store.learned()).unwrap_or_default();
         let inventory = Inventory::new(kept, config.store.transactions > 0);
         let unwritten = Arc::new(Told::default());
         let book = Mutex::new(Book::new(config.state_dir.clone(), Arc::clone(&unwritten)));
@@ -165,6 +169,7 @@ impl Core {
             actions,
             quotas: Mutex::new(quotas),
             drills: Mutex::default(),
+            learned: Learned::new(learned),
             told: unwritten,
             auditor,
             confirm_by: AtomicU64::new(u64::MAX),

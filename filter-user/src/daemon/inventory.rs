@@ -353,6 +353,11 @@ impl Core {
         if let Some(problem) = book.write(batch) {
             let event = crate::export::events::Kind::StoreFailed;
             self.tell(&Event::new(event, unix_ns(), problem));
+        } else if let Err((parts, problem)) =
+            book.write_learned(self.learned.take(), unix_ns() / 1_000_000)
+        {
+            tracing::warn!("{problem}: what was learned is kept in memory");
+            self.learned.give_back(parts);
         }
     }
 

@@ -28,6 +28,7 @@ use crate::kernel::orders::Order;
 use crate::kernel::ring::Reader;
 use crate::kernel::state::sample_below;
 use crate::policy::Policy;
+use crate::recording::{Line, Recorder, Telemetry};
 use crate::respond::{Action, Executor, Responder, Served, escalation_reason};
 use crate::sensor::transaction::Transaction;
 use crate::sensor::{Output, Sensor, SensorConfig};
@@ -38,6 +39,7 @@ use super::core::{Core, Message, lock, unix_ns};
 use super::enforcement::Enforcement;
 use super::escalate::Networks;
 use super::gate::Source as Ring;
+use super::learned::{self, Round};
 use super::orders;
 use super::places::Places;
 use super::profile::{Profile, packet_rate};
@@ -75,6 +77,8 @@ pub(super) struct Report {
     pub(super) routes_overflow: u64,
     /// States of the detectors.
     pub(super) detectors: Vec<DetectorCount>,
+    /// Lines of the recording by outcome.
+    pub(super) recorded: Vec<(&'static str, u64)>,
     /// Open findings by severity.
     pub(super) open: BTreeMap<&'static str, u64>,
 }
@@ -88,6 +92,7 @@ impl Default for Report {
             routes: 0,
             routes_overflow: 0,
             detectors: Vec::new(),
+            recorded: Vec::new(),
             open: BTreeMap::new(),
         }
     }
@@ -137,8 +142,20 @@ struct Analysis {
     networks: Networks,
     refusals: SourceEvents,
     places: Places,
+    recorder: Option<Recorder>,
+    /// Completeness as it was recorded last.
+    recorded: f64,
     /// What to add to a record's time for ns since 1970.
     epoch: i128,
+    /// Whose turn it is to be written down.
+    round: Round,
+}
+
+/// Starts recording, where the settings say so.
+fn recorder(core: &Core) -> Option<Recorder> {
+    let settings = core.config.record.as_ref()?;
+    let started = Recorder::start(settings);
+    started.inspect_err(|error| tracing::error!(%error, "nothing is recorded")).ok()
 }
 
 /// What to add to CLOCK_MONOTONIC for the time since 1970, ns.
@@ -164,7 +181,10 @@ impl Pipeline {
             networks: Networks::new(),
             refusals: SourceEvents::new(WINDOW),
             places: Places::default(),
+            recorder: recorder(&core),
+            recorded: 1.0,
             epoch: self::epoch(),
+            round: Round::default(),
         };
         Self {
             core,
@@ -210,6 +230,9 @@ impl Pipeline {
         let analysis = &mut self.analysis;
         self.sensor.flush(&mut |output| analysis.output(&output));
         self.look_after(clock::monotonic_ns());
+        if let Some(profile) = &self.analysis.profile {
+            learned::keep_all(&self.core, &self.analysis.engine, profile);
+        }
     }
 
     fn obey(&mut self) {
@@ -265,8 +288,10 @@ impl Pipeline {
         self.core.look_after_enforcement(&mut self.enforcement);
         self.read_losses();
         self.read_traffic(now);
+        self.analysis.record_telemetry(now, self.losses.completeness());
         self.analysis.tell_refusals(now);
         self.core.tell_of_sinks();
+        self.analysis.keep_learned();
         self.report();
     }
 
@@ -316,7 +341,12 @@ impl Pipeline {
         match read {
             Ok(all) => {
                 self.counted = all.last().map_or(0, |traffic| traffic.api);
-                all.iter().for_each(|traffic| self.analysis.engine.traffic(traffic, now));
+                for traffic in &all {
+                    self.analysis.engine.traffic(traffic, now);
+                    self.analysis.record(traffic.api, |to, api, epoch| {
+                        to.write(&Line::traffic(traffic, api, now, epoch));
+                    });
+                }
             }
             Err(error) => tracing::error!(%error, "what limits and bans do is not known"),
         }
@@ -350,6 +380,12 @@ impl Pipeline {
                     evicted: count.evicted,
                 })
                 .collect(),
+            recorded: self
+                .analysis
+                .recorder
+                .as_ref()
+                .map(|one| one.counts().to_vec())
+                .unwrap_or_default(),
             open,
         };
         *lock(&self.core.report) = report;
@@ -379,6 +415,8 @@ impl Analysis {
         self.served.reach.retain(known);
         lock(&self.core.quotas).retain(unix_ns() / 1_000_000_000, |api| profile.quotas.has(api));
         self.core.follow_inventory(&profile, &mut self.routes);
+        let now = clock::monotonic_ns();
+        learned::take_up(&self.core, &mut self.engine, &profile, now, self.epoch);
         self.networks.follow();
         self.profile = Some(profile);
     }
@@ -416,6 +454,9 @@ impl Analysis {
                 let client = self.connection(flow.api, flow.flow.client, flow.announced);
                 if let Some(seen) = client.and_then(|client| FlowSeen::of(flow, client)) {
                     self.engine.flow(&seen);
+                    self.record(flow.api, |to, api, epoch| {
+                        to.write(&Line::connection(&seen, api, epoch));
+                    });
                 }
             }
             Output::Tls(handshake) | Output::Quic(handshake) => {
@@ -427,6 +468,9 @@ impl Analysis {
                 let client = self.connection(flow.api, flow.flow.client, flow.announced);
                 if let Some(seen) = client.and_then(|client| FlowSeen::of(flow, client)) {
                     self.engine.slow(&seen);
+                    self.record(flow.api, |to, api, epoch| {
+                        to.write(&Line::connection(&seen, api, epoch));
+                    });
                 }
             }
             Output::Turn(turn) => {
@@ -435,9 +479,30 @@ impl Analysis {
                 let client = self.connection(turn.api, turn.flow.client, None);
                 if let Some(seen) = client.and_then(|client| TurnSeen::of(turn, client)) {
                     self.engine.turn(&seen);
+                    self.record(turn.api, |to, api, epoch| {
+                        to.write(&Line::turn(&seen, api, epoch));
+                    });
                 }
             }
         }
+    }
+
+    /// Records what a detector was told about an API, where that is wanted.
+    fn record(&mut self, api: u32, write: impl FnOnce(&mut Recorder, Option<&str>, i128)) {
+        let Some(recorder) = &mut self.recorder else { return };
+        let name = self.profile.as_ref().and_then(|profile| profile.api(api));
+        write(recorder, name.map(|api| api.name.as_str()), self.epoch);
+    }
+
+    /// Records how complete the telemetry is, when that changed, and hands on what was gathered.
+    fn record_telemetry(&mut self, now: u64, completeness: f64) {
+        let Some(recorder) = &mut self.recorder else { return };
+        if (completeness - self.recorded).abs() > 1e-3 {
+            self.recorded = completeness;
+            let time = u64::try_from(i128::from(now) + self.epoch).unwrap_or_default();
+            recorder.write(&Line::Telemetry(Telemetry { time, completeness }));
+        }
+        recorder.flush();
     }
 
     /// Who opened a connection to an API, as far as that can be told.
@@ -459,6 +524,10 @@ impl Analysis {
             if let Some(mut observation) = Observation::of(transaction, client, &route) {
                 observation.origin = self.places.origin(&self.core.geo, client);
                 self.engine.observe(&observation);
+                self.record(transaction.api, |to, api, epoch| {
+                    let line = Line::request(&observation, api, epoch, to.veil());
+                    to.write(&line);
+                });
             }
             let name = self.field(transaction.api).name;
             self.core.metrics.observe(&name, &route, transaction);
@@ -481,13 +550,15 @@ impl Analysis {
 
     fn notice(&mut self, header: &Header) {
         let Some(refused) = Refused::of(header) else { return };
-        self.engine.refusal(&RefusedSeen {
+        let seen = RefusedSeen {
             time: header.time,
             api: refused.api,
             source: refused.source,
             port: header.destination_port,
             unclaimed: refused.reason == Reason::UnclaimedRefused,
-        });
+        };
+        self.engine.refusal(&seen);
+        self.record(refused.api, |to, api, epoch| to.write(&Line::refusal(&seen, api, epoch)));
         if let Some(summary) = self.refusals.push(header.time, &refused) {
             let field = self.field(summary.api);
             self.core.tell(&Event::refused(&summary, field, unix_ns()));
@@ -505,6 +576,9 @@ impl Analysis {
         self.epoch = epoch();
         for finding in self.engine.tick(now, self.epoch, completeness) {
             let field = self.field(finding.api);
+            if finding.state != State::Update {
+                learned::keep(&self.core, &self.engine, finding.api, &finding.api_name);
+            }
             // Findings are on the records' clock.
             self.core.metrics.finding(&finding);
             self.core.note_finding(&finding, self.epoch);
@@ -513,6 +587,12 @@ impl Analysis {
                 tracing::warn!(id = %finding.id, api = %field.name, "{}", finding.measure.why);
             }
             self.respond(&finding);
+        }
+    }
+
+    fn keep_learned(&mut self) {
+        if let Some(profile) = &self.profile {
+            self.round.go_on(&self.core, &self.engine, profile);
         }
     }
 

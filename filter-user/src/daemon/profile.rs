@@ -16,13 +16,13 @@ use crate::text::quantity::Measure;
 use super::quota::Rules;
 
 /// The name of what no API claims.
-pub(super) const UNCLAIMED: &str = "__unclaimed__";
+pub(crate) const UNCLAIMED: &str = "__unclaimed__";
 
 /// One policy, as the pipeline sees it.
 #[derive(Debug)]
-pub(super) struct Profile {
+pub(crate) struct Profile {
     /// The policy.
-    pub(super) policy: Arc<Policy>,
+    pub(crate) policy: Arc<Policy>,
     by_id: HashMap<u32, usize>,
     fields: HashMap<u32, ApiField>,
     /// Quotas of requests.
@@ -32,7 +32,7 @@ pub(super) struct Profile {
 }
 
 impl Profile {
-    pub(super) fn new(policy: Arc<Policy>, ids: &Ids) -> Self {
+    pub(crate) fn new(policy: Arc<Policy>, ids: &Ids) -> Self {
         let mut by_id = HashMap::new();
         let mut fields = HashMap::new();
         let mut proxies = HashMap::new();
@@ -49,34 +49,34 @@ impl Profile {
     }
 
     /// The API of a stable id.
-    pub(super) fn api(&self, id: u32) -> Option<&Api> {
+    pub(crate) fn api(&self, id: u32) -> Option<&Api> {
         self.by_id.get(&id).and_then(|&place| self.policy.apis.get(place))
     }
 
     /// Stable ids of its APIs.
-    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> {
         self.by_id.keys().copied()
     }
 
     /// The API as events show it.
-    pub(super) fn field(&self, id: u32) -> ApiField {
+    pub(crate) fn field(&self, id: u32) -> ApiField {
         self.fields.get(&id).cloned().unwrap_or_else(ApiField::unclaimed)
     }
 
     /// The APIs as detectors want them.
-    pub(super) fn for_detectors(&self) -> Vec<ApiProfile> {
+    pub(crate) fn for_detectors(&self) -> Vec<ApiProfile> {
         let ids = self.by_id.keys();
         ids.filter_map(|&id| Some(ApiProfile::declared(id, self.api(id)?))).collect()
     }
 
     /// The APIs as the inventory wants them.
-    pub(super) fn for_inventory(&self) -> Vec<DeclaredApi> {
+    pub(crate) fn for_inventory(&self) -> Vec<DeclaredApi> {
         let ids = self.by_id.keys();
         ids.filter_map(|&id| Some(DeclaredApi::of(id, self.api(id)?))).collect()
     }
 
     /// What the policy says of the routes of each API.
-    pub(super) fn declared(&self) -> Vec<(u32, Declared)> {
+    pub(crate) fn declared(&self) -> Vec<(u32, Declared)> {
         let declared = |&id: &u32| {
             let api = self.api(id)?;
             let logins = api.login.iter().flat_map(|login| &login.routes);
@@ -87,7 +87,7 @@ impl Profile {
     }
 
     /// The APIs that want networks banned when enough of their sources are.
-    pub(super) fn watched(&self) -> Vec<Watch> {
+    pub(crate) fn watched(&self) -> Vec<Watch> {
         let watch = |&id: &u32| {
             let api = self.api(id)?;
             Some(Watch { api: id, lengths: api.source, escalate: api.escalate? })
@@ -114,23 +114,24 @@ impl Profile {
     }
 
     /// What keeps an answer from hitting the wrong one.
-    pub(super) fn guard<'a>(
+    pub(crate) fn guard<'a>(
         &'a self,
         behind_proxy: impl Fn(&Source) -> bool + 'a,
+
         traffic: Option<(&'a Served, u64)>,
     ) -> impl Guard + 'a {
         PolicyGuard::new(&self.policy, |id| self.api(id), behind_proxy, traffic)
     }
 
     /// The proxies of an API, where it has any.
-    pub(super) fn proxies(&self, api: u32) -> Option<&Addresses> {
+    pub(crate) fn proxies(&self, api: u32) -> Option<&Addresses> {
         self.proxies.get(&api)
     }
 }
 
 /// An order's or a response's packet rate as the kernel wants it, with a burst of a second or, for
 /// slow rates, of one packet.
-pub(super) fn packet_rate(rate: crate::text::quantity::Rate) -> Option<filter_common::gcra::Rate> {
+pub(crate) fn packet_rate(rate: crate::text::quantity::Rate) -> Option<filter_common::gcra::Rate> {
     let burst = crate::policy::DEFAULT_BURST.max(rate.time_for(1));
     crate::policy::compile::gcra(rate, burst, Measure::Packets)
 }

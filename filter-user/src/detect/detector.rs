@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use super::api::ApiProfile;
 use super::budget::Budget;
+use super::codec::{Reader, Writer};
 use super::engine::StateCount;
-use super::lifecycle::Lifecycle;
+use super::lifecycle::{Lifecycle, Subject};
 use super::observation::{FlowSeen, Observation, RefusedSeen, Traffic, TurnSeen};
 
 /// A detector. What it is told only updates its state, and costs little: it is told of every
@@ -24,7 +25,7 @@ pub(crate) trait Detect: std::fmt::Debug + Send {
     /// A packet that the kernel refused, one of each source and reason within a second.
     fn refusal(&mut self, _: &ApiProfile, _: &RefusedSeen) {}
 
-    /// What was sent inside TLS.
+    /// A turn of a connection whose requests cannot be read.
     fn turn(&mut self, _: &ApiProfile, _: &TurnSeen) {}
 
     /// The kernel's counters of an API, about once a second.
@@ -38,6 +39,18 @@ pub(crate) trait Detect: std::fmt::Debug + Send {
 
     /// How much it remembers.
     fn state_counts(&self) -> Vec<StateCount>;
+
+    /// Writes what it has learned of an API, to be known after a restart; nothing, when there is
+    /// nothing that is worth it.
+    fn save(&self, _api: u32, _: &mut Writer) {}
+
+    /// Takes up what [`Self::save`] wrote; `None`, and nothing is taken up, when it is not that.
+    fn load(&mut self, _: &ApiProfile, _: Reader<'_>, _now: u64) -> Option<()> {
+        Some(())
+    }
+
+    /// Tells which of its findings go on after a [`Self::load`].
+    fn subjects(&self, _: &mut dyn FnMut(Subject)) {}
 }
 
 /// What a decision is made with.
@@ -55,11 +68,18 @@ pub(crate) struct Tick<'a> {
     pub(crate) apis: &'a HashMap<u32, ApiProfile>,
     /// Where findings open and close.
     pub(crate) findings: &'a mut Lifecycle,
+    /// APIs that are being maintained: nothing opens for them, and nothing is learned of them.
+    pub(crate) maintained: &'a std::collections::HashSet<u32>,
     /// How surprising something must be.
     pub(crate) budget: &'a mut Budget,
 }
 
 impl Tick<'_> {
+    /// Whether an API is being maintained.
+    pub(crate) fn is_maintained(&self, api: u32) -> bool {
+        self.maintained.contains(&api)
+    }
+
     /// Whether enough was seen to say anything.
     pub(crate) fn judges(&self) -> bool {
         self.completeness >= self.floor

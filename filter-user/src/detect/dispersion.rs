@@ -3,7 +3,7 @@
 //!
 //! **Formula.** Within each five minutes: `n` requests of `d` different sources
 //! ([`Distinct`](super::who::distinct), sixteen of them, 3 %), and the entropy `H` of requests over
-//! sources, estimated by 256 seeded buckets (with Miller's and Madow's correction). [`Shift`] of
+//! sources, estimated by 256 seeded buckets (with Miller's and Madow's correction). [`Level`] of
 //! `ln(d / n)`, with a standard deviation of at least 0.15, and of `H / ln(min(d, 256))`, of at least
 //! 0.05; the larger evidence counts. A finding needs `min_requests` and `min_sources` and a factor of `ratio`
 //! in `d / n`; it closes after a quarter of an hour without, or after three hours, when it is usual.
@@ -26,9 +26,9 @@ use super::api::ApiProfile;
 use super::detector::{Detect, Tick};
 use super::engine::StateCount;
 use super::finding::{Detector, Measure};
+use super::level::{Course, Level, LevelConfig};
 use super::lifecycle::Subject;
 use super::observation::Observation;
-use super::shift::{Course, Shift, ShiftConfig};
 use super::source::Source;
 use super::who::distinct::Distinct;
 
@@ -41,8 +41,8 @@ pub struct DispersionConfig {
     pub min_sources: f64,
     /// Factor by which sources per request must change.
     pub ratio: f64,
-    /// See [`super::shift`]; values come every five minutes.
-    pub shift: ShiftConfig,
+    /// See [`super::level`]; values come every five minutes.
+    pub shift: LevelConfig,
 }
 
 impl Default for DispersionConfig {
@@ -51,7 +51,7 @@ impl Default for DispersionConfig {
             min_requests: 500,
             min_sources: 30.0,
             ratio: 2.0,
-            shift: ShiftConfig { lookback: 288, warm_up: 12, least: 0.15, calm: 3, adopt: 36 },
+            shift: LevelConfig { lookback: 288, warm_up: 12, least: 0.15, calm: 3, adopt: 36 },
         }
     }
 }
@@ -67,8 +67,8 @@ struct State {
     weight: f64,
     sources: [Distinct; 16],
     buckets: Box<[u32; BUCKETS]>,
-    ratio: Shift,
-    entropy: Shift,
+    ratio: Level,
+    entropy: Level,
 }
 
 impl State {
@@ -79,8 +79,8 @@ impl State {
             weight: 0.0,
             sources: Default::default(),
             buckets: Box::new([0; BUCKETS]),
-            ratio: Shift::new(&config.shift),
-            entropy: Shift::new(&config.shift),
+            ratio: Level::new(&config.shift),
+            entropy: Level::new(&config.shift),
         }
     }
 
@@ -158,7 +158,7 @@ impl Detect for Dispersion {
                 let spread = state.nats() / sources.min(BUCKETS as f64).ln();
                 let shift = &config.shift;
                 let ratio = state.ratio.judge(value, shift);
-                let narrow = ShiftConfig { least: shift.least / 3.0, ..*shift };
+                let narrow = LevelConfig { least: shift.least / 3.0, ..*shift };
                 let entropy = state.entropy.judge(spread, &narrow);
                 let evidence = ratio.evidence.max(entropy.evidence);
                 let factor = (value - ratio.level).abs().exp();
@@ -190,7 +190,7 @@ impl Detect for Dispersion {
                             tick.findings.update(&subject, measure, false, tick.completeness, now);
                         }
                         Course::Calm | Course::Adopted => {
-                            state.entropy.course(false, &ShiftConfig { calm: 1, ..*shift });
+                            state.entropy.course(false, &LevelConfig { calm: 1, ..*shift });
                             let why =
                                 format!("sources per request are usual again at {}", api.name);
                             tick.findings.close(&subject, why, now);
@@ -207,7 +207,7 @@ impl Detect for Dispersion {
             } else if state.ratio.is_open()
                 && state.ratio.course(false, &config.shift) != Course::Goes
             {
-                state.entropy.course(false, &ShiftConfig { calm: 1, ..config.shift });
+                state.entropy.course(false, &LevelConfig { calm: 1, ..config.shift });
                 let why = format!("{} has too few requests to say more", api.name);
                 tick.findings.close(&subject, why, now);
             }
@@ -262,6 +262,7 @@ mod tests {
                 completeness: 1.0,
                 floor: 0.5,
                 apis: &apis,
+                maintained: &Default::default(),
                 findings: &mut findings,
                 budget: &mut budget,
             });

@@ -1,23 +1,31 @@
 //! The detectors behind one door.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::SECOND;
 use super::api::ApiProfile;
 use super::brute_force::{BruteForce, BruteForceConfig};
 use super::budget::Budget;
+use super::codec::{Reader, Writer};
 use super::credential_stuffing::{CredentialStuffing, CredentialStuffingConfig};
 use super::detector::{Detect, Tick};
 use super::dispersion::{Dispersion, DispersionConfig};
 use super::finding::{Detector, Finding};
+use super::kept;
 use super::lifecycle::Lifecycle;
 use super::new_origin::{NewOrigin, NewOriginConfig};
 use super::observation::{FlowSeen, Observation, RefusedSeen, Traffic, TurnSeen};
 use super::port_scan::{PortScan, PortScanConfig};
 use super::pressure::{Pressure, PressureConfig};
 use super::rate_shift::{RateShift, RateShiftConfig};
+use super::shift::{Shift, ShiftConfig};
 use super::slow_attack::{SlowAttack, SlowAttackConfig};
 use super::who::{Sources, WhoConfig};
+
+/// Of what [`Engine::save_api`] writes; other versions are begun anew.
+const VERSION: u32 = 1;
+/// The part with the open findings; others are numbers of detectors.
+const FINDINGS: u8 = u8::MAX;
 
 /// Parameters of all detectors.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,6 +48,8 @@ pub struct Config {
     pub new_origin: NewOriginConfig,
     /// See [`super::who`].
     pub who: WhoConfig,
+    /// See [`super::shift`].
+    pub shift: ShiftConfig,
     /// Share of the telemetry, 0 to 1, below which nothing is decided.
     pub min_completeness: f64,
     /// Seconds between two updates of a finding.
@@ -60,6 +70,7 @@ impl Default for Config {
             dispersion: DispersionConfig::default(),
             new_origin: NewOriginConfig::default(),
             who: WhoConfig::default(),
+            shift: ShiftConfig::default(),
             min_completeness: 0.5,
             update_every: 60,
             max_open: 1000,
@@ -86,7 +97,9 @@ pub struct Engine {
     detectors: Vec<Box<dyn Detect>>,
     budget: Budget,
     findings: Lifecycle,
+    maintained: HashSet<u32>,
     now: u64,
+    epoch: i128,
 }
 
 impl Engine {
@@ -107,10 +120,13 @@ impl Engine {
                 Box::new(Pressure::new(config.pressure)),
                 Box::new(Dispersion::new(config.dispersion, epoch)),
                 Box::new(NewOrigin::new(config.new_origin, epoch)),
+                Box::new(Shift::new(config.shift)),
             ],
             budget: Budget::default(),
             findings: Lifecycle::new(epoch, config.max_open, config.update_every * SECOND),
+            maintained: HashSet::new(),
             now: 0,
+            epoch: 0,
         }
     }
 
@@ -153,7 +169,7 @@ impl Engine {
         }
     }
 
-    /// Takes something sent inside TLS into account.
+    /// Takes a turn of a connection whose requests cannot be read into account.
     pub fn turn(&mut self, turn: &TurnSeen) {
         if let Some(api) = self.apis.get(&turn.api) {
             self.detectors.iter_mut().for_each(|detector| detector.turn(api, turn));
@@ -173,6 +189,8 @@ impl Engine {
     /// and nothing closes.
     pub fn tick(&mut self, now: u64, epoch: i128, completeness: f64) -> Vec<Finding> {
         self.now = self.now.max(now);
+        self.epoch = epoch;
+        self.budget.advance(self.now);
         let mut tick = Tick {
             now: self.now,
             epoch,
@@ -180,10 +198,87 @@ impl Engine {
             floor: self.config.min_completeness,
             apis: &self.apis,
             findings: &mut self.findings,
+            maintained: &self.maintained,
             budget: &mut self.budget,
         };
         self.detectors.iter_mut().for_each(|detector| detector.tick(&mut tick));
         self.findings.take()
+    }
+
+    /// What was learned of an API and what is open at it, as bytes that [`Self::load_api`] takes up; by
+    /// the same version of weir, or one that keeps the same.
+    pub fn save_api(&self, api: u32) -> Vec<u8> {
+        let mut to = Writer::default();
+        to.u32(VERSION);
+        let mut part = |number: u8, bytes: Vec<u8>| {
+            if !bytes.is_empty() {
+                to.u8(number);
+                to.u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+                to.0.extend_from_slice(&bytes);
+            }
+        };
+        for (number, detector) in (0..).zip(&self.detectors) {
+            let mut one = Writer::default();
+            detector.save(api, &mut one);
+            part(number, one.0);
+        }
+        let mut open = Writer::default();
+        for finding in self.findings.iter().filter(|finding| finding.api == api) {
+            kept::write(finding, self.epoch, &mut open);
+        }
+        part(FINDINGS, open.0);
+        to.0
+    }
+
+    /// Takes up what [`Self::save_api`] wrote; false, and nothing is taken up of the part that could not
+    /// be read and of those after it, when it is damaged or of another version. `epoch` as for
+    /// [`Self::tick`], which tells what goes on and what does not.
+    pub fn load_api(&mut self, api: u32, saved: &[u8], now: u64, epoch: i128) -> bool {
+        let Some(api) = self.apis.get(&api) else { return false };
+        let mut from = Reader(saved);
+        if from.u32() != Some(VERSION) {
+            return false;
+        }
+        while !from.is_empty() {
+            let part = from.u8().and_then(|number| {
+                let length = usize::try_from(from.u32()?).ok()?;
+                let (part, rest) = from.0.split_at_checked(length)?;
+                from.0 = rest;
+                let mut part = Reader(part);
+                if number != FINDINGS {
+                    return self.detectors.get_mut(usize::from(number))?.load(api, part, now);
+                }
+                let mut held = HashSet::new();
+                let each = &mut |subject| {
+                    held.insert(subject);
+                };
+                self.detectors.iter().for_each(|detector| detector.subjects(each));
+                while !part.is_empty() {
+                    let (subject, finding) = kept::read(&mut part, api.id, &api.name, epoch)?;
+                    let goes_on = held.contains(&subject);
+                    self.findings.resume(&subject, finding, goes_on, now);
+                }
+                Some(())
+            });
+            if part.is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What thresholds were worked out of, as bytes that [`Self::load_budget`] takes up.
+    pub fn save_budget(&self) -> Vec<u8> {
+        let mut to = Writer::default();
+        to.u32(VERSION);
+        self.budget.write(&mut to);
+        to.0
+    }
+
+    /// Takes up what [`Self::save_budget`] wrote; false, and nothing is taken up, when it is not that.
+    pub fn load_budget(&mut self, saved: &[u8], now: u64) -> bool {
+        let mut from = Reader(saved);
+        from.u32() == Some(VERSION) && self.budget.read(&mut from, now).is_some()
     }
 
     /// Findings that are open.

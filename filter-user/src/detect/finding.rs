@@ -95,6 +95,24 @@ impl Detector {
         Self::OldTls,
     ];
 
+    /// Whether it is about what an API does, rather than about what sources do to it.
+    pub const fn is_of_behaviour(self) -> bool {
+        matches!(
+            self,
+            Self::RateShift
+                | Self::ErrorShift
+                | Self::LatencyShift
+                | Self::SizeShift
+                | Self::LatencyTail
+                | Self::SizeTail
+        )
+    }
+
+    /// Whether the engine finds it: neither the daemon nor the inventory does.
+    pub const fn is_of_engine(self) -> bool {
+        !self.is_of_inventory() && !matches!(self, Self::Enforcement)
+    }
+
     /// Whether it is found in the inventory: such a finding goes on over a restart.
     pub const fn is_of_inventory(self) -> bool {
         matches!(

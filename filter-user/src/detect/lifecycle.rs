@@ -30,9 +30,16 @@ impl Subject {
     }
 }
 
+/// A finding and how many hold it open: a shift may be found on two scales of time.
+#[derive(Debug)]
+struct Held {
+    finding: Finding,
+    holders: u32,
+}
+
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
-    open: HashMap<Subject, Finding>,
+    open: HashMap<Subject, Held>,
     due: Vec<Finding>,
     epoch: u64,
     count: u64,
@@ -47,7 +54,7 @@ impl Lifecycle {
         Self { open, due: Vec::new(), epoch, count: 0, capacity, update_every, refused: 0 }
     }
 
-    /// Opens a finding; false when there is no room for it.
+    /// Opens a finding, or holds the one that is open; false when there is no room for it.
     pub(crate) fn open(
         &mut self,
         subject: &Subject,
@@ -56,6 +63,10 @@ impl Lifecycle {
         completeness: f64,
         now: u64,
     ) -> bool {
+        if let Some(held) = self.open.get_mut(subject) {
+            held.holders += 1;
+            return true;
+        }
         if self.open.len() >= self.capacity {
             self.refused += 1;
             return false;
@@ -78,7 +89,7 @@ impl Lifecycle {
             closed: None,
         };
         self.due.push(finding.clone());
-        self.open.insert(subject.clone(), finding);
+        self.open.insert(subject.clone(), Held { finding, holders: 1 });
         true
     }
 
@@ -92,7 +103,7 @@ impl Lifecycle {
         completeness: f64,
         now: u64,
     ) {
-        let Some(finding) = self.open.get_mut(subject) else { return };
+        let Some(Held { finding, .. }) = self.open.get_mut(subject) else { return };
         let firmer = finding.measure.evidence_forgeable && !forgeable;
         if !firmer && now.saturating_sub(finding.updated) < self.update_every {
             return;
@@ -104,9 +115,17 @@ impl Lifecycle {
         self.due.push(finding.clone());
     }
 
-    /// Closes a finding, with a sentence that says why.
+    /// Lets go of a finding; when nothing else holds it, closes it with a sentence that says why.
     pub(crate) fn close(&mut self, subject: &Subject, why: String, now: u64) {
-        if let Some(mut finding) = self.open.remove(subject) {
+        if let Some(held) = self.open.get_mut(subject).filter(|held| held.holders > 1) {
+            held.holders -= 1;
+        } else {
+            self.end(subject, why, now);
+        }
+    }
+
+    fn end(&mut self, subject: &Subject, why: String, now: u64) {
+        if let Some(Held { mut finding, .. }) = self.open.remove(subject) {
             finding.state = State::Closed;
             finding.measure.why = why;
             finding.updated = now;
@@ -115,11 +134,32 @@ impl Lifecycle {
         }
     }
 
+    /// Goes on with a finding of before a restart, or tells that nobody does.
+    pub(crate) fn resume(
+        &mut self,
+        subject: &Subject,
+        mut finding: Finding,
+        goes_on: bool,
+        now: u64,
+    ) {
+        if self.open.contains_key(subject) || self.open.len() >= self.capacity {
+            return;
+        }
+        finding.updated = now;
+        self.open.insert(subject.clone(), Held { finding: finding.clone(), holders: 1 });
+        if goes_on {
+            self.due.push(finding);
+        } else {
+            let why = format!("{}; weir was restarted since, and looks anew", finding.measure.why);
+            self.end(subject, why, now);
+        }
+    }
+
     /// Closes the findings about APIs that are gone.
     pub(crate) fn retain(&mut self, keep: impl Fn(u32) -> bool, now: u64) {
         let gone: Vec<_> = self.open.keys().filter(|key| !keep(key.api)).cloned().collect();
         for subject in gone {
-            self.close(&subject, "the policy no longer has this API".to_owned(), now);
+            self.end(&subject, "the policy no longer has this API".to_owned(), now);
         }
     }
 
@@ -130,7 +170,7 @@ impl Lifecycle {
 
     /// Findings that are open.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Finding> {
-        self.open.values()
+        self.open.values().map(|held| &held.finding)
     }
 
     /// Findings for which there was no room.

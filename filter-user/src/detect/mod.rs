@@ -9,6 +9,7 @@ pub mod api;
 pub mod baseline;
 pub mod brute_force;
 mod budget;
+mod codec;
 pub mod credential_stuffing;
 mod detector;
 pub mod dispersion;
@@ -16,6 +17,8 @@ mod engine;
 pub mod enumeration;
 pub mod exfiltration;
 pub mod finding;
+mod kept;
+mod level;
 mod lifecycle;
 pub mod new_origin;
 pub mod observation;
@@ -24,6 +27,7 @@ pub mod pressure;
 pub mod probing;
 pub mod rate_shift;
 pub mod scraping;
+pub mod series;
 pub mod shift;
 #[cfg(test)]
 mod simulation;
@@ -33,10 +37,18 @@ pub mod who;
 pub mod window;
 
 pub use api::{ApiProfile, Login};
+pub use budget::Alerts;
 pub use engine::{Config, Engine, StateCount};
 pub use finding::{Detector, Endpoint, Finding, Severity, State};
 pub use observation::{FlowSeen, Observation, Origin, RefusedSeen, Traffic, TurnSeen};
 pub use source::Source;
 
 /// Nanoseconds in a second: the unit of every time here.
-pub(crate) const SECOND: u64 = 1_000_000_000;
+pub const SECOND: u64 = 1_000_000_000;
+
+/// The minute of the week, UTC, 0 to 10,079 from Monday 0:00, of a time in ns since 1970.
+pub(crate) fn minute_of_week(time: i128) -> u16 {
+    // 1970 began on a Thursday.
+    let minutes = time.div_euclid(60 * i128::from(SECOND)) + 3 * 24 * 60;
+    u16::try_from(minutes.rem_euclid(7 * 24 * 60)).unwrap_or_default()
+}

@@ -175,7 +175,7 @@ pub struct RefusedSeen {
     pub unclaimed: bool,
 }
 
-/// What a client sent inside TLS to this host, and what it was sent until it sent again.
+/// A turn of an encrypted connection to this host: the client's data and what the server answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnSeen {
     /// When it began, ns, on the clock of [`Observation::time`].
@@ -184,8 +184,12 @@ pub struct TurnSeen {
     pub api: u32,
     /// Who sent it: behind a proxy that the policy names, its client.
     pub source: IpAddr,
+    /// From the client's first byte to the server's first, ns; `None` when not both were seen whole.
+    pub latency: Option<u64>,
     /// Bytes of the server's records of application data.
     pub response_bytes: u64,
+    /// It was seen whole.
+    pub complete: bool,
     /// A handshake was seen in both directions.
     pub handshake: bool,
     /// How many turns it stands for, times 2^16.
@@ -199,10 +203,17 @@ impl TurnSeen {
             time: turn.time,
             api: turn.api,
             source: client,
+            latency: turn.latency.filter(|_| turn.complete),
             response_bytes: turn.response_bytes,
+            complete: turn.complete,
             handshake: turn.handshake,
             weight: turn.weight,
         })
+    }
+
+    /// How many turns it stands for, at least 1.
+    pub fn stands_for(&self) -> f64 {
+        f64::from(self.weight.max(ONE)) / f64::from(ONE)
     }
 }
 

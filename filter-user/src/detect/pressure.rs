@@ -2,7 +2,7 @@
 //! sources that are banned keep coming.
 //!
 //! **Formula.** Packets of each API refused by a limit, and by a ban, within each ten seconds, as
-//! `ln(1 + packets a second)`; [`Shift`] of it, upwards only, with a standard deviation of at least
+//! `ln(1 + packets a second)`; [`Level`] of it, upwards only, with a standard deviation of at least
 //! 0.5 (a factor of 1.6). A finding needs `min_rate` packets a second, and a limit's `min_share` of
 //! the API's packets; it closes after a minute below the usual's threefold, or after an hour, when
 //! the rate is taken for usual.
@@ -20,9 +20,9 @@ use super::api::ApiProfile;
 use super::detector::{Detect, Tick};
 use super::engine::StateCount;
 use super::finding::{Detector, Measure};
+use super::level::{Course, Level, LevelConfig};
 use super::lifecycle::Subject;
 use super::observation::Traffic;
-use super::shift::{Course, Shift, ShiftConfig};
 
 /// Parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,8 +31,8 @@ pub struct PressureConfig {
     pub min_rate: f64,
     /// Share of the API's packets that a limit must refuse.
     pub min_share: f64,
-    /// See [`super::shift`]; values come every ten seconds.
-    pub shift: ShiftConfig,
+    /// See [`super::level`]; values come every ten seconds.
+    pub level: LevelConfig,
 }
 
 impl Default for PressureConfig {
@@ -40,7 +40,7 @@ impl Default for PressureConfig {
         Self {
             min_rate: 5.0,
             min_share: 0.01,
-            shift: ShiftConfig { lookback: 60, warm_up: 6, least: 0.5, calm: 6, adopt: 360 },
+            level: LevelConfig { lookback: 60, warm_up: 6, least: 0.5, calm: 6, adopt: 360 },
         }
     }
 }
@@ -56,7 +56,7 @@ struct State {
     /// The counters then.
     first: Traffic,
     last: Traffic,
-    shifts: [Shift; 2],
+    levels: [Level; 2],
 }
 
 /// Both detectors.
@@ -76,13 +76,13 @@ const DETECTORS: [Detector; 2] = [Detector::LimitPressure, Detector::BanPressure
 
 impl Detect for Pressure {
     fn traffic(&mut self, api: &ApiProfile, traffic: &Traffic, now: u64) {
-        let shift = &self.config.shift;
+        let level = &self.config.level;
         let state = self.states.entry(api.id).or_insert_with(|| State {
             began: now,
             read: now,
             first: *traffic,
             last: *traffic,
-            shifts: [Shift::new(shift), Shift::new(shift)],
+            levels: [Level::new(level), Level::new(level)],
         });
         // Counters that went back began anew.
         if traffic.passed < state.last.passed || traffic.limited < state.last.limited {
@@ -110,8 +110,8 @@ impl Detect for Pressure {
                 let rate = refused[which] / seconds;
                 let share = refused[which] / all.max(1.0);
                 let enough = rate >= config.min_rate && (which == 1 || share >= config.min_share);
-                let shift = &mut state.shifts[which];
-                let judged = shift.judge(rate.ln_1p(), &config.shift);
+                let level = &mut state.levels[which];
+                let judged = level.judge(rate.ln_1p(), &config.level);
                 let subject = Subject::api(detector, id);
                 let measure = || {
                     let usual = judged.level.exp_m1();
@@ -136,9 +136,9 @@ impl Detect for Pressure {
                         evidence_forgeable: true,
                     }
                 };
-                if shift.is_open() {
+                if level.is_open() {
                     let strange = enough && judged.up && judged.evidence > 2.0;
-                    match shift.course(strange, &config.shift) {
+                    match level.course(strange, &config.level) {
                         Course::Goes => {
                             tick.findings.update(&subject, measure, true, 1.0, tick.now);
                         }
@@ -154,7 +154,7 @@ impl Detect for Pressure {
                     && tick.budget.exceeds(detector, judged.evidence)
                     && tick.findings.open(&subject, api, measure(), 1.0, tick.now)
                 {
-                    shift.open();
+                    level.open();
                 }
             }
         }

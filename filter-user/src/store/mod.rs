@@ -11,6 +11,7 @@ mod evidence;
 mod exchange;
 mod finding;
 mod inventory;
+mod learned;
 mod respond;
 mod row;
 mod schema;

@@ -287,6 +287,14 @@ impl Daemon for InMemory {
         Ok(orders)
     }
 
+    fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested> {
+        if request.sink != "siem" {
+            return Err(ApiError::not_found(format!("there is no sink {}", request.sink)));
+        }
+        let (sink, answer) = (request.sink.clone(), "HTTP 200".to_owned());
+        Ok(SinkTested { sink, taken: true, answer, seconds: 0.5 })
+    }
+
     fn actions(&self, query: &ActionQuery) -> Answer<Vec<ActionEntry>> {
         let state = if query.all { "done" } else { "held" }.to_owned();
         let entry = ActionEntry { id: 12, state, kind: "ban".into(), ..ActionEntry::default() };
@@ -373,14 +381,6 @@ impl Daemon for InMemory {
         let files =
             if request.keep { vec!["/state/drills/leak.md".to_owned()] } else { Vec::new() };
         Ok(Drilled { drill, markdown: "# Drill".into(), files })
-    }
-
-    fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested> {
-        if request.sink != "siem" {
-            return Err(ApiError::not_found(format!("there is no sink {}", request.sink)));
-        }
-        let (sink, answer) = (request.sink.clone(), "HTTP 200".to_owned());
-        Ok(SinkTested { sink, taken: true, answer, seconds: 0.5 })
     }
 
     fn detach(&self, caller: &Caller) -> Answer<Detached> {

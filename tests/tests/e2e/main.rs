@@ -6,6 +6,7 @@ mod apply;
 mod bans;
 mod breach;
 mod client;
+mod detectors;
 mod enforcement;
 mod escalation;
 mod evidence;

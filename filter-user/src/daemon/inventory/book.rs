@@ -1,5 +1,6 @@
 //! Writing to the store, with a connection of its own: the pipeline waits for none of it.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -67,6 +68,19 @@ impl Book {
         if !rows.is_empty() {
             let _noted = self.with(|store| store.keep_quotas(rows, now));
         }
+    }
+
+    /// Writes what was learned. Returns it with what went wrong, when it cannot.
+    pub(super) fn write_learned(
+        &mut self,
+        parts: HashMap<String, Vec<u8>>,
+        at: u64,
+    ) -> Result<(), (HashMap<String, Vec<u8>>, String)> {
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let written = self.with(|store| store.keep_learned(&parts, at));
+        written.map_err(|problem| (parts, problem))
     }
 
     /// The latest transactions of an API; none when the store fails, which the next writing tells.

@@ -391,7 +391,9 @@ fn bytes_inside_tls_count() {
                 time,
                 api: 1,
                 source,
+                latency: None,
                 response_bytes,
+                complete: true,
                 handshake: true,
                 weight: 1 << 16,
             });

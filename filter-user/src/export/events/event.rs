@@ -238,6 +238,10 @@ pub struct FindingField {
     pub threshold: f64,
     /// Of these three.
     pub unit: &'static str,
+    /// Which user of the source: a keyed hash of what it logs in with, in hex, until the key rotates;
+    /// left out when it is not about one of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
     /// Over how long it was measured, seconds.
     pub window: u64,
     /// Share of the telemetry that was not lost, 0 to 1.

@@ -34,6 +34,7 @@ impl Event {
                 baseline: measure.baseline,
                 threshold: measure.threshold,
                 unit: measure.unit,
+                credential: finding.credential.map(|hash| format!("{hash:016x}")),
                 window: measure.window_seconds,
                 completeness: finding.completeness,
                 weight: measure.weight,

@@ -143,6 +143,9 @@ metrics! {
         "Events that wait for a receiver.";
     SINK_SUCCESS Gauge "weir_sink_last_success_timestamp_seconds" ["sink"]
         "When a receiver last took something, seconds since 1970.";
+    RECORD_LINES Counter "weir_record_lines_total" ["outcome"]
+        "Lines of the recording (`--record`): written, or dropped because the disk was too slow or refused \
+         them.";
     STORE_FAILURES Counter "weir_store_failures_total" ["file"]
         "Failures to read or write the history (weir.db) or the audit log (audit.jsonl).";
     BUILD_INFO Gauge "weir_build_info" ["version"]

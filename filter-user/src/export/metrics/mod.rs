@@ -320,6 +320,10 @@ fn read(snapshot: &KernelSnapshot) -> Vec<MetricFamily> {
             s.event_lines.iter().map(|(outcome, count)| ([*outcome], *count as f64)),
         ),
         rows(
+            &def::RECORD_LINES,
+            s.record_lines.iter().map(|(outcome, count)| ([*outcome], *count as f64)),
+        ),
+        rows(
             &def::STORE_FAILURES,
             s.store_failures.iter().map(|(file, count)| ([*file], *count as f64)),
         ),

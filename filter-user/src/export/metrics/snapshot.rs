@@ -171,6 +171,8 @@ pub struct KernelSnapshot {
     pub event_lines: Vec<(&'static str, u64)>,
     /// How it stands with each receiver of events.
     pub sinks: Vec<Standing>,
+    /// Lines of the recording by outcome: `written`, `dropped`; none without one.
+    pub record_lines: Vec<(&'static str, u64)>,
     /// Failures of the files of the state directory: file and how many.
     pub store_failures: Vec<(&'static str, u64)>,
 }

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Sender, channel};
 
 use crate::config::sink::{Http, Receiver, Sink};
@@ -204,8 +205,11 @@ impl One {
     fn send(&self, message: Message) {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = &*sender else { return };
-        if sender.try_send(message).is_err() {
-            self.shared.lose("queue_full", 1);
+        if let Err(
+            TrySendError::Full(Message::Event(event)) | TrySendError::Closed(Message::Event(event)),
+        ) = sender.try_send(message)
+        {
+            self.shared.overflow(worker::class(&event));
         }
     }
 }

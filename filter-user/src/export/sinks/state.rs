@@ -1,8 +1,11 @@
 //! How it goes with a receiver: for metrics and `weir status`.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::spool::Class;
 
 /// What can be told of a receiver. Times are seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,12 +47,14 @@ pub struct Standing {
 pub(super) struct Shared {
     standing: Mutex<Standing>,
     next: Mutex<Option<Instant>>,
+    /// Findings and actions, and others, for which the queue had no room; told by the worker.
+    overflow: [AtomicU64; 2],
 }
 
 impl Shared {
     pub(super) fn new(name: &str, kind: &'static str, place: String) -> Self {
         let standing = Standing { name: name.to_owned(), kind, place, ..Standing::default() };
-        Self { standing: Mutex::new(standing), next: Mutex::default() }
+        Self { standing: Mutex::new(standing), ..Self::default() }
     }
 
     /// To be changed; never held for long.
@@ -67,6 +72,16 @@ impl Shared {
         if count > 0 {
             *self.lock().dropped.entry(reason.to_owned()).or_default() += count;
         }
+    }
+
+    /// Notes an event for which the queue had no room.
+    pub(super) fn overflow(&self, class: Class) {
+        self.overflow[usize::from(class == Class::Other)].fetch_add(1, Relaxed);
+    }
+
+    /// What was noted since this was asked last.
+    pub(super) fn take_overflow(&self) -> [u64; 2] {
+        [0, 1].map(|at: usize| self.overflow[at].swap(0, Relaxed))
     }
 
     /// How it stands.

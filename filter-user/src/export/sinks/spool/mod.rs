@@ -89,6 +89,10 @@ pub(super) struct Spool {
     /// Bytes of their lines, and of those in memory.
     bytes: u64,
     in_memory: u64,
+    /// Entries of [`Class::Other`].
+    others: u64,
+    /// Whether what is thrown out is noted in the journal.
+    journaled: bool,
     next: u64,
     /// Events up to this one are on their way: they are not thrown out.
     reserved: u64,
@@ -108,6 +112,8 @@ impl Spool {
             entries: VecDeque::new(),
             bytes: 0,
             in_memory: 0,
+            others: 0,
+            journaled: true,
             next: 1,
             reserved: 0,
             lost: Lost::new(),
@@ -133,6 +139,8 @@ impl Spool {
         spool.next = entries.keys().next_back().copied().unwrap_or(0).max(done) + 1;
         spool.entries = entries.into_values().collect();
         spool.bytes = spool.entries.iter().map(|entry| entry.length).sum();
+        let others = spool.entries.iter().filter(|entry| entry.class == Class::Other);
+        spool.others = others.count() as u64;
         if lost > 0 {
             spool.lose("other_format", Class::Other, lost);
         }
@@ -152,7 +160,16 @@ impl Spool {
             },
             Err(error) => spool.note(&error),
         }
+        // A limit that became smaller. Written once, not with a line for each that goes.
+        let before = spool.entries.len();
+        spool.journaled = false;
         spool.make_room(0, Class::Kept);
+        spool.journaled = true;
+        if spool.entries.len() < before
+            && let Err(error) = spool.rewrite()
+        {
+            spool.note(&error);
+        }
         (spool, aside)
     }
 
@@ -189,6 +206,7 @@ impl Spool {
         }
         self.next += 1;
         self.bytes += length;
+        self.others += u64::from(class == Class::Other);
         self.tend();
         let entry = |place| Entry { id, class, length, place };
         // Behind what still waits in memory, so that the order stays.
@@ -323,6 +341,7 @@ impl Spool {
         let at = self.entries.binary_search_by_key(&id, |entry| entry.id).ok()?;
         let entry = self.entries.remove(at)?;
         self.bytes = self.bytes.saturating_sub(entry.length);
+        self.others -= u64::from(entry.class == Class::Other);
         if let Place::Memory(_) = entry.place {
             self.in_memory = self.in_memory.saturating_sub(entry.length);
         }
@@ -348,12 +367,15 @@ impl Spool {
     ) -> bool {
         let reserved = self.reserved;
         let free = |entry: &&Entry| entry.id > reserved && which(entry);
-        let other = self.entries.iter().filter(free).find(|entry| entry.class == Class::Other);
+        let other = || self.entries.iter().filter(free).find(|entry| entry.class == Class::Other);
+        let other = (self.others > 0).then(other).flatten();
         let any = || self.entries.iter().find(free).filter(|_| class == Class::Kept);
         let Some(id) = other.or_else(any).map(|entry| entry.id) else { return false };
         let Some(entry) = self.forget(id) else { return false };
         self.lose(reason, entry.class, 1);
-        if let Place::Disk(..) = entry.place {
+        if let Place::Disk(..) = entry.place
+            && self.journaled
+        {
             // Unwritten, it is delivered after a restart, if there is room for it then.
             let _offset = self.append(&Line::Gone(id).write());
         }

@@ -232,3 +232,24 @@ fn without_a_disk_events_wait_in_memory() {
     drop(spool);
     assert_eq!(open(&path, 16 << 20).pending().0, waiting, "and has all of them");
 }
+
+#[test]
+fn a_limit_that_became_much_smaller_is_no_work_for_hours() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut spool = open(directory.path(), 64 << 20);
+    for n in 0..20_000 {
+        let class = if n % 10 == 0 { Class::Other } else { Class::Kept };
+        spool.push(class, &format!("{n:0300}"));
+    }
+    drop(spool);
+    let started = std::time::Instant::now();
+    let mut spool = open(directory.path(), 100_000);
+    assert!(started.elapsed() < std::time::Duration::from_secs(10), "{:?}", started.elapsed());
+    let lost: u64 = spool.take_lost()["spool_full"].iter().sum();
+    let waiting = spool.pending().0;
+    assert!(waiting > 200 && waiting + lost == 20_000, "{waiting} {lost}");
+    assert!(journal(directory.path()).len() <= 100_000, "written anew");
+    drop(spool);
+    let mut spool = open(directory.path(), 100_000);
+    assert_eq!((spool.pending().0, spool.take_lost()), (waiting, Lost::new()));
+}

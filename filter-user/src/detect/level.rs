@@ -8,9 +8,9 @@
 
 use super::baseline::{Baseline, RobustWindow};
 
-/// Parameters of a [`Shift`].
+/// Parameters of a [`Level`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ShiftConfig {
+pub struct LevelConfig {
     /// Values that are remembered.
     pub lookback: usize,
     /// Values before anything is judged.
@@ -25,7 +25,7 @@ pub struct ShiftConfig {
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Shift {
+pub(crate) struct Level {
     window: RobustWindow,
     /// The last three, newest first.
     recent: [f64; 3],
@@ -56,8 +56,8 @@ pub(crate) enum Course {
     Adopted,
 }
 
-impl Shift {
-    pub(crate) fn new(config: &ShiftConfig) -> Self {
+impl Level {
+    pub(crate) fn new(config: &LevelConfig) -> Self {
         Self {
             window: RobustWindow::new(config.lookback, config.warm_up),
             recent: [0.0; 3],
@@ -70,7 +70,7 @@ impl Shift {
 
     /// Judges a value, and learns it unless a finding is open or it is to be left out of what is
     /// usual (`odd`).
-    pub(crate) fn judge(&mut self, value: f64, config: &ShiftConfig) -> Judged {
+    pub(crate) fn judge(&mut self, value: f64, config: &LevelConfig) -> Judged {
         let Some(expected) = self.window.expect(0) else {
             self.window.learn(0, value);
             return Judged { evidence: 0.0, up: false, level: value, spread: 0.0 };
@@ -102,7 +102,7 @@ impl Shift {
     }
 
     /// Whether a finding goes on after a value that is `strange` or not.
-    pub(crate) fn course(&mut self, strange: bool, config: &ShiftConfig) -> Course {
+    pub(crate) fn course(&mut self, strange: bool, config: &LevelConfig) -> Course {
         self.lasts += 1;
         self.calm = if strange { 0 } else { self.calm + 1 };
         if self.calm >= config.calm {

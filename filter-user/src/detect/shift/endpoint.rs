@@ -1,0 +1,335 @@
+//! What is counted and known of an API or of one of its routes.
+
+use std::sync::Arc;
+
+use super::tail::{self, TailState};
+use super::{DETECTORS, ShiftConfig, TAILS, text};
+use crate::detect::api::ApiProfile;
+use crate::detect::codec::{Reader, Writer};
+use crate::detect::detector::Tick;
+use crate::detect::finding::{Detector, Endpoint};
+use crate::detect::lifecycle::Subject;
+use crate::detect::series::{Kind, Series, Step};
+
+/// What a request, or a turn, adds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    /// How many it stands for.
+    pub(super) weight: f64,
+    pub(super) handshake: bool,
+    pub(super) status: Option<u16>,
+    /// ns.
+    pub(super) latency: Option<u64>,
+    pub(super) bytes: Option<u64>,
+}
+
+/// A sum of logarithms.
+#[derive(Clone, Copy, Debug, Default)]
+struct Logs {
+    count: u32,
+    sum: f64,
+}
+
+impl Logs {
+    fn add(&mut self, value: f64) {
+        self.count = self.count.saturating_add(1);
+        self.sum += value.ln();
+    }
+
+    /// The geometric mean, of at least so many.
+    fn mean(&self, least: u32) -> Option<f64> {
+        (self.count >= least.max(1)).then(|| (self.sum / f64::from(self.count)).exp())
+    }
+}
+
+/// What was counted in a step.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    weighted: f64,
+    pub(super) seen: u32,
+    verified: u32,
+    answered: u32,
+    errors: u32,
+    latency: Logs,
+    size: Logs,
+}
+
+impl Tally {
+    fn add(&mut self, sample: &Sample) {
+        self.weighted += sample.weight;
+        self.seen = self.seen.saturating_add(1);
+        self.verified = self.verified.saturating_add(u32::from(sample.handshake));
+        if let Some(status) = sample.status {
+            self.answered = self.answered.saturating_add(1);
+            self.errors = self.errors.saturating_add(u32::from(status >= 500));
+        }
+        if let Some(latency) = sample.latency {
+            // Milliseconds; an answer takes a microsecond at least.
+            self.latency.add((latency as f64 / 1e6).max(1e-3));
+        }
+        if let Some(bytes) = sample.bytes {
+            self.size.add(bytes as f64 + 1.0);
+        }
+    }
+
+    /// The values of the step, as [`DETECTORS`].
+    fn values(&self, completeness: f64, config: &ShiftConfig) -> [Option<f64>; 4] {
+        let seconds = f64::from(config.series.step.max(1));
+        let errors = f64::from(self.errors) / f64::from(self.answered.max(1));
+        [
+            Some(self.weighted / completeness.max(0.01) / seconds),
+            (self.answered >= config.statuses.max(1)).then_some(errors),
+            self.latency.mean(config.samples),
+            self.size.mean(config.samples).map(|mean| mean - 1.0),
+        ]
+    }
+
+    /// How many each one seen stands for.
+    pub(super) fn weight(&self) -> f64 {
+        if self.seen == 0 { 1.0 } else { (self.weighted / f64::from(self.seen)).max(1.0) }
+    }
+
+    /// Most of it came without a handshake in both directions.
+    pub(super) fn forgeable(&self) -> bool {
+        self.verified.saturating_mul(2) <= self.seen
+    }
+}
+
+/// What is measured, as [`DETECTORS`]: requests a second, a share, milliseconds, bytes.
+const KINDS: [Kind; 4] = [
+    Kind { least_unit: 0.05, least_change: 0.5 },
+    Kind { least_unit: 0.01, least_change: 0.02 },
+    Kind { least_unit: 0.1, least_change: 1.0 },
+    Kind { least_unit: 64.0, least_change: 64.0 },
+];
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct EndpointState {
+    name: Option<Endpoint>,
+    /// The step of `now`.
+    step: u64,
+    now: Tally,
+    before: Tally,
+    /// The step of `before` is to be judged.
+    whole: bool,
+    /// It began within the first step.
+    partial: bool,
+    /// Steps judged.
+    age: u32,
+    series: [Option<Box<Series>>; 4],
+    tails: [Option<Box<TailState>>; 2],
+}
+
+impl EndpointState {
+    pub(super) fn new(name: Option<(&str, &str)>, step: u64) -> Self {
+        let name = name
+            .map(|(method, route)| Endpoint { method: Arc::from(method), route: Arc::from(route) });
+        Self {
+            name,
+            step,
+            now: Tally::default(),
+            before: Tally::default(),
+            whole: false,
+            partial: true,
+            age: 0,
+            series: [const { None }; 4],
+            tails: [const { None }; 2],
+        }
+    }
+
+    pub(super) fn name(&self) -> Option<(&str, &str)> {
+        self.name.as_ref().map(|name| (&*name.method, &*name.route))
+    }
+
+    pub(super) fn is(&self, method: &str, route: &str) -> bool {
+        self.name() == Some((method, route))
+    }
+
+    /// Which series and tails it has.
+    pub(super) fn held(&self) -> impl Iterator<Item = bool> {
+        let tails = self.tails.iter().map(Option::is_some);
+        self.series.iter().map(Option::is_some).chain(tails)
+    }
+
+    pub(super) fn add(&mut self, step: u64, sample: &Sample) {
+        self.roll(step);
+        self.now.add(sample);
+        // Microseconds and bytes.
+        let values =
+            [sample.latency.map(|latency| latency as f64 / 1e3), sample.bytes.map(|b| b as f64)];
+        for (tail, value) in self.tails.iter_mut().zip(values) {
+            if let Some(value) = value {
+                tail.get_or_insert_with(|| Box::new(TailState::new())).add(value);
+            }
+        }
+    }
+
+    /// Ends a step without judging it.
+    pub(super) fn skip(&mut self) {
+        self.tails.iter_mut().flatten().for_each(|tail| tail.skip());
+    }
+
+    fn roll(&mut self, step: u64) {
+        if step > self.step {
+            // After a gap nothing is known of the step before: nobody looked.
+            let next = step == self.step + 1;
+            self.before = std::mem::take(&mut self.now);
+            self.whole = next && !self.partial;
+            self.partial = !next;
+            self.step = step;
+        }
+    }
+
+    /// What was counted in the step before this one, once.
+    pub(super) fn close(&mut self, step: u64) -> Option<Tally> {
+        self.roll(step);
+        std::mem::take(&mut self.whole).then(|| std::mem::take(&mut self.before))
+    }
+
+    pub(super) fn judge(
+        &mut self,
+        tally: &Tally,
+        minute: u16,
+        completeness: f64,
+        api: &ApiProfile,
+        config: &ShiftConfig,
+        tick: &mut Tick<'_>,
+    ) {
+        self.age = self.age.saturating_add(1);
+        self.judge_tails(tally, completeness, api, config, tick);
+        let values = tally.values(completeness, config);
+        for (place, (value, kind)) in values.into_iter().zip(&KINDS).enumerate() {
+            let (Some(value), Some(detector)) = (value, DETECTORS.get(place).copied()) else {
+                continue;
+            };
+            // Most routes never fail: what they have of errors is that there were none.
+            if self.series[place].is_none() {
+                if self.name.is_some() && detector == Detector::ErrorShift && value == 0.0 {
+                    continue;
+                }
+                self.series[place] = Some(self.begin(detector, minute, config));
+            }
+            let Some(series) = &mut self.series[place] else { continue };
+            let budget = &mut *tick.budget;
+            let mut enough = |evidence| budget.exceeds(detector, evidence);
+            let Some((judged, step)) =
+                series.step(minute, value, kind, &config.series, &mut enough)
+            else {
+                continue;
+            };
+            let subject = Subject { endpoint: self.name.clone(), ..Subject::api(detector, api.id) };
+            let measure = || text::measure(detector, &judged, tally, &subject, api, config);
+            let (seen, now) = (completeness, tick.now);
+            match step {
+                Step::Open => {
+                    if !tick.findings.open(&subject, api, measure(), seen, now) {
+                        series.give_up();
+                    }
+                }
+                Step::Goes => {
+                    let forgeable = tally.forgeable();
+                    tick.findings.update(&subject, measure, forgeable, seen, now);
+                }
+                Step::Calm | Step::Adopted => {
+                    let why = text::over(detector, &judged, step, &subject, api, config);
+                    tick.findings.close(&subject, why, now);
+                }
+                Step::Usual => {}
+            }
+        }
+    }
+
+    fn judge_tails(
+        &mut self,
+        tally: &Tally,
+        completeness: f64,
+        api: &ApiProfile,
+        config: &ShiftConfig,
+        tick: &mut Tick<'_>,
+    ) {
+        for (tail, detector) in self.tails.iter_mut().zip(TAILS) {
+            let Some(tail) = tail else { continue };
+            let budget = &mut *tick.budget;
+            let judged = tail.step(&config.tail, |evidence| budget.exceeds(detector, evidence));
+            let Some((judged, step)) = judged else { continue };
+            let subject = Subject { endpoint: self.name.clone(), ..Subject::api(detector, api.id) };
+            let measure = || text::tail(detector, &judged, tally, &subject, api, config);
+            let (seen, now) = (completeness, tick.now);
+            match step {
+                tail::Step::Open => {
+                    if !tick.findings.open(&subject, api, measure(), seen, now) {
+                        tail.give_up();
+                    }
+                }
+                tail::Step::Goes => {
+                    tick.findings.update(&subject, measure, tally.forgeable(), seen, now);
+                }
+                tail::Step::Over => {
+                    let why = text::tail_over(detector, &judged, &subject, api);
+                    tick.findings.close(&subject, why, now);
+                }
+                tail::Step::Usual => {}
+            }
+        }
+    }
+
+    /// A new series; of errors, one that knows that there were none so far.
+    fn begin(&self, detector: Detector, minute: u16, config: &ShiftConfig) -> Box<Series> {
+        let mut series = Box::new(Series::new());
+        if detector != Detector::ErrorShift || self.name.is_none() {
+            return series;
+        }
+        let step = (config.series.step / 60).max(1);
+        let past = (self.age - 1).min(config.series.warm_up());
+        for ago in (1..=past).rev() {
+            let back = ago.saturating_mul(step) % 10_080;
+            let then = (u32::from(minute) + 10_080 - back) % 10_080;
+            let then = u16::try_from(then).unwrap_or_default();
+            series.step(then, 0.0, &KINDS[1], &config.series, &mut |_| false);
+        }
+        series
+    }
+
+    pub(super) fn open_subjects(&self, api: u32, each: &mut dyn FnMut(Subject)) {
+        for (series, detector) in self.series.iter().zip(DETECTORS) {
+            if series.as_ref().is_some_and(|series| series.is_open()) {
+                each(Subject { endpoint: self.name.clone(), ..Subject::api(detector, api) });
+            }
+        }
+        for (tail, detector) in self.tails.iter().zip(TAILS) {
+            if tail.as_ref().is_some_and(|tail| tail.is_open()) {
+                each(Subject { endpoint: self.name.clone(), ..Subject::api(detector, api) });
+            }
+        }
+    }
+
+    pub(super) fn write(&self, to: &mut Writer) {
+        to.maybe(self.name.as_ref(), |to, name| {
+            to.text(&name.method);
+            to.text(&name.route);
+        });
+        to.u32(self.age);
+        for series in &self.series {
+            to.maybe(series.as_ref(), |to, series| series.write(to));
+        }
+        for tail in &self.tails {
+            to.maybe(tail.as_ref(), |to, tail| tail.write(to));
+        }
+    }
+
+    pub(super) fn read(from: &mut Reader<'_>, step: u64) -> Option<Self> {
+        let name = from.maybe(|from| {
+            let (method, route) = (from.text()?, from.text()?);
+            Some(Endpoint { method: Arc::from(method), route: Arc::from(route) })
+        })?;
+        let mut state = Self { name, age: from.u32()?, ..Self::new(None, step) };
+        for series in &mut state.series {
+            *series = from.maybe(Series::read)?.map(Box::new);
+        }
+        for tail in &mut state.tails {
+            *tail = from.maybe(TailState::read)?.map(Box::new);
+        }
+        Some(state)
+    }
+}

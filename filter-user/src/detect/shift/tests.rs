@@ -1,0 +1,219 @@
+//! Days of an API with routes: usual, shifted, blind, restarted.
+
+use crate::detect::codec::{Reader, Writer};
+use crate::detect::simulation::{Random, orders};
+use crate::detect::{Config, Detector, Engine, Finding, Observation, SECOND, State, TurnSeen};
+
+const DAY: u64 = 86_400;
+
+/// What a route's requests are like at a time.
+struct Life {
+    rate: f64,
+    errors: f64,
+    latency: f64,
+    bytes: f64,
+}
+
+const USUAL: Life = Life { rate: 0.5, errors: 0.01, latency: 20.0, bytes: 1000.0 };
+
+fn engine() -> Engine {
+    let mut engine = Engine::new(Config::default(), 1);
+    engine.set_apis([orders()]);
+    engine
+}
+
+/// Two routes, the first of which lives as told; ticks every ten seconds.
+fn live(
+    engine: &mut Engine,
+    random: &mut Random,
+    seconds: std::ops::Range<u64>,
+    completeness: f64,
+    life: impl Fn(u64) -> Life,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for second in seconds.step_by(10) {
+        for (route, life) in [("/a", life(second)), ("/b", USUAL)] {
+            for _ in 0..random.poisson(life.rate * 10.0) {
+                let noise = 0.5 + random.share();
+                engine.observe(&Observation {
+                    time: second * SECOND,
+                    route,
+                    target: route,
+                    status: Some(if random.share() < life.errors { 502 } else { 200 }),
+                    latency: Some((life.latency * noise * 1e6) as u64),
+                    response_bytes: Some((life.bytes * noise) as u64),
+                    ..Observation::example()
+                });
+            }
+        }
+        found.extend(engine.tick((second + 10) * SECOND, 0, completeness));
+    }
+    found
+}
+
+fn opened(found: &[Finding]) -> Vec<(Detector, Option<&str>)> {
+    let open = found.iter().filter(|finding| finding.state == State::Open);
+    open.map(|finding| (finding.detector, finding.endpoint.as_ref().map(|e| &*e.route))).collect()
+}
+
+#[test]
+fn each_measure_by_route() {
+    let shifted = 2 * DAY + 43_200;
+    for (what, detector, after) in [
+        ("rate", Detector::RateShift, Life { rate: 2.0, ..USUAL }),
+        ("errors", Detector::ErrorShift, Life { errors: 0.4, ..USUAL }),
+        ("latency", Detector::LatencyShift, Life { latency: 60.0, ..USUAL }),
+        ("size", Detector::SizeShift, Life { bytes: 5000.0, ..USUAL }),
+    ] {
+        let mut engine = engine();
+        let mut random = Random::new(21);
+        let usual = live(&mut engine, &mut random, 0..shifted, 1.0, |_| USUAL);
+        assert!(opened(&usual).len() <= 1, "{what}: {:?}", opened(&usual));
+        let found =
+            live(&mut engine, &mut random, shifted..shifted + 1800, 1.0, |_| Life { ..after });
+        let told = opened(&found);
+        assert!(told.contains(&(detector, Some("/a"))), "{what}: {told:?}");
+        // All answers slow, or large, is a heavier tail too.
+        let same = |found| match found {
+            Detector::LatencyTail => detector == Detector::LatencyShift,
+            Detector::SizeTail => detector == Detector::SizeShift,
+            found => found == detector,
+        };
+        assert!(
+            told.iter().all(|&(found, route)| same(found) && route != Some("/b")),
+            "{what}: {told:?}"
+        );
+        let finding = found
+            .iter()
+            .find(|found| found.endpoint.is_some() && found.detector == detector)
+            .unwrap();
+        assert!(finding.opened < (shifted + 1200) * SECOND, "{what}: {finding:?}");
+        assert!(finding.measure.observed > finding.measure.threshold, "{what}: {finding:?}");
+        assert!(finding.measure.threshold > finding.measure.baseline, "{what}: {finding:?}");
+        assert!(finding.measure.why.contains("GET /a of orders"), "{}", finding.measure.why);
+    }
+}
+
+#[test]
+fn blindness_neither_judges_nor_learns() {
+    let mut engine = engine();
+    let mut random = Random::new(2);
+    live(&mut engine, &mut random, 0..2 * DAY + 7200, 1.0, |_| USUAL);
+    let silent = |_| Life { rate: 0.0, ..USUAL };
+    let found = live(&mut engine, &mut random, 2 * DAY + 7200..3 * DAY, 0.2, silent);
+    assert_eq!(opened(&found), []);
+    let found = live(&mut engine, &mut random, 3 * DAY..3 * DAY + 7200, 1.0, |_| USUAL);
+    assert_eq!(opened(&found), [], "silence was learned");
+}
+
+#[test]
+fn turns_stand_in() {
+    let mut engine = engine();
+    let mut random = Random::new(6);
+    let mut found = Vec::new();
+    for second in (0..2 * DAY + 50_000).step_by(10) {
+        for _ in 0..random.poisson(5.0) {
+            let slow = if second > 2 * DAY + 40_000 { 4.0 } else { 1.0 };
+            engine.turn(&TurnSeen {
+                source: [192, 0, 2, 1].into(),
+                complete: true,
+                time: second * SECOND,
+                api: 1,
+                latency: Some((slow * (20.0 + 10.0 * random.share()) * 1e6) as u64),
+                response_bytes: 900 + (random.share() * 100.0) as u64,
+                handshake: true,
+                weight: 1 << 16,
+            });
+        }
+        found.extend(engine.tick((second + 10) * SECOND, 0, 1.0));
+    }
+    let told = opened(&found);
+    assert!(told.contains(&(Detector::LatencyShift, None)), "{told:?}");
+    assert!(told.iter().all(|(detector, _)| *detector != Detector::SizeShift), "{told:?}");
+}
+
+#[test]
+fn what_was_learned_survives() {
+    let mut random = Random::new(13);
+    let mut before = engine();
+    live(&mut before, &mut random, 0..2 * DAY + 7200, 1.0, |_| USUAL);
+    let saved = before.save_api(1);
+    let mut after = engine();
+    // The host booted: its clock begins anew, ten minutes of the week later.
+    assert!(after.load_api(1, &saved, 600 * SECOND, 0));
+    let slow = |second| if second > 3600 { Life { latency: 90.0, ..USUAL } } else { USUAL };
+    let found = live(&mut after, &mut random, 600..7200, 1.0, slow);
+    assert!(opened(&found).contains(&(Detector::LatencyShift, Some("/a"))), "{:?}", opened(&found));
+    for bad in [&saved[..saved.len() - 1], &saved[1..], b"weir", &[0xff; 64]] {
+        let mut anew = engine();
+        assert!(!anew.load_api(1, bad, 0, 0), "{} bytes", bad.len());
+        assert_eq!(anew.state_counts().iter().map(|count| count.states).sum::<u64>(), 0);
+    }
+    let mut writer = Writer::default();
+    writer.text("x");
+    assert_eq!(Reader(&writer.0).text(), Some("x"));
+}
+
+#[test]
+fn what_is_open_goes_on() {
+    let mut random = Random::new(14);
+    let mut before = engine();
+    let slow =
+        |second| if second > 2 * DAY + 7200 { Life { latency: 90.0, ..USUAL } } else { USUAL };
+    live(&mut before, &mut random, 0..2 * DAY + 9000, 1.0, slow);
+    let open: Vec<_> = before.open().map(|finding| finding.id.clone()).collect();
+    assert!(!open.is_empty());
+    let saved = before.save_api(1);
+    let budget = before.save_budget();
+    let mut after = engine();
+    assert!(after.load_budget(&budget, 0) && !after.load_budget(&budget[..budget.len() - 1], 0));
+    assert!(after.load_api(1, &saved, 0, i128::from((2 * DAY + 9000) * SECOND)));
+    let told = after.tick(SECOND, 0, 1.0);
+    assert_eq!(told.len(), open.len());
+    assert!(told.iter().all(|f| f.state == State::Update && open.contains(&f.id)), "{told:?}");
+    assert!(told.iter().all(|f| !f.measure.unit.is_empty() && f.measure.why.contains("orders")));
+    // A detector that keeps nothing: its finding ends, and that is told.
+    let mut before = engine();
+    for second in 0..40 {
+        let guess = crate::detect::simulation::login(second * SECOND, [10, 0, 0, 9].into(), 401);
+        before.observe(&guess);
+    }
+    assert_eq!(before.tick(41 * SECOND, 0, 1.0).len(), 1);
+    let mut after = engine();
+    assert!(after.load_api(1, &before.save_api(1), 0, 0));
+    let told = after.tick(SECOND, 0, 1.0);
+    assert_eq!(told.iter().map(|finding| finding.state).collect::<Vec<_>>(), [State::Closed]);
+    assert!(told[0].measure.why.contains("restarted"), "{}", told[0].measure.why);
+}
+
+#[test]
+fn bounded() {
+    let mut config = Config::default();
+    config.shift.routes = 3;
+    let mut engine = Engine::new(config, 1);
+    engine.set_apis([orders()]);
+    for number in 0..10 {
+        let route = format!("/{number}");
+        engine.observe(&Observation { route: &route, ..Observation::example() });
+    }
+    let count = engine.state_counts().into_iter().find(|count| count.evicted > 0).unwrap();
+    assert_eq!((count.detector, count.evicted), (Detector::RateShift, 7));
+}
+
+#[test]
+fn time_that_jumps_is_no_shift() {
+    let mut engine = engine();
+    let mut random = Random::new(8);
+    live(&mut engine, &mut random, 0..2 * DAY + 7200, 1.0, |_| USUAL);
+    // Back, for a capture whose time does; the engine's own time never does.
+    let back = live(&mut engine, &mut random, DAY..DAY + 3600, 1.0, |_| USUAL);
+    assert!(opened(&back).iter().all(|(_, route)| route.is_none()), "{:?}", opened(&back));
+    // A week ahead: nobody looked meanwhile.
+    let ahead = live(&mut engine, &mut random, 10 * DAY..10 * DAY + 3600, 1.0, |_| USUAL);
+    assert_eq!(opened(&ahead), []);
+    // The wall clock steps by hours: another hour of the week, no arithmetic that fails.
+    for epoch in [i128::MIN / 4, -1, 7 * 3600 * i128::from(SECOND), i128::MAX / 4] {
+        let now = (10 * DAY + 7200) * SECOND;
+        engine.tick(now, epoch, 1.0);
+    }
+}
