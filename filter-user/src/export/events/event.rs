@@ -332,6 +332,13 @@ pub struct PlaybookField {
     pub manual: Vec<String>,
 }
 
+impl PlaybookField {
+    /// Whether it is meant for an event sink.
+    pub fn names(&self, sink: &str) -> bool {
+        self.notify.iter().any(|name| name == sink)
+    }
+}
+
 /// Telemetry that was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LossField {

@@ -196,7 +196,9 @@ impl Worker {
 
     /// Puts an event into the spool, if the receiver wants it; true when it is not to be lost.
     fn push(&mut self, event: &Event) -> bool {
-        if !self.filter.wants(event) {
+        // A playbook that names the receiver reaches it, whatever it wants otherwise.
+        let is_named = event.playbook.as_ref().is_some_and(|book| book.names(&self.sink.name));
+        if !self.filter.wants(event) && !is_named {
             return false;
         }
         let Some(payload) = format::payload(&self.sink.receiver, event, &self.host) else {
@@ -295,7 +297,7 @@ async fn arrive(flight: &mut Option<Flight>) -> Answer {
 
 /// Whether an event may be lost before others.
 pub(super) fn class(event: &Event) -> Class {
-    let kept = event.finding.is_some() || event.action.is_some();
+    let kept = event.finding.is_some() || event.action.is_some() || event.playbook.is_some();
     if kept { Class::Kept } else { Class::Other }
 }
 
