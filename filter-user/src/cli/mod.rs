@@ -5,6 +5,7 @@
 //! from outside, as a [`Run`]. Exit codes are set in
 //! `outcome` only: 0 done, 1 the answer is no, 2 could not do it.
 
+mod actions;
 mod apis;
 mod apply;
 mod audit;
@@ -17,6 +18,7 @@ mod detach;
 mod diff;
 mod doctor;
 mod events;
+mod evidence;
 mod explain;
 mod findings;
 mod history;
@@ -106,10 +108,14 @@ enum Verb {
     Monitor(monitor::MonitorArgs),
     /// Act in a breach: shut an API down, lock it down, lift it again
     Breach(breach::BreachArgs),
+    /// Show, approve, undo or stop what weir does by itself
+    Actions(actions::ActionsArgs),
     /// Show which APIs and endpoints really exist
     Apis(apis::ApisArgs),
     /// Show what was found: attacks, shifts, undeclared and undocumented APIs
     Findings(findings::FindingsArgs),
+    /// Put together what is kept of a source or an API, sealed by hashes
+    Evidence(evidence::EvidenceArgs),
     /// Print events as JSON Lines
     Events(events::EventsArgs),
     /// Show receivers of events, and test them
@@ -224,8 +230,10 @@ impl Verb {
             Self::Ban(args) => ban::ban(args),
             Self::Monitor(args) => monitor::monitor(args),
             Self::Breach(args) => breach::breach(args),
+            Self::Actions(args) => actions::actions(args),
             Self::Apis(args) => apis::apis(args),
             Self::Findings(args) => findings::findings(args),
+            Self::Evidence(args) => evidence::evidence(args),
             Self::Events(args) => events::events(args),
             Self::Sink(args) => sink::sink(args),
             Self::Replay(args) => Ok(replay::replay(args)?),
@@ -253,8 +261,10 @@ impl Verb {
             Self::Ban(args) => args.json(),
             Self::Monitor(args) => args.json(),
             Self::Breach(args) => args.json(),
+            Self::Actions(args) => args.json(),
             Self::Apis(args) => args.json(),
             Self::Findings(args) => args.json(),
+            Self::Evidence(args) => args.json(),
             Self::Events(args) => args.common.output.json,
             Self::Sink(args) => args.json(),
             Self::Replay(args) => args.json,

@@ -88,6 +88,19 @@ fn arguments() {
         "breach limit orders 5000/day --reason x --force",
         "breach lift orders",
         "breach status",
+        "breach run leak --ttl 2h --reason x --force",
+        "breach drill leak --output reports --json",
+        "breach playbooks",
+        "evidence --source 192.0.2.1 --since 24h --output e.json",
+        "evidence --api orders --since 2026-03-01T00:00:00Z --until 2026-03-02T00:00:00Z --json",
+        "evidence verify e.json --json",
+        "actions",
+        "actions list --all --json",
+        "actions approve 12",
+        "actions reject 12 --json",
+        "actions undo 12",
+        "actions stop --ttl 1h --reason x",
+        "actions start",
         "events -f -n 5 --since 1h",
         "replay web.pcap --policy p.toml --verdicts --json",
         "detach --pins /sys/fs/bpf/weir",
@@ -99,6 +112,8 @@ fn arguments() {
         assert!(parse(line).is_ok(), "{line}: {}", parse(line).expect_err("wrong"));
     }
     let bad = [
+        "evidence --source 192.0.2.1 --api orders",
+        "evidence --source 192.0.2.1 --since yesterday",
         "run --xdp-mode fast",
         "apply policy.toml --confirm 60",
         "rollback before",
@@ -259,6 +274,9 @@ fn orders() {
         remaining_seconds,
         automatic,
         reason: reason.into(),
+        since: None,
+        by: None,
+        playbook: None,
     };
     let api = ApiOrders {
         api: "orders".into(),

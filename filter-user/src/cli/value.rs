@@ -18,6 +18,22 @@ pub(super) fn ttl(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// A moment, in seconds since 1970: so long ago (`24h`, `7d`), or as RFC 3339 writes it.
+pub(super) fn moment(text: &str) -> Result<u64, String> {
+    let format = &time::format_description::well_known::Rfc3339;
+    if let Ok(time) = time::OffsetDateTime::parse(text, format) {
+        return u64::try_from(time.unix_timestamp())
+            .map_err(|_| "a time before 1970 is too long ago".to_owned());
+    }
+    let span = ttl(text).map_err(|_| {
+        format!(
+            "\"{}\" is neither a span (24h, 7d) nor a time (2026-03-01T00:00:00Z)",
+            text.escape_debug()
+        )
+    })?;
+    Ok(super::evidence::ago(span.as_secs()))
+}
+
 /// A rate of packets, as the daemon will read it: `20/s`, `90/min`.
 pub(super) fn packets(text: &str) -> Result<String, String> {
     quantity::rate(text, Measure::Packets)
@@ -64,6 +80,17 @@ mod tests {
         ];
         for (text, millis) in ttls {
             assert_eq!(ttl(text).ok(), millis.map(Duration::from_millis), "{text}");
+        }
+        for (text, good) in [
+            ("24h", true),
+            ("2026-03-01T00:00:00Z", true),
+            ("2026-03-01T00:00:00+01:00", true),
+            ("1969-03-01T00:00:00Z", false),
+            ("2026-03-01", false),
+            ("yesterday", false),
+            ("", false),
+        ] {
+            assert_eq!(moment(text).is_ok(), good, "{text}");
         }
         for (text, good) in [
             ("20/s", true),

@@ -5,12 +5,15 @@
 //! 1970 UTC, spans are seconds, counts are since the state was last reset unless a field says
 //! otherwise.
 
+mod actions;
 mod audit;
 mod ban;
+mod breach;
 mod change;
 mod diagnostic;
 mod error;
 mod event;
+mod evidence;
 mod explain;
 mod finding;
 mod inventory;
@@ -23,12 +26,23 @@ mod status;
 use serde::{Deserialize, Serialize};
 
 pub use crate::policy::diff::{Access, Difference, Setting, Sources};
+pub use actions::{
+    ActionDecision, ActionEntry, ActionQuery, ActionsStatus, ActionsStop, Decision, Stopped,
+};
 pub use audit::{AuditEntry, AuditQuery, AuditVerified};
 pub use ban::{Ban, BanAdd, BanRemove};
+pub use breach::{
+    BreachRan, BreachRun, Drill, DrillEnd, DrillRequest, DrillState, DrillStep, Drilled,
+    PlaybookEntry, PlaybookStep, StepDone,
+};
 pub use change::{Confirmed, DiffRequest, Differences, HistoryEntry, RollbackRequest};
 pub use diagnostic::{Diagnostic, Severity};
 pub use error::{ApiError, Code, ErrorBody};
 pub use event::{EventQuery, Feed, Line};
+pub use evidence::{
+    Completeness, EVIDENCE, EndpointSum, Evidence, EvidenceHead, EvidenceQuery, EvidenceVerified,
+    Reached, SourceSum, Sum,
+};
 pub use explain::{
     ExplainRequest, Explanation, Layer, LimitState, MAX_FRAME, Origin, Step, parse_flags,
     show_flags,
@@ -146,6 +160,34 @@ pub trait Daemon: Send + Sync + 'static {
     /// Sends one marked event to a receiver and says what it answered. [`Code::NotFound`] when there
     /// is none of the name.
     fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested>;
+    /// What is kept of a source or an API in a span, sealed. [`Code::NotFound`] when nothing is.
+    fn evidence(&self, query: &EvidenceQuery, caller: &Caller) -> Answer<Evidence>;
+
+    /// The playbooks of the policy in force.
+    fn playbooks(&self) -> Answer<Vec<PlaybookEntry>>;
+
+    /// Does all that weir does of a playbook, at once or, when a guard refuses one of its orders, nothing
+    /// of it.
+    fn breach_run(&self, request: &BreachRun, caller: &Caller) -> Answer<BreachRan>;
+
+    /// Does everything of a playbook, or of an API's shutdown, but the last step. To be ended with
+    /// [`Self::breach_drill_end`].
+    fn breach_drill(&self, request: &DrillRequest, caller: &Caller) -> Answer<Drill>;
+
+    /// Ends a drill, writes its report and remembers that there was one.
+    fn breach_drill_end(&self, request: &DrillEnd, caller: &Caller) -> Answer<Drilled>;
+
+    /// Automatic actions, the latest first.
+    fn actions(&self, query: &ActionQuery) -> Answer<Vec<ActionEntry>>;
+
+    /// Approves or rejects an action that waits, or takes one back that was done.
+    fn action_decide(&self, request: &ActionDecision, caller: &Caller) -> Answer<ActionEntry>;
+
+    /// Stops all automatic actions, also over a restart.
+    fn actions_stop(&self, request: &ActionsStop, caller: &Caller) -> Answer<ActionsStatus>;
+
+    /// Has them taken again. [`Code::Refused`] when they are not stopped.
+    fn actions_start(&self, caller: &Caller) -> Answer<ActionsStatus>;
 
     /// Takes the filter off every interface, removes all pinned state, and ends the daemon after
     /// the answer has been given.

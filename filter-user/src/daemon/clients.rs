@@ -18,24 +18,24 @@ const MOST: usize = 65_536;
 
 /// A client that is known through a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(crate) struct Known {
     /// The proxy that named it last.
-    pub(super) proxy: IpAddr,
+    pub(crate) proxy: IpAddr,
     /// Stable id of the API it asked.
-    pub(super) api: u32,
+    pub(crate) api: u32,
     /// When, ns on the records' clock.
     seen: u64,
 }
 
 /// Clients that are only known through proxies.
 #[derive(Debug, Default)]
-pub(super) struct Clients {
+pub(crate) struct Clients {
     hidden: HashMap<IpAddr, Known>,
 }
 
 impl Clients {
     /// The client of a transaction with an API that has these proxies.
-    pub(super) fn of(&mut self, transaction: &Transaction, proxies: Option<&Addresses>) -> IpAddr {
+    pub(crate) fn of(&mut self, transaction: &Transaction, proxies: Option<&Addresses>) -> IpAddr {
         let peer = transaction.flow.client;
         let client = proxies.map_or(peer, |proxies| behind(transaction, proxies));
         if client == peer {
@@ -55,7 +55,7 @@ impl Clients {
 
     /// The client of a connection, of which only a PROXY header tells; `None` when it comes from a
     /// proxy that does not say for whom.
-    pub(super) fn of_connection(
+    pub(crate) fn of_connection(
         peer: IpAddr,
         announced: Option<IpAddr>,
         proxies: Option<&Addresses>,
@@ -68,7 +68,7 @@ impl Clients {
     }
 
     /// How a source is known, if only through a proxy; `now` on the records' clock.
-    pub(super) fn hidden(&self, source: &Source, now: u64) -> Option<Known> {
+    pub(crate) fn hidden(&self, source: &Source, now: u64) -> Option<Known> {
         let fresh = |known: &Known| now.saturating_sub(known.seen) < MEMORY;
         let within = |address: &IpAddr| Source { length: source.length, ..mask(address, source) };
         if source.is_single() {

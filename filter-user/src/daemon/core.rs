@@ -12,15 +12,19 @@ use crate::config::Config;
 use crate::control::api::ApiError;
 use crate::control::metrics_http::Probe;
 use crate::control::ssh::{self, own};
+use crate::detect::Finding;
 use crate::export::audit::Change;
 use crate::export::events::{ApiField, Event, EventLog, Kind, PolicyField, SourceField};
 use crate::export::metrics::Metrics;
 use crate::export::sinks::Sinks;
 use crate::geo::Geo;
+use crate::respond::Quotas;
 
+use super::actions::Actions;
 use super::auditor::{Auditor, about, forced};
 use super::change::Apply;
 use super::clients::Clients;
+use super::drill::Drills;
 use super::gate::Gate;
 use super::in_force::InForce;
 use super::inventory::{Book, Inventory, Told};
@@ -34,7 +38,9 @@ const SERIES: usize = 2000;
 /// What is told to the pipeline.
 pub(super) enum Message {
     /// Another policy is in force.
-    Policy(Profile),
+    Policy(Box<Profile>),
+    /// The inventory reports a finding, on the wall's clock.
+    Finding(Box<Finding>),
 }
 
 /// See the module.
@@ -61,6 +67,12 @@ pub(super) struct Core {
     pub(super) inventory: Mutex<Inventory>,
     /// Where it is written.
     pub(super) book: Mutex<Book>,
+    /// Automatic actions.
+    pub(super) actions: Arc<Mutex<Actions>>,
+    /// What was used of quotas.
+    pub(super) quotas: Mutex<Quotas>,
+    /// Drills that wait for their end.
+    pub(super) drills: Mutex<Drills>,
     /// How that goes.
     pub(super) told: Arc<Told>,
     /// The audit log.
@@ -96,10 +108,17 @@ impl Core {
         let unwritten = Arc::new(Told::default());
         let book = Mutex::new(Book::new(config.state_dir.clone(), Arc::clone(&unwritten)));
         let of_book = Arc::clone(&unwritten);
+        let ids = gate.state.ids();
+        let find = |name: &str| ids.find_api(name);
+        let quotas = gate.keeper.with(|store| super::quota::restore(store, find));
+        let quotas = quotas.unwrap_or_default();
+        let actions = gate.keeper.with(Actions::restore).unwrap_or_default();
+        let actions = Arc::new(Mutex::new(actions));
+        let of_actions = Arc::clone(&actions);
         let policy = Arc::clone(&gate.now.policy);
         let profile = Profile::new(Arc::clone(&gate.now.policy), gate.state.ids_ref());
         let (messages, waiting) = channel();
-        let told = messages.send(Message::Policy(profile));
+        let told = messages.send(Message::Policy(Box::new(profile)));
         debug_assert!(told.is_ok(), "the receiver is right here");
         let gate = Arc::new(Mutex::new(gate));
         let report = Arc::new(Mutex::new(Report::default()));
@@ -115,6 +134,11 @@ impl Core {
                 let unwritten = lock(&of_auditor).failures;
                 let mut snapshot =
                     super::snapshot::take(&lock(&of_gate), &lock(&of_report), &of_events);
+                {
+                    let actions = lock(&of_actions);
+                    snapshot.actions_held = actions.held() as u64;
+                    snapshot.actions_stopped = actions.is_stopped();
+                }
                 snapshot.store_failures.push(("audit.jsonl", unwritten));
                 snapshot.store_failures.push(("weir.db", of_book.failures()));
                 snapshot.sinks = of_sinks.standings();
@@ -138,6 +162,9 @@ impl Core {
             clients: Mutex::default(),
             inventory: Mutex::new(inventory),
             book,
+            actions,
+            quotas: Mutex::new(quotas),
+            drills: Mutex::default(),
             told: unwritten,
             auditor,
             confirm_by: AtomicU64::new(u64::MAX),
@@ -175,8 +202,15 @@ impl Core {
         let policy = Arc::clone(&gate.now.policy);
         self.metrics.retain(|name| name == super::profile::UNCLAIMED || policy.api(name).is_some());
         let profile = Profile::new(policy, gate.state.ids_ref());
-        if self.messages.send(Message::Policy(profile)).is_err() {
+        if self.messages.send(Message::Policy(Box::new(profile))).is_err() {
             tracing::error!("the pipeline is gone: findings follow the policy before");
+        }
+    }
+
+    /// Has a finding answered that the pipeline did not find.
+    pub(super) fn answer_finding(&self, finding: Finding) {
+        if self.messages.send(Message::Finding(Box::new(finding))).is_err() {
+            tracing::error!("the pipeline is gone: a finding is not answered");
         }
     }
 

@@ -4,14 +4,18 @@
 //! policy. Then state is opened, the policy put in force, and three things run until the end: the
 //! pipeline (ring to findings, its own thread), the sockets (tokio), and the signals.
 
+mod actions;
 mod addresses;
 mod answer;
 mod auditor;
+mod breach;
 mod change;
-mod clients;
+pub(crate) mod clients;
 mod core;
+mod drill;
 mod enforcement;
 mod escalate;
+mod evidence;
 mod explain;
 mod feeds;
 mod gate;
@@ -23,7 +27,8 @@ mod lockout;
 mod orders;
 mod pipeline;
 mod places;
-mod profile;
+pub(crate) mod profile;
+mod quota;
 mod sampling;
 mod settings;
 mod sinks;

@@ -10,7 +10,9 @@
 //! p0 = 1.5 p + 0.02    p1 = max(3 p0, p0 + 0.15), at most half way from p0 to 1
 //! ```
 //!
-//! The score is the evidence. A finding needs `min_sources` different failing sources since the score
+//! The score is the evidence. So that nobody waits for the end of a minute, it is also looked at every
+//! second what the minute adds so far, of sources whose last attempt was five seconds ago.
+//! A finding needs `min_sources` different failing sources since the score
 //! left 0; it closes when the score is back at 0, or after `quiet` minutes in which it did not grow.
 //!
 //! **Assumptions.** People fail independently with a share that a day's rhythm changes by less than
@@ -73,6 +75,22 @@ const MEMORY: f64 = 50_000.0;
 struct Tries {
     failed: u8,
     succeeded: bool,
+    /// When the last one was, seconds into the minute.
+    at: u8,
+}
+
+impl Tries {
+    fn fails(&self, config: &CredentialStuffingConfig) -> bool {
+        !self.succeeded && (1..=config.few).contains(&self.failed)
+    }
+}
+
+/// Sources of a minute.
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    all: f64,
+    failing: f64,
+    succeeding: f64,
 }
 
 #[derive(Debug)]
@@ -83,6 +101,9 @@ struct Login {
     level: u32,
     weight: f64,
     attempts: u32,
+    /// Failures of the minute, and when these were looked at last.
+    failures: u32,
+    looked: u64,
     /// Learned: failing sources, all sources, and succeeding ones a minute.
     failing: f64,
     all: f64,
@@ -105,6 +126,8 @@ impl Login {
             level: 0,
             weight: 0.0,
             attempts: 0,
+            failures: 0,
+            looked: began,
             failing: 0.0,
             all: 0.0,
             succeeding: 0.0,
@@ -121,8 +144,16 @@ impl Login {
         (self.failing + share * weight) / (self.all + weight)
     }
 
-    fn add(&mut self, source: u64, failed: bool, weight: f64, config: &CredentialStuffingConfig) {
+    fn add(
+        &mut self,
+        time: u64,
+        source: u64,
+        failed: bool,
+        weight: f64,
+        config: &CredentialStuffingConfig,
+    ) {
         self.attempts += 1;
+        self.failures += u32::from(failed);
         self.weight += weight;
         let kept = |source: u64, level: u32| source.trailing_zeros() >= level;
         if !kept(source, self.level) {
@@ -131,6 +162,7 @@ impl Login {
         let tries = self.tries.entry(source).or_default();
         tries.failed = tries.failed.saturating_add(u8::from(failed));
         tries.succeeded |= !failed;
+        tries.at = u8::try_from(time.saturating_sub(self.began) / SECOND).unwrap_or(u8::MAX);
         while self.tries.len() > config.sources {
             self.level += 1;
             let level = self.level;
@@ -138,29 +170,69 @@ impl Login {
         }
     }
 
+    /// The sources of the minute whose last attempt was before a second of it.
+    fn counts(&self, before: u8, config: &CredentialStuffingConfig) -> Counts {
+        let scale = f64::from(1_u32 << self.level.min(31));
+        let mut counts = Counts { all: 0.0, failing: 0.0, succeeding: 0.0 };
+        for one in self.tries.values().filter(|one| one.at < before) {
+            // Who tries more belongs to neither.
+            counts.all += f64::from(u8::from(one.succeeded || one.failed <= config.few));
+            counts.failing += f64::from(u8::from(one.fails(config)));
+            counts.succeeding += f64::from(u8::from(one.succeeded)) * scale;
+        }
+        counts
+    }
+
+    /// The score with these.
+    fn scored(&self, counts: &Counts, config: &CredentialStuffingConfig) -> f64 {
+        let p0 = (1.5 * self.usual(config) + 0.02).min(0.9);
+        let p1 = (3.0 * p0).max(p0 + 0.15).min(f64::midpoint(p0, 1.0));
+        let step = counts.failing * (p1 / p0).ln()
+            + (counts.all - counts.failing) * ((1.0 - p1) / (1.0 - p0)).ln();
+        (self.score + step).clamp(0.0, MOST)
+    }
+
+    /// Whether so many successes in a part of a minute are too few for a server that works.
+    fn in_trouble(&self, succeeding: f64, part: f64) -> bool {
+        self.succeeding >= 10.0 && succeeding < self.succeeding / 2.0 * part
+    }
+
+    /// What the minute adds so far, looked at once a second: the score with it, and the failing
+    /// sources; `None` when there is nothing to see.
+    fn so_far(&mut self, now: u64, config: &CredentialStuffingConfig) -> Option<f64> {
+        let enough = f64::from(self.failures) >= config.min_sources;
+        if !enough || now < self.looked.saturating_add(SECOND) {
+            return None;
+        }
+        self.looked = now;
+        let passed = now.saturating_sub(self.began);
+        let until = (passed / SECOND).saturating_sub(5);
+        let until = u8::try_from(until).ok().filter(|until| *until > 0)?;
+        let counts = self.counts(until, config);
+        let scale = f64::from(1_u32 << self.level.min(31));
+        let part = f64::from(until) * SECOND as f64 / INTERVAL as f64;
+        if counts.failing * scale < config.min_sources || self.in_trouble(counts.succeeding, part) {
+            return None;
+        }
+        self.last = (counts.failing * scale, counts.all * scale);
+        Some(self.scored(&counts, config))
+    }
+
     /// Ends a minute.
     fn advance(&mut self, now: u64, threshold: f64, config: &CredentialStuffingConfig) {
-        let tries = std::mem::take(&mut self.tries);
-        let scale = f64::from(1_u32 << self.level.min(31));
-        let fails = |tries: &Tries| !tries.succeeded && (1..=config.few).contains(&tries.failed);
-        // Sources that try more belong to neither.
-        let loud = tries.values().filter(|one| !one.succeeded && one.failed > config.few).count();
-        let all = (tries.len() - loud) as f64;
-        let failing = tries.values().filter(|one| fails(one)).count() as f64;
-        let succeeding = tries.values().filter(|one| one.succeeded).count() as f64 * scale;
-        let usual = self.usual(config);
+        let counts = self.counts(u8::MAX, config);
         let before = self.score;
-        let trouble = self.succeeding >= 10.0 && succeeding < self.succeeding / 2.0;
+        let trouble = self.in_trouble(counts.succeeding, 1.0);
         if !trouble {
-            let p0 = (1.5 * usual + 0.02).min(0.9);
-            let p1 = (3.0 * p0).max(p0 + 0.15).min(f64::midpoint(p0, 1.0));
-            let step = failing * (p1 / p0).ln() + (all - failing) * ((1.0 - p1) / (1.0 - p0)).ln();
-            self.score = (self.score + step).clamp(0.0, MOST);
+            self.score = self.scored(&counts, config);
         }
+        let tries = std::mem::take(&mut self.tries);
+        let Counts { all, failing, succeeding } = counts;
+        let scale = f64::from(1_u32 << self.level.min(31));
         if self.score == 0.0 {
             self.blamed = Distinct::default();
         } else {
-            tries.iter().filter(|(_, one)| fails(one)).for_each(|(source, _)| {
+            tries.iter().filter(|(_, one)| one.fails(config)).for_each(|(source, _)| {
                 self.blamed.add(source.rotate_left(32));
             });
         }
@@ -177,6 +249,7 @@ impl Login {
         self.calm = if grew { 0 } else { self.calm + 1 };
         self.last = (failing * scale, all * scale);
         self.level = 0;
+        self.failures = 0;
         let passed = now.saturating_sub(self.began) / INTERVAL;
         self.began += passed.max(1) * INTERVAL;
     }
@@ -187,11 +260,10 @@ impl Login {
         let share = failing / all.max(1.0);
         let why = format!(
             "{failing:.0} of {all:.0} sources that tried to log in at {} within the last minute \
-             failed with few attempts each ({:.0} %; {:.0} % is usual), some {:.0} different ones so far",
+             failed with few attempts each ({:.0} %; {:.0} % is usual)",
             api.name,
             share * 100.0,
             usual * 100.0,
-            self.blamed.count(),
         );
         let measure = Measure {
             unit: "share of sources that fail to log in",
@@ -240,16 +312,29 @@ impl Detect for CredentialStuffing {
             }
         };
         let failed = attempt == Attempt::Failed;
-        login.add(source, failed, observation.stands_for(), &self.config);
+        let weight = observation.stands_for();
+        login.add(observation.time, source, failed, weight, &self.config);
     }
 
     fn tick(&mut self, tick: &mut Tick<'_>) {
         let threshold = tick.budget.threshold(Detector::CredentialStuffing);
         for (&id, login) in &mut self.logins {
+            let Some(api) = tick.apis.get(&id) else { continue };
             if tick.now < login.began.saturating_add(INTERVAL) {
+                if !login.open
+                    && tick.judges()
+                    && let Some(evidence) = login.so_far(tick.now, &self.config)
+                    && tick.budget.exceeds(Detector::CredentialStuffing, evidence)
+                {
+                    let measure = login.measure(api, &self.config);
+                    let subject = Subject::api(Detector::CredentialStuffing, id);
+                    let completeness = tick.completeness;
+                    login.open = tick.findings.open(&subject, api, measure, completeness, tick.now);
+                    // The minute has not been added yet.
+                    (login.calm, login.score) = (0, evidence / 2.0);
+                }
                 continue;
             }
-            let Some(api) = tick.apis.get(&id) else { continue };
             login.advance(tick.now, threshold, &self.config);
             if !tick.judges() {
                 continue;

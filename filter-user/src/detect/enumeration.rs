@@ -19,7 +19,8 @@
 //!
 //! **People.** Where a source sends several credentials, each user has a record of their own, and
 //! the source as a whole is judged by objects *per user*: hundreds of people behind one address are
-//! not one who asks for everything. One who changes credentials with every request is still found by
+//! not one who asks for everything. It takes twice the minimum to blame the whole, and no user that is
+//! to blame alone. One who changes credentials with every request is still found by
 //! even steps and refusals, which do not come from many people at once.
 //!
 //! **Assumptions.** People at one route ask for about as many objects as each other. Steps of one

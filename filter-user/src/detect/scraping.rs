@@ -15,6 +15,8 @@
 //! finding needs `min_pages`, at least 30 gaps, and evidence that the alert budget lets pass; it
 //! closes after `quiet` seconds with fewer than a tenth of `min_pages` new ones.
 //!
+//! What a source goes through as objects of a route is told as enumeration, not as scraping beside it.
+//!
 //! **Assumptions.** A health check or a poll is even too, but covers few pages; a person covers many
 //! but unevenly. A program that is *meant* to fetch everything looks the same as one that is not:
 //! name its group in the API's `crawlers`. What it does not see: fewer than `min_pages` in ten minutes; requests that follow

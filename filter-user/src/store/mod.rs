@@ -7,9 +7,11 @@
 //! fails is the daemon's: the filter never waits for it.
 
 mod error;
+mod evidence;
 mod exchange;
 mod finding;
 mod inventory;
+mod respond;
 mod row;
 mod schema;
 mod standing;
@@ -28,6 +30,7 @@ pub use error::{Error, Result};
 pub use exchange::{COMPLETE, ENCRYPTED, Exchange, HANDSHAKE, Retention};
 pub use finding::FindingRow;
 pub use inventory::{Batch, Inventory};
+pub use respond::{ActionRow, DrillRow, QuotaRow};
 pub use row::{Contents, New, Record, State};
 pub use standing::{Ban, Order, Standing};
 pub use who::Who;

@@ -93,11 +93,13 @@ fn with_a_daemon() {
         fs::write(&path, VALID).expect("writes");
         path.display().to_string()
     };
+    let proof = served.directory().join("proof.json").display().to_string();
+    let reports = served.directory().join("reports").display().to_string();
     let (good, bad) = (file("good.toml"), file("bad.toml"));
     served.daemon.event(r#"{"time":"t","event":"ban_added","severity":"notice"}"#);
     // In this order: what one leaves, the next finds. Arguments, exit code, a part of the output.
     let explain = ["explain", "192.0.2.7", "192.0.2.1", "--dport", "80"];
-    let rows: [(&[&str], i32, &str); 26] = [
+    let rows: [(&[&str], i32, &str); 42] = [
         (&["status"], 0, "ATTACHED NOWHERE"),
         (&["apply", &bad], 1, "bad.toml:3:1: error: unknown key `alow`"),
         (&["apply", &good], 0, "applied `edge` as generation 1"),
@@ -113,6 +115,19 @@ fn with_a_daemon() {
         (&["breach", "lockdown", "orders", "--group", "partners"], 0, "locked down to partners"),
         (&["breach", "status"], 0, "locked down to partners  when lifted"),
         (&["breach", "lift", "orders"], 0, "nothing ordered"),
+        (&["breach", "run", "leak", "--ttl", "2h"], 0, "orders: shutdown for 2h"),
+        (&["breach", "run", "leek"], 1, "no such playbook"),
+        (&["breach", "playbooks"], 0, "never"),
+        (&["breach", "drill", "leak"], 1, "/state/drills/leak.md"),
+        (&["breach", "drill", "leak", "--output", &reports], 1, "leak-0.json"),
+        (&["actions"], 0, "held"),
+        (&["actions", "list", "--all"], 0, "done"),
+        (&["actions", "approve", "12"], 0, "12 done"),
+        (&["actions", "reject", "12"], 0, "12 rejected"),
+        (&["actions", "undo", "12"], 0, "12 undone"),
+        (&["actions", "undo", "13"], 1, "no such action"),
+        (&["actions", "stop", "--reason", "x"], 0, "until `weir actions start`"),
+        (&["actions", "start"], 0, "taken, mode act"),
         (&["apis"], 0, "orders"),
         (&["apis", "show", "orders"], 0, "no endpoints were seen"),
         (&["apis", "show", "no"], 1, "there is `orders`"),
@@ -122,6 +137,9 @@ fn with_a_daemon() {
         (&["findings"], 0, "f-1"),
         (&["findings", "show", "f"], 0, "closed"),
         (&["findings", "show", "g"], 1, "there is no finding g"),
+        (&["evidence", "--source", "192.0.2.7", "--output", &proof], 0, "about 5 ± 0"),
+        (&["evidence", "--source", "192.0.2.8"], 1, "nothing is known"),
+        (&["evidence"], 2, "--source ADDRESS or --api NAME"),
         (&["events"], 0, "t  notice    ban_added"),
         (&["detach"], 0, "detached from eth0, 1 pinned object removed"),
     ];
@@ -131,6 +149,14 @@ fn with_a_daemon() {
         assert_eq!(code(&output), expected, "{arguments:?}: {shown}");
         assert!(shown.contains(part), "{arguments:?}: {shown}");
     }
+    // What was written is checked without a daemon.
+    let verified = weir(&["evidence", "verify", &proof]);
+    assert_eq!(code(&verified), 0, "{}", stdout(&verified));
+    let text = fs::read_to_string(&proof).expect("reads").replacen("\"kept\":3", "\"kept\":4", 1);
+    fs::write(&proof, text).expect("writes");
+    let verified = weir(&["evidence", "verify", &proof]);
+    assert_eq!(code(&verified), 1);
+    assert!(stdout(&verified).contains("reached was changed"), "{}", stdout(&verified));
 }
 
 #[test]

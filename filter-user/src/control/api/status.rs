@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, OrderInForce, SinkStatus};
+use super::{ActionsStatus, Mode, OrderInForce, SinkStatus};
 
 /// The answer to `GET /v1/status`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub struct Status {
     pub samples: SampleStatus,
     /// Bans in force.
     pub bans: u64,
+    /// Automatic actions.
+    pub actions: ActionsStatus,
     /// Databases of where sources are.
     pub geo: GeoStatus,
     /// What detectors have found and not closed.

@@ -173,6 +173,14 @@ enum Suspect {
     Pair(Who, u64, u64),
 }
 
+impl Suspect {
+    fn who(&self) -> &Who {
+        match self {
+            Self::Record(who, _) | Self::Pair(who, ..) => who,
+        }
+    }
+}
+
 /// The detector of sources.
 #[derive(Debug)]
 pub(crate) struct Sources {

@@ -1,7 +1,7 @@
 //! From suspects to findings, and from findings to their end.
 
 use super::distinct::Distinct;
-use super::record::{Pair, Record, Who};
+use super::record::{Pair, Record, WHOLE, Who};
 use super::{ApiCohorts, Judged, Sources, Suspect, bit, cohorts};
 use crate::detect::SECOND;
 use crate::detect::api::ApiProfile;
@@ -75,6 +75,17 @@ fn count(detector: Detector, record: &Record, config: &WhoConfig) -> (f64, f64) 
     }
 }
 
+/// Whether a user of a source has a finding of a detector. A source with several users is only told
+/// of when none of them is to blame alone: it needs twice as much, so that one of them has it before.
+fn blamed(watched: &[Watch], detector: Detector, who: &Who) -> bool {
+    watched.iter().any(|watch| {
+        let of = watch.suspect.who();
+        watch.subject.detector == detector
+            && (of.api, of.source) == (who.api, who.source)
+            && of.user != WHOLE
+    })
+}
+
 fn subject(detector: Detector, who: &Who, endpoint: Option<Endpoint>) -> Subject {
     Subject {
         credential: who.credential(),
@@ -89,7 +100,10 @@ impl Sources {
         if !tick.judges() {
             return;
         }
-        for suspect in std::mem::take(&mut self.suspects) {
+        let mut suspects = std::mem::take(&mut self.suspects);
+        // Users first: what one of them did is not told of all.
+        suspects.sort_by_key(|suspect| suspect.who().user == WHOLE);
+        for suspect in suspects {
             match suspect {
                 Suspect::Record(who, hash) => {
                     if let Some(place) = self.records.find(&who, hash) {
@@ -116,6 +130,18 @@ impl Sources {
         let Some(record) = self.records.at_mut(place) else { return };
         let Some(api) = tick.apis.get(&record.who.api) else { return };
         if record.open & bit(detector) != 0 {
+            return;
+        }
+        let (amount, least) = count(detector, record, &self.config);
+        if record.shared && (amount < 2.0 * least || blamed(&self.watched, detector, &record.who)) {
+            return;
+        }
+        // Who goes through all objects fetches page after page too: it is told once.
+        let told = |watch: &Watch| {
+            watch.subject.detector == Detector::Enumeration
+                && matches!(watch.suspect, Suspect::Pair(who, ..) if who == record.who)
+        };
+        if detector == Detector::Scraping && self.watched.iter().any(told) {
             return;
         }
         let cohorts = cohorts(&mut self.cohorts, api.id, &self.config);
@@ -147,6 +173,13 @@ impl Sources {
         let Some(api) = tick.apis.get(&pair.who.api) else { return };
         let Some(route) = self.routes.get(&pair.route) else { return };
         if pair.open {
+            return;
+        }
+        let least = 2.0 * self.config.enumeration.min_objects;
+        let detector = Detector::Enumeration;
+        if pair.shared
+            && (pair.objects.count() < least || blamed(&self.watched, detector, &pair.who))
+        {
             return;
         }
         let people = self.people(&pair.who);
@@ -285,6 +318,10 @@ impl Sources {
                     pair.open = false;
                     pair.begin(now);
                     pair.day_objects = Distinct::default();
+                }
+                let place = self.records.find(&who, self.hash(&who));
+                if let Some(record) = place.and_then(|place| self.records.at_mut(place)) {
+                    record.begin(now);
                 }
                 who
             }

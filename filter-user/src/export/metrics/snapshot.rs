@@ -161,12 +161,18 @@ pub struct KernelSnapshot {
     pub routes_overflow: u64,
     /// States of the detectors.
     pub detectors: Vec<DetectorCount>,
+    /// Automatic actions that wait to be approved.
+    pub actions_held: u64,
+    /// Automatic actions are stopped.
+    pub actions_stopped: bool,
     /// Events told, by name and severity.
     pub events: Vec<(&'static str, &'static str, u64)>,
     /// Lines of the event file by outcome: `written`, `dropped`, `retried`.
     pub event_lines: Vec<(&'static str, u64)>,
     /// How it stands with each receiver of events.
     pub sinks: Vec<Standing>,
+    /// Lines of the recording by outcome: `written`, `dropped`; none without one.
+    pub record_lines: Vec<(&'static str, u64)>,
     /// Failures of the files of the state directory: file and how many.
     pub store_failures: Vec<(&'static str, u64)>,
 }

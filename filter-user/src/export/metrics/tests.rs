@@ -69,7 +69,10 @@ fn full() -> KernelSnapshot {
             last_success: Some(1_717_243_200),
             ..Default::default()
         }],
+        record_lines: vec![("written", 5)],
         store_failures: vec![("weir.db", 1)],
+        actions_held: 1,
+        actions_stopped: true,
     }
 }
 

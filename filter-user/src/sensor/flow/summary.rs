@@ -26,6 +26,22 @@ pub enum Closed {
 }
 
 impl Closed {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Fin,
+        Self::Rst,
+        Self::Timeout,
+        Self::Evicted,
+        Self::Unsampled,
+        Self::End,
+        Self::Open,
+    ];
+
+    /// The one of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|closed| closed.name() == name)
+    }
+
     /// The name in output.
     pub const fn name(self) -> &'static str {
         match self {
@@ -62,6 +78,23 @@ pub enum Application {
 }
 
 impl Application {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Unknown,
+        Self::Http,
+        Self::Http2,
+        Self::Tls,
+        Self::Quic,
+        Self::WebSocket,
+        Self::Upgraded,
+        Self::Opaque,
+    ];
+
+    /// The one of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|application| application.name() == name)
+    }
+
     /// The name in output.
     pub const fn name(self) -> &'static str {
         match self {

@@ -24,6 +24,7 @@ pub(in crate::export::sinks) fn finding() -> FindingField {
         completeness: 1.0,
         weight: 1.0,
         why: "15 of 15 \"attempts\" failed".to_owned(),
+        credential: None,
         owasp: Some("API2:2023 Broken Authentication"),
         evidence_forgeable: false,
         opened: TIME,
