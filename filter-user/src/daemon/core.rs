@@ -153,7 +153,9 @@ impl Core {
         for finding in inventory.ledger.open() {
             metrics.goes_on(finding);
         }
-        sinks.begin(inventory.ledger.open(), |name| policy.api(name).map(ApiField::of));
+        sinks.begin(inventory.ledger.open(), &inventory.ended, |name| {
+            policy.api(name).map(ApiField::of)
+        });
         Ok(Self {
             geo: Geo::new(&config.geo),
             config,
@@ -289,6 +291,15 @@ impl Core {
             self.tell(&Event::new(Kind::StateReset, unix_ns(), note.clone()));
         }
         self.tell_applied(&gate.now);
+        let ended = std::mem::take(&mut lock(&self.inventory).ended);
+        for entry in &ended {
+            let api = gate.now.policy.api(&entry.api).map(ApiField::of);
+            let named = || ApiField { name: entry.api.as_str().into(), ..ApiField::default() };
+            let api = api.or_else(|| (!entry.api.is_empty()).then(named));
+            if let Some(event) = Event::ended(entry, api) {
+                self.tell(&event);
+            }
+        }
     }
 
     /// The event of a policy in force.

@@ -1,5 +1,6 @@
 //! The schema: what an event can say. A field without a value is left out.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
@@ -237,7 +238,7 @@ pub struct FindingField {
     /// From where on it counts.
     pub threshold: f64,
     /// Of these three.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// Which user of the source: a keyed hash of what it logs in with, in hex, until the key rotates;
     /// left out when it is not about one of several.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -252,7 +253,7 @@ pub struct FindingField {
     pub why: String,
     /// Entry of the OWASP API Security Top 10.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub owasp: Option<&'static str>,
+    pub owasp: Option<Cow<'static, str>>,
     /// Anyone could have forged the evidence.
     pub evidence_forgeable: bool,
     /// When it opened.

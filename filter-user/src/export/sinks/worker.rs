@@ -39,12 +39,14 @@ pub(super) enum Message {
     Open(Arc<Vec<OpenFinding>>),
 }
 
-/// A finding that is open.
+/// A finding that is open, or was when the daemon before ended.
 #[derive(Clone, Debug)]
 pub(super) struct OpenFinding {
     pub(super) report: Report,
     pub(super) severity: crate::detect::Severity,
     pub(super) api: String,
+    /// Otherwise its end is told next.
+    pub(super) lives: bool,
 }
 
 /// What is on its way.
@@ -215,11 +217,12 @@ impl Worker {
             let api = (!found.api.is_empty()).then_some(found.api.as_str());
             self.filter.matters(found.severity) && self.filter.wants_api(api)
         };
-        let open: Vec<Report> =
-            open.iter().filter(wanted).map(|found| found.report.clone()).collect();
-        for report in &open {
-            self.filter.remember(report.id.as_str().into());
+        let open: Vec<&OpenFinding> = open.iter().filter(wanted).collect();
+        for found in &open {
+            self.filter.remember(found.report.id.as_str().into());
         }
+        let lives = open.iter().filter(|found| found.lives);
+        let open: Vec<Report> = lives.map(|found| found.report.clone()).collect();
         let Some(alerts) = &self.alerts else { return false };
         let waiting = self.spool.peek(usize::MAX, usize::MAX);
         self.spool.keep();
