@@ -10,7 +10,7 @@ use crate::text::Table;
 
 use super::{Reader, Span, listen};
 
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 26] = [
     "name",
     "kind",
     "owner",
