@@ -16,6 +16,7 @@ mod engine;
 pub mod enumeration;
 pub mod exfiltration;
 pub mod finding;
+mod hasher;
 mod lifecycle;
 pub mod new_origin;
 pub mod observation;
