@@ -35,6 +35,7 @@ use super::api::{ApiProfile, Attempt};
 use super::detector::{Detect, Tick};
 use super::engine::StateCount;
 use super::finding::{Detector, Measure};
+use super::hasher::Mixing;
 use super::lifecycle::Subject;
 use super::observation::Observation;
 use super::source::Source;
@@ -94,7 +95,7 @@ struct Counts {
 #[derive(Debug)]
 struct Login {
     began: u64,
-    tries: HashMap<u64, Tries>,
+    tries: HashMap<u64, Tries, Mixing>,
     /// Of how many halvings of the sources the rest is left.
     level: u32,
     weight: f64,
@@ -120,7 +121,7 @@ impl Login {
     fn new(began: u64) -> Self {
         Self {
             began,
-            tries: HashMap::new(),
+            tries: HashMap::default(),
             level: 0,
             weight: 0.0,
             attempts: 0,
@@ -284,12 +285,12 @@ impl Login {
 pub(crate) struct CredentialStuffing {
     config: CredentialStuffingConfig,
     seed: u64,
-    logins: HashMap<u32, Login>,
+    logins: HashMap<u32, Login, Mixing>,
 }
 
 impl CredentialStuffing {
     pub(crate) fn new(config: CredentialStuffingConfig, seed: u64) -> Self {
-        Self { config, seed, logins: HashMap::new() }
+        Self { config, seed, logins: HashMap::default() }
     }
 }
 

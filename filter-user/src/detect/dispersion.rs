@@ -24,6 +24,7 @@ use super::api::ApiProfile;
 use super::detector::{Detect, Tick};
 use super::engine::StateCount;
 use super::finding::{Detector, Measure};
+use super::hasher::Mixing;
 use super::level::{Course, Level, LevelConfig};
 use super::lifecycle::Subject;
 use super::observation::Observation;
@@ -109,12 +110,12 @@ impl State {
 pub(crate) struct Dispersion {
     config: DispersionConfig,
     seed: u64,
-    states: HashMap<u32, State>,
+    states: HashMap<u32, State, Mixing>,
 }
 
 impl Dispersion {
     pub(crate) fn new(config: DispersionConfig, seed: u64) -> Self {
-        Self { config, seed, states: HashMap::new() }
+        Self { config, seed, states: HashMap::default() }
     }
 }
 

@@ -17,6 +17,7 @@ mod engine;
 pub mod enumeration;
 pub mod exfiltration;
 pub mod finding;
+mod hasher;
 mod kept;
 mod level;
 mod lifecycle;

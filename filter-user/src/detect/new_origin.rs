@@ -28,6 +28,7 @@ use super::api::ApiProfile;
 use super::detector::{Detect, Tick};
 use super::engine::StateCount;
 use super::finding::{Detector, Measure};
+use super::hasher::Mixing;
 use super::lifecycle::Subject;
 use super::observation::Observation;
 use super::source::Source;
@@ -47,7 +48,7 @@ pub struct NewOriginConfig {
 
 impl Default for NewOriginConfig {
     fn default() -> Self {
-        Self { min_bits: 9.5, min_counts: 500.0, origins: 2048 }
+        Self { min_bits: 10.0, min_counts: 600.0, origins: 2048 }
     }
 }
 
@@ -87,7 +88,7 @@ impl Count {
 struct Places {
     began: u64,
     learned: f64,
-    places: HashMap<Place, Count>,
+    places: HashMap<Place, Count, Mixing>,
     /// All of today's.
     all: Count,
     suspects: Vec<(Place, Source, f64)>,
@@ -137,13 +138,13 @@ impl Places {
 pub(crate) struct NewOrigin {
     config: NewOriginConfig,
     seed: u64,
-    apis: HashMap<u32, Places>,
+    apis: HashMap<u32, Places, Mixing>,
     open: Vec<(Subject, u64)>,
 }
 
 impl NewOrigin {
     pub(crate) fn new(config: NewOriginConfig, seed: u64) -> Self {
-        Self { config, seed, apis: HashMap::new(), open: Vec::new() }
+        Self { config, seed, apis: HashMap::default(), open: Vec::new() }
     }
 }
 
@@ -157,7 +158,7 @@ impl Detect for NewOrigin {
         let places = self.apis.entry(api.id).or_insert_with(|| Places {
             began: observation.time,
             learned: 0.0,
-            places: HashMap::new(),
+            places: HashMap::default(),
             all: Count::default(),
             suspects: Vec::new(),
             overflow: 0,

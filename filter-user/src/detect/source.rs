@@ -3,8 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use filter_common::hash;
-
+use super::hasher::mix;
 use crate::policy::SourceLengths;
 
 /// A source as an API tells it from another.
@@ -37,10 +36,10 @@ impl Source {
     /// A hash of its address under a seed: who does not know that cannot aim at a place.
     pub(crate) fn hash(&self, seed: u64) -> u64 {
         match self.address {
-            IpAddr::V4(v4) => hash::pair(seed, u64::from(u32::from(v4)), 4),
+            IpAddr::V4(v4) => mix(seed, u64::from(u32::from(v4))),
             IpAddr::V6(v6) => {
                 let bits = u128::from(v6);
-                hash::pair(seed, (bits >> 64) as u64, bits as u64)
+                mix(mix(seed, (bits >> 64) as u64), bits as u64)
             }
         }
     }

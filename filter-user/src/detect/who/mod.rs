@@ -31,8 +31,6 @@ mod watch;
 use std::collections::HashMap;
 use std::fmt;
 
-use filter_common::hash;
-
 use super::SECOND;
 use super::api::ApiProfile;
 use super::detector::{Detect, Tick};
@@ -40,6 +38,7 @@ use super::engine::StateCount;
 use super::enumeration::EnumerationConfig;
 use super::exfiltration::ExfiltrationConfig;
 use super::finding::Detector;
+use super::hasher::{Mixing, bytes, mix};
 use super::observation::{FlowSeen, Observation, TurnSeen};
 use super::probing::ProbingConfig;
 use super::scraping::ScrapingConfig;
@@ -192,8 +191,8 @@ pub(crate) struct Sources {
     origin: Option<u64>,
     records: Table<Record>,
     pairs: Table<Pair>,
-    routes: HashMap<u64, Route>,
-    cohorts: HashMap<u32, ApiCohorts>,
+    routes: HashMap<u64, Route, Mixing>,
+    cohorts: HashMap<u32, ApiCohorts, Mixing>,
     suspects: Vec<Suspect>,
     watched: Vec<Watch>,
     /// Where the round over records and pairs stands, and when it was there.
@@ -227,8 +226,8 @@ impl Sources {
             origin: None,
             records: Table::new(config.sources),
             pairs: Table::new(config.pairs),
-            routes: HashMap::new(),
-            cohorts: HashMap::new(),
+            routes: HashMap::default(),
+            cohorts: HashMap::default(),
             suspects: Vec::new(),
             watched: Vec::new(),
             cursor: [0; 2],
@@ -247,7 +246,7 @@ impl Sources {
     fn hash(&self, who: &Who) -> u64 {
         let source = who.source.hash(self.seed);
         let rest = u64::from(who.api) << 8 | u64::from(who.source.length);
-        hash::pair(hash::pair(self.seed, source, rest), who.user, 0)
+        mix(mix(source, rest), who.user ^ self.seed)
     }
 
     /// The place of somebody's record, made if need be; its window has begun anew if it was over.
@@ -284,7 +283,7 @@ impl Sources {
         }
         record.gaps.add(seen.time / 1_000_000);
         if who.user == WHOLE && user > NOBODY {
-            record.users.add(hash::pair(self.seed, user, 1));
+            record.users.add(mix(self.seed, user));
             if record.sole == WHOLE {
                 record.sole = user;
             } else if record.sole != user {
@@ -314,7 +313,7 @@ impl Sources {
     fn take_object(&mut self, who: Who, seen: &Seen, shared: bool) {
         let Some((route, object)) = seen.object else { return };
         let now = seen.now;
-        let hash = hash::pair(self.hash(&who), route, 2);
+        let hash = mix(self.hash(&who), route);
         let place = match self.pairs.find(&(who, route), hash) {
             Some(place) => place,
             None => match self.pairs.insert(Pair::new(who, route, hash, now), now, |_| {}) {
@@ -347,11 +346,8 @@ impl Sources {
 
     /// The key of a route with objects; `None` when there is no room for another.
     fn route(&mut self, api: u32, method: &str, route: &str) -> Option<u64> {
-        let key = hash::pair(
-            object::bytes(self.seed, route.as_bytes()),
-            object::bytes(self.seed, method.as_bytes()),
-            u64::from(api),
-        );
+        let name = bytes(self.seed, route.as_bytes()) ^ u64::from(api);
+        let key = mix(name, bytes(self.seed, method.as_bytes()));
         if !self.routes.contains_key(&key) {
             if self.routes.len() >= self.config.routes {
                 self.refused += 1;
@@ -441,17 +437,17 @@ impl Detect for Sources {
         let exists = status.is_some_and(says_exists);
         let path = object::path(target);
         let object = object::object(self.seed, route, target);
-        let own = object::bytes(self.seed, path.as_bytes());
+        let own = bytes(self.seed, path.as_bytes());
         // A route that is made for what is missing tells nothing.
         let known = objects && !route.ends_with(crate::inventory::route::VALUE);
         let missing = match status {
             Some(_) if exists => None,
-            Some(_) if known => Some(object::bytes(self.seed, route.as_bytes())),
+            Some(_) if known => Some(bytes(self.seed, route.as_bytes())),
             Some(_) => Some(own),
             None => None,
         };
         let page = match status {
-            Some(200..400) => Some(object.map_or(own, |object| hash::pair(own, object.hash, 3))),
+            Some(200..400) => Some(object.map_or(own, |object| mix(own, object.hash))),
             _ => None,
         };
         // Who is meant to fetch everything is not counted by what it fetches.

@@ -8,10 +8,11 @@ use super::record::{Pair, Record};
 use super::route::Route;
 use super::{ApiCohorts, DAY, UNIT, WINDOW, WhoConfig};
 use crate::detect::finding::Detector;
+use crate::detect::hasher::Mixing;
 
 /// The cohorts of an API.
 pub(super) fn cohorts<'a>(
-    cohorts: &'a mut HashMap<u32, ApiCohorts>,
+    cohorts: &'a mut HashMap<u32, ApiCohorts, Mixing>,
     api: u32,
     config: &WhoConfig,
 ) -> &'a mut ApiCohorts {
@@ -36,7 +37,7 @@ pub(super) fn bit(detector: Detector) -> u8 {
 /// Ends what is over of a record's minute, ten minutes and day, and learns from it.
 pub(super) fn roll_record(
     record: &mut Record,
-    all: &mut HashMap<u32, ApiCohorts>,
+    all: &mut HashMap<u32, ApiCohorts, Mixing>,
     config: &WhoConfig,
     now: u32,
 ) {
@@ -72,7 +73,7 @@ pub(super) fn roll_record(
 /// The same of a pair.
 pub(super) fn roll_pair(
     pair: &mut Pair,
-    routes: &mut HashMap<u64, Route>,
+    routes: &mut HashMap<u64, Route, Mixing>,
     config: &WhoConfig,
     now: u32,
 ) {
