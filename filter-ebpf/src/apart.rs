@@ -2,14 +2,17 @@
 //! once, for any numbers it could be given, and not again for every way that leads to its call. They
 //! are the rare and the long parts, because a call costs what several look-ups do.
 
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::programs::XdpContext;
 use filter_common::addr::Addr;
 use filter_common::packet::options;
 use filter_common::reason::Reason;
 use filter_common::verdict::{self, Summary};
 use filter_common::verifier::bound;
 
+use crate::bytes::Frame;
 use crate::gate::{Gate, Place};
-use crate::{OPTIONS_ROOM, work};
+use crate::{OPTIONS_ROOM, sample, work};
 
 /// No packet is at hand: never, but the verifier asks.
 const NOTHING: u32 = 0;
@@ -101,4 +104,28 @@ pub extern "C" fn weir_judge_unparsed(reason: u32) -> u64 {
         _ => Summary::BROKEN,
     };
     summary.bits()
+}
+
+/// See [`sample::segment`]; `summary` in bits. Apart, or what it keeps in registers would cost every
+/// packet, sampled or not.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weir_sample(ctx: *mut xdp_md, summary: u64) -> u32 {
+    if let Some(work) = work() {
+        let (ctx, place) = (XdpContext::new(ctx), Place::Incoming(ctx));
+        let summary = Summary::from_bits(summary);
+        sample::segment(&Gate::new(place), &Frame::new(&ctx), &work.packet, summary);
+    }
+    0
+}
+
+/// See [`sample::notice`]; `summary` in bits.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weir_notice(ctx: *mut xdp_md, summary: u64) -> u32 {
+    if let Some(work) = work() {
+        let gate = Gate::new(Place::Incoming(ctx));
+        sample::notice(&gate, &work.packet, Summary::from_bits(summary));
+    }
+    0
 }

@@ -122,14 +122,15 @@ fn ingress(ctx: &XdpContext) -> Verdict {
     gate.count(summary.place(), work.packet.wire_len);
     if summary.refuses() {
         work = look_again(work);
-        sample::notice(&gate, &work.packet, summary);
+        if sample::is_news(&gate, &work.packet, summary) {
+            apart::weir_notice(ctx.ctx, summary.bits());
+        }
         if summary.drops() {
             return Verdict::Drop;
         }
     }
     if gate.features() & feature::SENSOR != 0 {
-        work = look_again(work);
-        sample::segment(&gate, &frame, &work.packet, summary);
+        apart::weir_sample(ctx.ctx, summary.bits());
     }
     Verdict::Pass
 }

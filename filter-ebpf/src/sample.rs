@@ -119,16 +119,16 @@ fn parts<P: Payload>(gate: &Gate, bytes: &P, packet: &Packet, header: &mut Heade
     }
 }
 
-/// Tells userspace of a source that is refused: once a window for each source and reason, and
-/// within a budget for all.
+/// Whether to tell userspace of a source that is refused: once a window for each source and reason,
+/// and within a budget for all.
 #[inline(always)]
-pub fn notice(gate: &Gate, packet: &Packet, decision: Summary) {
+pub fn is_news(gate: &Gate, packet: &Packet, decision: Summary) -> bool {
     let now = gate.now();
-    let Some(control) = gate.control() else { return };
+    let Some(control) = gate.control() else { return false };
     // Asked first: under a flood from everywhere the cell would be one more word to wait for.
     if !NOTICE_BUDGET.admits(&control.notices, now) {
         gate.bump(Stat::NoticeSuppressed);
-        return;
+        return false;
     }
     let mut source = packet.source;
     if !packet.is_v4 {
@@ -136,17 +136,19 @@ pub fn notice(gate: &Gate, packet: &Packet, decision: Summary) {
     }
     let what = ((decision.api() as u64) << 8) | decision.reason_number() as u64;
     let hash = hash::addr(gate.seed(), source, what);
-    let Some(last) = gate.notice(hash as u32 & (NOTICE_CELLS - 1)) else { return };
+    let Some(last) = gate.notice(hash as u32 & (NOTICE_CELLS - 1)) else { return false };
     let mark = (hash & !0xffff_ffff) | (now >> NOTICE_WINDOW_SHIFT & 0xffff_ffff);
-    if last.load() == mark {
+    if last.load() == mark || NOTICE_BUDGET.charge(&control.notices, 1, now) == Charge::Refused {
         gate.bump(Stat::NoticeSuppressed);
-        return;
-    }
-    if NOTICE_BUDGET.charge(&control.notices, 1, now) == Charge::Refused {
-        gate.bump(Stat::NoticeSuppressed);
-        return;
+        return false;
     }
     last.store(mark);
+    true
+}
+
+/// Tells it.
+#[inline(always)]
+pub fn notice(gate: &Gate, packet: &Packet, decision: Summary) {
     let Some(header) = fresh(gate, packet) else { return };
     header.kind = NOTICE;
     header.api = decision.api();

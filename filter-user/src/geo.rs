@@ -34,6 +34,11 @@ impl Country {
         letters.then(|| Self(code.map(|letter| letter.to_ascii_uppercase())))
     }
 
+    /// As two letters.
+    pub const fn code(self) -> [u8; 2] {
+        self.0
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("ZZ")

@@ -14,6 +14,7 @@ pub mod inventory;
 pub mod kernel;
 pub mod lockout;
 pub mod policy;
+pub mod recording;
 pub mod respond;
 pub mod sensor;
 pub mod store;

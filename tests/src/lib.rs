@@ -6,6 +6,7 @@
 //! by the next run when a run was killed before that. Every wait has a deadline, and an error that
 //! shows what the process that was waited for had to say.
 
+pub mod alertmanager;
 pub mod curl;
 pub mod frame;
 pub mod generator;
@@ -16,9 +17,13 @@ pub mod metrics;
 pub mod netns;
 pub mod nft;
 pub mod nginx;
+pub mod ocsf;
 pub mod process;
 pub mod prometheus;
 pub mod reading;
+pub mod receiver;
+pub mod rotel;
+pub mod rsyslog;
 pub mod services;
 pub mod ssh;
 pub mod stream;

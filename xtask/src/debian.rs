@@ -15,10 +15,12 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// How a file of ours is told from the administrator's.
 const MARK: &str = "# written by weir's cargo xtask setup";
 /// Packages whose service would start with the machine, and what that is called.
-const SERVICES: [(&str, &str); 4] = [
+const SERVICES: [(&str, &str); 6] = [
     ("nftables", "nftables"),
     ("nginx", "nginx"),
     ("prometheus", "prometheus"),
+    ("prometheus-alertmanager", "prometheus-alertmanager"),
+    ("rsyslog", "rsyslog"),
     ("openssh-server", "ssh"),
 ];
 

@@ -65,10 +65,21 @@ enum Remedy {
     BpfLinker,
     /// A component of the rustup toolchain in use.
     Component(&'static str),
+    /// [`PYTHON`] from PyPI into `target/python`, after pip.
+    Python,
 }
 
 /// The compiler of libFuzzer, which is in C++.
 const CXX: &str = "c++";
+
+/// What the tests need from PyPI: a collector of OpenTelemetry, and the schema of OCSF with what
+/// checks it.
+const PYTHON: [&str; 3] = ["rotel==0.0.1a15", "ocsf-json-schema==1.2.0", "jsonschema==4.26.0"];
+/// Files that are there when they are.
+const PYTHON_FILES: [&str; 3] =
+    ["rotel/rotel-agent", "ocsf_json_schema/__init__.py", "jsonschema/__init__.py"];
+/// What rsyslog's TLS is, below the directory of libraries.
+const RSYSLOG_TLS: &str = "rsyslog/lmnsd_gtls.so";
 
 /// For what the programs of the laboratory are needed, `all` aside.
 const LAB: &[Purpose] = &[Purpose::Demo, Purpose::Test, Purpose::Bench];
@@ -76,7 +87,7 @@ const TESTS: &[Purpose] = &[Purpose::Test];
 const PEERS: &[Purpose] = &[Purpose::Bench];
 
 /// The programs of the laboratory: name, Debian package, what needs it.
-const PROGRAMS: [(&str, &[&str], &[Purpose]); 23] = [
+const PROGRAMS: [(&str, &[&str], &[Purpose]); 26] = [
     (CXX, &["g++"], &[Purpose::Fuzz, Purpose::Test]),
     ("ip", &["iproute2"], LAB),
     ("nsenter", &["util-linux"], LAB),
@@ -93,6 +104,9 @@ const PROGRAMS: [(&str, &[&str], &[Purpose]); 23] = [
     ("dhclient", &["isc-dhcp-client"], TESTS),
     ("prometheus", &["prometheus"], TESTS),
     ("promtool", &["prometheus"], TESTS),
+    ("prometheus-alertmanager", &["prometheus-alertmanager"], TESTS),
+    ("rsyslogd", &["rsyslog"], TESTS),
+    ("openssl", &["openssl"], TESTS),
     ("sshd", &["openssh-server"], TESTS),
     ("ssh", &["openssh-client"], TESTS),
     ("ssh-keygen", &["openssh-client"], TESTS),
@@ -150,6 +164,7 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
         match need.remedy {
             Remedy::Packages(_) => {}
             Remedy::BpfLinker => install_bpf_linker()?,
+            Remedy::Python => install_python()?,
             Remedy::Component(component) => add_component(component)?,
         }
     }
@@ -218,6 +233,18 @@ fn survey(purpose: Purpose) -> Vec<Need> {
             found: process::answer(process::cargo().args([subcommand, "--version"])),
             remedy: Remedy::Component(name),
         };
+        needs.push(Need {
+            name: "rsyslog's TLS",
+            found: shown(rsyslog_tls()),
+            remedy: Remedy::Packages(&["rsyslog-gnutls"]),
+        });
+        let python = python();
+        let is_there = PYTHON_FILES.iter().all(|file| python.join(file).is_file());
+        needs.push(Need {
+            name: "Python tools",
+            found: shown(is_there.then_some(python)),
+            remedy: Remedy::Python,
+        });
         needs.push(component("rustfmt", "fmt"));
         needs.push(component("clippy", "clippy"));
         needs.push(Need {
@@ -238,6 +265,8 @@ fn packages(missing: &[Need]) -> Vec<&'static str> {
             // Written in Rust over LLVM's library; a C++ compiler is not needed.
             Remedy::BpfLinker if llvm_is_here() => &[],
             Remedy::BpfLinker => &["llvm-22-dev"],
+            Remedy::Python if process::find("pip3").is_some() => &[],
+            Remedy::Python => &["python3-pip"],
             Remedy::Component(_) => &[],
         };
         names.extend(wanted);
@@ -277,6 +306,29 @@ fn install_bpf_linker() -> Result<()> {
     })
 }
 
+/// The directory that pip installs into.
+fn python() -> PathBuf {
+    crate::root().join("target/python")
+}
+
+fn pip_command() -> Command {
+    let mut command = Command::new("python3");
+    command.args(["-m", "pip", "install", "--upgrade", "--target"]).arg(python()).args(PYTHON);
+    command
+}
+
+fn install_python() -> Result<()> {
+    println!("setup: Python tools: installing {} into target/python", PYTHON.join(", "));
+    process::run_quietly(&mut pip_command(), "pip")
+        .context("cannot install from PyPI; rotel has wheels for some platforms only")
+}
+
+fn rsyslog_tls() -> Option<PathBuf> {
+    let directories = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    let places = directories.chain(["/usr/lib64", "/usr/lib"].map(PathBuf::from));
+    places.map(|place| place.join(RSYSLOG_TLS)).find(|file| file.is_file())
+}
+
 fn add_component(component: &str) -> Result<()> {
     println!("setup: {component}: adding it to the toolchain in use");
     process::run_quietly(Command::new("rustup").args(["component", "add", component]), component)
@@ -298,6 +350,9 @@ fn by_hand(why: &str, missing: &[Need], packages: &[&str]) -> Result<()> {
                     process::words(bpf_linker_command().get_args())
                 ),
                 Remedy::Component(component) => println!("    rustup component add {component}"),
+                Remedy::Python => {
+                    println!("    python3 {}", process::words(pip_command().get_args()));
+                }
             }
         }
     } else {

@@ -1,4 +1,7 @@
-//! `weir breach`: what one does while it burns.
+//! `weir breach`: what one does while it burns, and what one tries before.
+
+mod drill;
+mod run;
 
 use clap::{Args, Subcommand};
 
@@ -17,6 +20,8 @@ use crate::control::api::{ApiOrders, Mode, Order, OrderInForce, OrderKind, Order
     weir breach shutdown orders --reason \"ticket 4711\"     nobody reaches it\n  \
     weir breach lockdown orders --group partners --ttl 2h  only partners do\n  \
     weir breach limit orders 20/s --ttl 1h                 each source sends so much at most\n  \
+    weir breach run leak                                   what the playbook says\n  \
+    weir breach drill leak                                 the same without the last step\n  \
     weir breach status\n  \
     weir breach lift orders"
 )]
@@ -35,7 +40,13 @@ enum BreachVerb {
     Limit(LimitArgs),
     /// End a shutdown, a lockdown and an ordered limit
     Lift(LiftArgs),
-    /// Show the orders in force
+    /// Do what weir does of a playbook of the policy, at once
+    Run(run::RunArgs),
+    /// Rehearse a playbook, or the shutdown of an API: everything but the last step
+    Drill(drill::DrillArgs),
+    /// Show the playbooks of the policy, and when each was drilled
+    Playbooks(run::PlaybooksArgs),
+    /// Show the orders in force, by whom and why, and the playbooks
     Status(StatusArgs),
 }
 
@@ -95,6 +106,9 @@ impl BreachArgs {
             BreachVerb::Lockdown(args) => args.order.common.output.json,
             BreachVerb::Limit(args) => args.order.common.output.json,
             BreachVerb::Lift(args) => args.common.output.json,
+            BreachVerb::Run(args) => args.common.output.json,
+            BreachVerb::Drill(args) => args.common.output.json,
+            BreachVerb::Playbooks(args) => args.common.output.json,
             BreachVerb::Status(args) => args.common.output.json,
         }
     }
@@ -114,9 +128,21 @@ pub(super) fn breach(args: &BreachArgs) -> Verdict {
             args.common.output.printer().print(&orders, |style| describe(&orders, style))?;
             Ok(Outcome::Done)
         }
+        BreachVerb::Run(args) => run::run(args),
+        BreachVerb::Drill(args) => drill::drill(args),
+        BreachVerb::Playbooks(args) => run::playbooks(args),
         BreachVerb::Status(args) => {
-            let orders = args.common.target.client()?.orders()?;
-            args.common.output.printer().print(&orders, |style| list(&orders, style))?;
+            let client = args.common.target.client()?;
+            let orders = client.orders()?;
+            let books = if args.common.output.json { Vec::new() } else { client.playbooks()? };
+            args.common.output.printer().print(&orders, |style| {
+                let mut text = list(&orders, style);
+                if !books.is_empty() {
+                    text.push('\n');
+                    text.push_str(&run::table(&books, style));
+                }
+                text
+            })?;
             Ok(Outcome::Done)
         }
     }
@@ -145,10 +171,23 @@ pub(super) const fn mode_name(mode: Mode) -> &'static str {
     }
 }
 
+/// Who gave an order, as far as it is known.
+fn by(order: &OrderInForce, detector: &str, operator: &str) -> String {
+    let who = match &order.by {
+        _ if order.automatic => detector.to_owned(),
+        None => operator.to_owned(),
+        Some(who) => format!("{operator} ({})", super::history::by(who)),
+    };
+    match &order.playbook {
+        Some(book) => format!("{who}, playbook {}", clean(book)),
+        None => who,
+    }
+}
+
 /// An order in a sentence: `shut down by an operator, 10m left: ticket 4711`.
 pub(super) fn sentence(order: &OrderInForce, style: Style) -> String {
     let (words, tone) = words(&order.order);
-    let by = if order.automatic { "a detector" } else { "an operator" };
+    let by = by(order, "a detector", "an operator");
     let ends = remaining(order.remaining_seconds, "until lifted");
     let mut text = format!("{} by {by}, {ends}", style.paint(tone, words));
     if !order.reason.is_empty() {
@@ -187,7 +226,7 @@ pub(super) fn list(apis: &[ApiOrders], style: Style) -> String {
                 (&api.api).into(),
                 cell(words, tone),
                 remaining(order.remaining_seconds, "when lifted").into(),
-                if order.automatic { "detector" } else { "operator" }.into(),
+                by(order, "detector", "operator").into(),
                 (&order.reason).into(),
             ]);
         }

@@ -3,6 +3,7 @@
 mod daemon;
 mod host;
 mod interface;
+mod receivers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -124,6 +125,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> Verdict {
     checks.extend(interface::checks(&wanted.interfaces));
     checks.extend(daemon::checks(&wanted.socket, wanted.metrics));
     checks.extend(daemon::geo(&wanted.geo));
+    checks.extend(receivers::checks(&wanted.sinks));
     checks.extend(wanted.policy.as_deref().map(daemon::policy));
     let healthy = !checks.iter().any(|check| check.state == State::Fail);
     let report = Report { healthy, checks };

@@ -5,6 +5,7 @@
 //! from outside, as a [`Run`]. Exit codes are set in
 //! `outcome` only: 0 done, 1 the answer is no, 2 could not do it.
 
+mod actions;
 mod apis;
 mod apply;
 mod audit;
@@ -29,6 +30,7 @@ pub mod replay;
 mod rollback;
 mod run;
 mod settings;
+mod sink;
 mod size;
 mod status;
 mod style;
@@ -105,12 +107,16 @@ enum Verb {
     Monitor(monitor::MonitorArgs),
     /// Act in a breach: shut an API down, lock it down, lift it again
     Breach(breach::BreachArgs),
+    /// Show, approve, undo or stop what weir does by itself
+    Actions(actions::ActionsArgs),
     /// Show which APIs and endpoints really exist
     Apis(apis::ApisArgs),
     /// Show what was found: attacks, shifts, undeclared and undocumented APIs
     Findings(findings::FindingsArgs),
     /// Print events as JSON Lines
     Events(events::EventsArgs),
+    /// Show receivers of events, and test them
+    Sink(sink::SinkArgs),
     /// Run a capture through parser, verdict and sensor, and print what is in it
     Replay(replay::ReplayArgs),
     /// Take the filter off and remove all of its state
@@ -221,9 +227,11 @@ impl Verb {
             Self::Ban(args) => ban::ban(args),
             Self::Monitor(args) => monitor::monitor(args),
             Self::Breach(args) => breach::breach(args),
+            Self::Actions(args) => actions::actions(args),
             Self::Apis(args) => apis::apis(args),
             Self::Findings(args) => findings::findings(args),
             Self::Events(args) => events::events(args),
+            Self::Sink(args) => sink::sink(args),
             Self::Replay(args) => Ok(replay::replay(args)?),
             Self::Detach(args) => detach::detach(args),
             Self::Doctor(args) => doctor::doctor(args),
@@ -249,9 +257,11 @@ impl Verb {
             Self::Ban(args) => args.json(),
             Self::Monitor(args) => args.json(),
             Self::Breach(args) => args.json(),
+            Self::Actions(args) => args.json(),
             Self::Apis(args) => args.json(),
             Self::Findings(args) => args.json(),
             Self::Events(args) => args.common.output.json,
+            Self::Sink(args) => args.json(),
             Self::Replay(args) => args.json,
             Self::Detach(args) => args.common.output.json,
             Self::Doctor(args) => args.output.json,

@@ -1,13 +1,15 @@
-//! `weir replay`: the shared parser, verdict, flow and protocol code over a capture. No root, no
-//! kernel, no daemon.
+//! `weir replay`: the shared parser, verdict, flow and protocol code and the detectors over a
+//! capture, or the detectors alone over a recording. No root, no kernel, no daemon.
 
+mod findings;
 mod judge;
 mod print;
+mod recorded;
 #[cfg(test)]
 mod tests;
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -18,6 +20,7 @@ use filter_common::reason::Reason;
 use filter_common::record::{EGRESS, Header};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use self::findings::Findings;
 use self::judge::{Judge, Judged};
 use self::print::{Form, Printer};
 use super::Outcome;
@@ -34,18 +37,22 @@ const LARGE: u64 = 64 << 20;
     Examples:\n  \
     weir replay web.pcap\n  \
     weir replay web.pcap --json | jq 'select(.type == \"http\" and .status >= 500)'\n  \
-    weir replay web.pcap --policy policy.toml --verdicts --json"
+    weir replay web.pcap --policy policy.toml --verdicts --json\n  \
+    weir replay record.jsonl --policy policy.toml"
 )]
 pub struct ReplayArgs {
-    /// The capture: pcap or pcapng, of tcpdump or Wireshark
+    /// The capture: pcap or pcapng, of tcpdump or Wireshark; or a recording of `weir run --record`
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Judge the packets by this policy
+    /// Judge the packets by this policy, and run the detectors
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// Print one JSON object a line
     #[arg(long)]
     pub json: bool,
+    /// Run the detectors without a policy too
+    #[arg(long)]
+    pub findings: bool,
     /// Print the verdict on each packet
     #[arg(long)]
     pub verdicts: bool,
@@ -57,7 +64,7 @@ pub struct ReplayArgs {
 /// When the capture cannot be opened or read, or the output not be written. A policy that is
 /// invalid is told on standard error, and the answer is no.
 pub fn replay(args: &ReplayArgs) -> Result<Outcome> {
-    let judge = if args.verdicts || args.policy.is_some() {
+    let judge = if args.verdicts || args.findings || args.policy.is_some() {
         match Judge::new(args.policy.as_deref()) {
             Ok(judge) => Some(judge),
             Err(problems) => {
@@ -68,11 +75,44 @@ pub fn replay(args: &ReplayArgs) -> Result<Outcome> {
     } else {
         None
     };
-    let file = open(&args.file)?;
+    let file = BufReader::with_capacity(1 << 16, open(&args.file)?);
     let form = if args.json { Form::Json } else { Form::Text };
     let out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    run(file, &args.file, judge, Printer::new(out, form, args.verdicts))?;
+    replay_any(file, args, judge, Printer::new(out, form, args.verdicts))?;
     Ok(Outcome::Done)
+}
+
+/// Replays what is in a file: a recording begins with a brace, which no capture does.
+fn replay_any<W: Write>(
+    mut file: impl BufRead + Send,
+    args: &ReplayArgs,
+    judge: Option<Judge>,
+    mut printer: Printer<W>,
+) -> Result<()> {
+    let what = || format!("cannot read {}", args.file.display());
+    let recorded = file.fill_buf().with_context(what)?.first() == Some(&b'{');
+    let findings = |judge: &Judge| {
+        let (policy, ids) = judge.policy();
+        Findings::new(policy, ids, args.policy.is_some())
+    };
+    if !recorded {
+        let wanted = judge.as_ref().filter(|_| args.findings || args.policy.is_some());
+        let findings = wanted.map(findings);
+        return run(file, &args.file, judge, printer, findings);
+    }
+    let judge = match judge {
+        Some(judge) => judge,
+        None => Judge::new(None).map_err(anyhow::Error::msg)?,
+    };
+    let mut findings = findings(&judge);
+    let read = recorded::read(file, &mut findings, &mut printer).with_context(what)?;
+    let told = read.and_then(|content| printer.summary_of_recording(&content, &findings));
+    match told {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write the output")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The capture, behind a progress bar when it is large and someone is watching.
@@ -99,8 +139,10 @@ fn run<W: Write>(
     path: &Path,
     judge: Option<Judge>,
     printer: Printer<W>,
+    findings: Option<Findings>,
 ) -> Result<()> {
-    let mut replay = Replay { judge, printer, sensor: Sensor::new(bounds()), failed: None };
+    let sensor = Sensor::new(bounds());
+    let mut replay = Replay { judge, printer, sensor, findings, failed: None };
     let end = capture::read(source, |frame| {
         let written = replay.frame(&frame);
         replay.failed = written.err();
@@ -138,6 +180,7 @@ struct Replay<W: Write> {
     judge: Option<Judge>,
     printer: Printer<W>,
     sensor: Sensor,
+    findings: Option<Findings>,
     failed: Option<io::Error>,
 }
 
@@ -147,15 +190,27 @@ impl<W: Write> Replay<W> {
         let bytes = Slice { data: frame.data, wire_len: frame.wire_len };
         let parsed = frame.link.parse(&bytes, &mut packet);
         self.printer.count(frame, &packet, parsed);
+        if let Some(findings) = &mut self.findings {
+            findings.advance(frame.time);
+        }
         let judged = self.judge.as_mut().map(|judge| judge.judge(frame.time, &packet, parsed));
         if let (Some(judge), Some(judged)) = (&self.judge, &judged) {
             let api = judge.api_name(judged.decision.api);
             self.printer.verdict(frame.time, &packet, parsed, &judged.decision, api)?;
+            if let Some(findings) = &mut self.findings {
+                findings.verdict(frame.time, &packet, &judged.decision);
+            }
         }
         if parsed.is_ok() && !judged.is_some_and(|judged| judged.opaque) {
             self.sense(frame, &packet, judged)?;
         }
-        Ok(())
+        self.tell()
+    }
+
+    /// Prints what detectors have to say.
+    fn tell(&mut self) -> io::Result<()> {
+        let due = self.findings.as_mut().map(Findings::take).unwrap_or_default();
+        due.into_iter().try_for_each(|(finding, api)| self.printer.finding(&finding, api))
     }
 
     /// Gives a packet to the sensor as the kernel half would.
@@ -179,9 +234,12 @@ impl<W: Write> Replay<W> {
         let payload = frame.data.get(packet.payload_offset as usize..).unwrap_or_default();
         let payload = &payload[..payload.len().min(packet.payload_len as usize)];
         header.captured = payload.len() as u32;
-        let printer = &mut self.printer;
+        let (printer, findings) = (&mut self.printer, &mut self.findings);
         let mut failed = None;
         self.sensor.push(&header, payload, &mut |output: Output| {
+            if let Some(findings) = findings {
+                findings.output(&output);
+            }
             if let Err(error) = printer.output(&output) {
                 failed = Some(error);
             }
@@ -190,15 +248,22 @@ impl<W: Write> Replay<W> {
     }
 
     fn finish(&mut self, end: Option<End>) -> io::Result<()> {
-        let printer = &mut self.printer;
+        let (printer, findings) = (&mut self.printer, &mut self.findings);
         let mut failed = None;
         self.sensor.flush(&mut |output: Output| {
+            if let Some(findings) = findings {
+                findings.output(&output);
+            }
             if let Err(error) = printer.output(&output) {
                 failed = Some(error);
             }
         });
         failed.map_or(Ok(()), Err)?;
-        self.printer.summary(end, self.sensor.stats())
+        if let Some(findings) = &mut self.findings {
+            findings.finish();
+        }
+        self.tell()?;
+        self.printer.summary(end, self.sensor.stats(), self.findings.as_ref())
     }
 }
 

@@ -38,6 +38,9 @@ pub(super) struct RunArgs {
     /// Share of flows that are sampled, 0 to 1
     #[arg(long, value_name = "SHARE", value_parser = value::share)]
     sample: Option<f64>,
+    /// Record what detectors are told, as JSON Lines that `weir replay` reads
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Where /metrics is served [default: 127.0.0.1:9720]
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics: Option<SocketAddr>,
@@ -88,6 +91,7 @@ impl RunArgs {
             metrics: self.metrics,
             on_exit: self.on_exit,
             sample: self.sample,
+            record: self.record.clone(),
             log_kernel: self.log_kernel.then_some(true),
         };
         config

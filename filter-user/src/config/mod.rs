@@ -4,6 +4,7 @@
 //! by those that use it.
 
 mod read;
+pub mod sink;
 
 #[cfg(test)]
 mod tests;
@@ -14,11 +15,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::recording;
 use crate::text::{Diagnostic, Problem, Report, Source, read_text};
 
 /// The largest settings file that is read.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// Bytes of a recording where nothing else is said.
+const RECORD_BYTES: u64 = 1 << 30;
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The settings of a daemon.
@@ -48,6 +52,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is believed of feeds.
     pub feeds: Feeds,
+    /// Where what detectors are told is recorded, if at all.
+    pub record: Option<recording::Settings>,
     /// What is kept of transactions.
     pub store: Store,
     /// What the inventory says.
@@ -59,6 +65,8 @@ pub struct Config {
     /// Where events are written, when not in `events.jsonl` of the state directory. See
     /// [`Config::events_path`].
     pub events: Option<PathBuf>,
+    /// Further receivers of events.
+    pub sinks: Vec<sink::Sink>,
     /// Whether the kernel half logs.
     pub log_kernel: bool,
 }
@@ -239,6 +247,8 @@ pub struct Overrides {
     pub on_exit: Option<OnExit>,
     /// Replaces `[sensor] sample`.
     pub sample: Option<f64>,
+    /// Replaces `[record] path`.
+    pub record: Option<PathBuf>,
     /// Replaces `[log] kernel`.
     pub log_kernel: Option<bool>,
 }
@@ -266,11 +276,13 @@ impl Config {
             },
             limits: Limits { sources: 262_144, max_apis: 256, max_bans: 65_536 },
             feeds: Feeds { max_shrink: 0.5 },
+            record: None,
             store: Store { transactions: 64 << 20, retention: 7 * DAY },
             inventory: Inventory { unused_after: 7 * DAY },
             geo: Geo::default(),
             audit_bytes: crate::export::audit::MAX_BYTES,
             events: None,
+            sinks: Vec::new(),
             log_kernel: false,
         }
     }
@@ -310,6 +322,10 @@ impl Config {
         put(&mut self.metrics, overrides.metrics);
         put(&mut self.on_exit, overrides.on_exit);
         put(&mut self.log_kernel, overrides.log_kernel);
+        if let Some(path) = overrides.record {
+            let bytes = self.record.as_ref().map_or(RECORD_BYTES, |record| record.bytes);
+            self.record = Some(recording::Settings { path, bytes });
+        }
         self.policy = overrides.policy.or(self.policy.take());
         Ok(())
     }

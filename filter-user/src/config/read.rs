@@ -9,7 +9,7 @@ use crate::text::{Item, Problem, Report, Table, quantity, read};
 
 use super::Config;
 
-const ROOT: [&str; 18] = [
+const ROOT: [&str; 20] = [
     "interfaces",
     "xdp_mode",
     "egress",
@@ -22,11 +22,13 @@ const ROOT: [&str; 18] = [
     "sensor",
     "limits",
     "feeds",
+    "record",
     "store",
     "inventory",
     "geo",
     "audit",
     "events",
+    "sink",
     "log",
 ];
 
@@ -61,6 +63,7 @@ pub(super) fn config(report: &mut Report<'_>, directory: &Path, mut config: Conf
             let feeds = &mut config.feeds;
             feeds.max_shrink = item.number(report, 0.0..=1.0).unwrap_or(feeds.max_shrink);
         }
+        record(report, root, directory, &mut config);
         store(report, root, directory, &mut config);
         if let Some(item) =
             section(report, root, "audit", &["max_size"]).and_then(|table| table.get("max_size"))
@@ -74,6 +77,9 @@ pub(super) fn config(report: &mut Report<'_>, directory: &Path, mut config: Conf
         {
             // Relative to the state directory, wherever the command line puts that.
             config.events = path(report, &item, "\"events.jsonl\"").or(config.events.take());
+        }
+        if let Some(item) = root.get("sink") {
+            config.sinks = super::sink::sinks(report, &item, directory);
         }
         if let Some(item) =
             section(report, root, "log", &["kernel"]).and_then(|table| table.get("kernel"))
@@ -149,6 +155,33 @@ fn sensor(report: &mut Report<'_>, root: &Table<'_>, config: &mut Config) {
     {
         sensor.ring = ring;
     }
+}
+
+fn record(report: &mut Report<'_>, root: &Table<'_>, directory: &Path, config: &mut Config) {
+    let Some(table) = section(report, root, "record", &["path", "max_size"]) else { return };
+    let mut bytes = super::RECORD_BYTES;
+    if let Some(item) = table.get("max_size")
+        && let Some(text) = item.string(report, "\"1GiB\"")
+        && let Some(given) = report.accept(item.span(), record_bytes(text))
+    {
+        bytes = given;
+    }
+    let example = "\"/var/lib/weir/record.jsonl\"";
+    if let Some(path) = table.get("path").and_then(|item| path(report, &item, example)) {
+        config.record = Some(crate::recording::Settings { path: directory.join(path), bytes });
+    }
+}
+
+/// Bytes for a recording.
+fn record_bytes(text: &str) -> Result<u64, Problem> {
+    let bytes = quantity::size(text)?;
+    if TRANSACTIONS.contains(&bytes) {
+        return Ok(bytes);
+    }
+    let [least, most] =
+        [TRANSACTIONS.start(), TRANSACTIONS.end()].map(|bytes| quantity::show_size(*bytes));
+    let message = format!("a recording of {} is out of range", quantity::show_size(bytes));
+    Err(Problem::new(message, format!("write \"{least}\" to \"{most}\"")))
 }
 
 fn store(report: &mut Report<'_>, root: &Table<'_>, directory: &Path, config: &mut Config) {
@@ -252,7 +285,7 @@ fn integer(
     }
 }
 
-fn path(report: &mut Report<'_>, item: &Item<'_>, example: &str) -> Option<PathBuf> {
+pub(super) fn path(report: &mut Report<'_>, item: &Item<'_>, example: &str) -> Option<PathBuf> {
     let text = item.string(report, example)?;
     if text.is_empty() || text.contains('\0') {
         let message = format!("`{}` is not a path", item.path());
@@ -263,7 +296,7 @@ fn path(report: &mut Report<'_>, item: &Item<'_>, example: &str) -> Option<PathB
 }
 
 /// A path that must not depend on where the daemon was started.
-fn absolute(report: &mut Report<'_>, item: &Item<'_>, example: &str) -> Option<PathBuf> {
+pub(super) fn absolute(report: &mut Report<'_>, item: &Item<'_>, example: &str) -> Option<PathBuf> {
     let path = path(report, item, example)?;
     if !path.is_absolute() {
         let message = format!("`{}` does not begin with `/`", item.path());

@@ -5,8 +5,10 @@
 //! 1970 UTC, spans are seconds, counts are since the state was last reset unless a field says
 //! otherwise.
 
+mod actions;
 mod audit;
 mod ban;
+mod breach;
 mod change;
 mod diagnostic;
 mod error;
@@ -16,14 +18,22 @@ mod finding;
 mod inventory;
 mod orders;
 mod policy;
+mod sink;
 mod size;
 mod status;
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::policy::diff::{Access, Difference, Setting, Sources};
+pub use actions::{
+    ActionDecision, ActionEntry, ActionQuery, ActionsStatus, ActionsStop, Decision, Stopped,
+};
 pub use audit::{AuditEntry, AuditQuery, AuditVerified};
 pub use ban::{Ban, BanAdd, BanRemove};
+pub use breach::{
+    BreachRan, BreachRun, Drill, DrillEnd, DrillRequest, DrillState, DrillStep, Drilled,
+    PlaybookEntry, PlaybookStep, StepDone,
+};
 pub use change::{Confirmed, DiffRequest, Differences, HistoryEntry, RollbackRequest};
 pub use diagnostic::{Diagnostic, Severity};
 pub use error::{ApiError, Code, ErrorBody};
@@ -39,6 +49,7 @@ pub use inventory::{
 };
 pub use orders::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet};
 pub use policy::{Applied, ApplyRequest, Detached};
+pub use sink::{SinkStatus, SinkTest, SinkTested};
 pub use size::{Change, CostOf, Footprint, PacketCost, Size};
 pub use status::{
     ApiStatus, DaemonStatus, FeedState, FeedStatus, FindingsStatus, GeoDatabase, GeoStatus,
@@ -140,6 +151,35 @@ pub trait Daemon: Send + Sync + 'static {
 
     /// Ends orders. [`Code::NotFound`] when none of the kinds named is in force.
     fn order_lift(&self, request: &OrderLift, caller: &Caller) -> Answer<ApiOrders>;
+
+    /// Sends one marked event to a receiver and says what it answered. [`Code::NotFound`] when there
+    /// is none of the name.
+    fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested>;
+    /// The playbooks of the policy in force.
+    fn playbooks(&self) -> Answer<Vec<PlaybookEntry>>;
+
+    /// Does all that weir does of a playbook, at once or, when a guard refuses one of its orders, nothing
+    /// of it.
+    fn breach_run(&self, request: &BreachRun, caller: &Caller) -> Answer<BreachRan>;
+
+    /// Does everything of a playbook, or of an API's shutdown, but the last step. To be ended with
+    /// [`Self::breach_drill_end`].
+    fn breach_drill(&self, request: &DrillRequest, caller: &Caller) -> Answer<Drill>;
+
+    /// Ends a drill, writes its report and remembers that there was one.
+    fn breach_drill_end(&self, request: &DrillEnd, caller: &Caller) -> Answer<Drilled>;
+
+    /// Automatic actions, the latest first.
+    fn actions(&self, query: &ActionQuery) -> Answer<Vec<ActionEntry>>;
+
+    /// Approves or rejects an action that waits, or takes one back that was done.
+    fn action_decide(&self, request: &ActionDecision, caller: &Caller) -> Answer<ActionEntry>;
+
+    /// Stops all automatic actions, also over a restart.
+    fn actions_stop(&self, request: &ActionsStop, caller: &Caller) -> Answer<ActionsStatus>;
+
+    /// Has them taken again. [`Code::Refused`] when they are not stopped.
+    fn actions_start(&self, caller: &Caller) -> Answer<ActionsStatus>;
 
     /// Takes the filter off every interface, removes all pinned state, and ends the daemon after
     /// the answer has been given.

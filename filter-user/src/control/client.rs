@@ -15,11 +15,12 @@ use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
 use super::api::{
-    Answer, ApiDetail, ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, AuditEntry,
-    AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, Code, Confirmed, Detached, DiffRequest,
-    Differences, Drift, EndpointEntry, ErrorBody, EventQuery, ExplainRequest, Explanation,
-    FindingEntry, FindingQuery, HistoryEntry, OrderLift, OrderSet, RareQuery, RollbackRequest,
-    Status,
+    ActionDecision, ActionEntry, ActionQuery, ActionsStatus, ActionsStop, Answer, ApiDetail,
+    ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, AuditEntry, AuditQuery,
+    AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Code, Confirmed, Detached,
+    DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled, EndpointEntry,
+    ErrorBody, EventQuery, ExplainRequest, Explanation, FindingEntry, FindingQuery, HistoryEntry,
+    OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
 };
 use super::peer::GROUP;
 
@@ -158,6 +159,51 @@ impl Client {
     /// See [`super::api::Daemon::order_lift`].
     pub fn order_lift(&self, request: &OrderLift) -> Answer<ApiOrders> {
         self.post("/v1/orders/lift", request)
+    }
+
+    /// See [`super::api::Daemon::sink_test`].
+    pub fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested> {
+        self.post("/v1/sinks/test", request)
+    }
+
+    /// See [`super::api::Daemon::actions`].
+    pub fn actions(&self, query: &ActionQuery) -> Answer<Vec<ActionEntry>> {
+        self.get(&format!("/v1/actions?all={}&limit={}", query.all, query.limit))
+    }
+
+    /// See [`super::api::Daemon::action_decide`].
+    pub fn action_decide(&self, request: &ActionDecision) -> Answer<ActionEntry> {
+        self.post("/v1/actions/decide", request)
+    }
+
+    /// See [`super::api::Daemon::actions_stop`].
+    pub fn actions_stop(&self, request: &ActionsStop) -> Answer<ActionsStatus> {
+        self.post("/v1/actions/stop", request)
+    }
+
+    /// See [`super::api::Daemon::actions_start`].
+    pub fn actions_start(&self) -> Answer<ActionsStatus> {
+        self.post("/v1/actions/start", &())
+    }
+
+    /// See [`super::api::Daemon::playbooks`].
+    pub fn playbooks(&self) -> Answer<Vec<PlaybookEntry>> {
+        self.get("/v1/playbooks")
+    }
+
+    /// See [`super::api::Daemon::breach_run`].
+    pub fn breach_run(&self, request: &BreachRun) -> Answer<BreachRan> {
+        self.post("/v1/breach/run", request)
+    }
+
+    /// See [`super::api::Daemon::breach_drill`].
+    pub fn breach_drill(&self, request: &DrillRequest) -> Answer<Drill> {
+        self.post("/v1/breach/drill", request)
+    }
+
+    /// See [`super::api::Daemon::breach_drill_end`].
+    pub fn breach_drill_end(&self, request: &DrillEnd) -> Answer<Drilled> {
+        self.post("/v1/breach/drill/end", request)
     }
 
     /// See [`super::api::Daemon::detach`].

@@ -18,8 +18,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
 
 use super::api::{
-    Answer, ApiError, ApiQuery, AuditQuery, Caller, Code, Daemon, ErrorBody, FindingQuery,
-    RareQuery,
+    ActionQuery, Answer, ApiError, ApiQuery, AuditQuery, Caller, Code, Daemon, ErrorBody,
+    FindingQuery, RareQuery,
 };
 
 /// Bytes of a request's body at most: the largest is a path and a few names.
@@ -61,6 +61,15 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
         .route("/v1/findings", get(findings))
         .route("/v1/orders", get(orders).post(order_set))
         .route("/v1/orders/lift", post(order_lift))
+        .route("/v1/sinks/test", post(sink_test))
+        .route("/v1/playbooks", get(playbooks))
+        .route("/v1/breach/run", post(breach_run))
+        .route("/v1/breach/drill", post(breach_drill))
+        .route("/v1/breach/drill/end", post(breach_drill_end))
+        .route("/v1/actions", get(actions))
+        .route("/v1/actions/decide", post(action_decide))
+        .route("/v1/actions/stop", post(actions_stop))
+        .route("/v1/actions/start", post(actions_start))
         .route("/v1/detach", post(detach))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
@@ -307,6 +316,50 @@ async fn order_set(State(app): State<App>, caller: Extension<Admitted>, body: Bo
 
 async fn order_lift(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
     ordered(app, caller, body, Daemon::order_lift).await
+}
+
+async fn sink_test(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, |daemon, request, _| daemon.sink_test(request)).await
+}
+
+async fn playbooks(State(app): State<App>) -> Response {
+    answer(app, Daemon::playbooks).await
+}
+
+async fn breach_run(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::breach_run).await
+}
+
+async fn breach_drill(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::breach_drill).await
+}
+
+async fn breach_drill_end(
+    State(app): State<App>,
+    caller: Extension<Admitted>,
+    body: Body,
+) -> Response {
+    ordered(app, caller, body, Daemon::breach_drill_end).await
+}
+
+async fn actions(State(app): State<App>, query: Asked<ActionQuery>) -> Response {
+    queried(app, query, Daemon::actions).await
+}
+
+async fn action_decide(
+    State(app): State<App>,
+    caller: Extension<Admitted>,
+    body: Body,
+) -> Response {
+    ordered(app, caller, body, Daemon::action_decide).await
+}
+
+async fn actions_stop(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::actions_stop).await
+}
+
+async fn actions_start(State(app): State<App>, caller: Extension<Admitted>) -> Response {
+    asked(app, caller, Daemon::actions_start).await
 }
 
 async fn detach(State(app): State<App>, caller: Extension<Admitted>) -> Response {

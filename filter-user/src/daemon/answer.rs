@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 
 use crate::control::api::{
-    Answer, ApiDetail, ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, AuditEntry,
-    AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, Caller, Confirmed, Daemon, Detached,
-    DiffRequest, Differences, Drift, EndpointEntry, EventQuery, ExplainRequest, Explanation, Feed,
-    FindingEntry, FindingQuery, HistoryEntry, OrderLift, OrderSet, RareQuery, RollbackRequest,
-    Status,
+    ActionDecision, ActionEntry, ActionQuery, ActionsStatus, ActionsStop, Answer, ApiDetail,
+    ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, AuditEntry, AuditQuery,
+    AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Caller, Confirmed, Daemon,
+    Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
+    EndpointEntry, EventQuery, ExplainRequest, Explanation, Feed, FindingEntry, FindingQuery,
+    HistoryEntry, OrderKind, OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest,
+    SinkTest, SinkTested, Status,
 };
 use crate::control::ssh::who;
 use crate::detect::Source;
@@ -20,6 +22,7 @@ use crate::respond::{Refusal, escalation_reason};
 use crate::store::Store;
 
 use super::auditor::{Auditor, about, forced};
+use super::breach::Note;
 use super::change::{Apply, guarded};
 use super::clients::Known;
 use super::core::{Core, lock, unix_ns};
@@ -117,6 +120,7 @@ impl Core {
             }
             Err(error) => tracing::error!(%error, "expired bans stay in the table"),
         }
+        self.expire_orders(&mut gate);
         gate.keep_standing();
     }
 }
@@ -153,7 +157,7 @@ impl Gate {
     }
 
     /// The API of a stable id, as events show it.
-    fn api_field(&self, id: u32) -> ApiField {
+    pub(super) fn api_field(&self, id: u32) -> ApiField {
         let name = self.api_name(id);
         match self.now.policy.api(&name) {
             Some(api) => ApiField::of(api),
@@ -334,7 +338,26 @@ impl Daemon for Core {
         tracing::info!(api = request.api, order = ?request.order, uid = caller.uid, "order");
         let who = who(caller);
         let guards = guarded(caller, request.force);
-        let orders = self.gate().order_set(request, guards.as_ref())?;
+        let note = Note::of(&who, &request.reason);
+        let mut gate = self.gate();
+        let orders = gate.order_set(request, guards.as_ref(), note)?;
+        let field = gate.now.policy.api(&request.api).map(ApiField::of).unwrap_or_default();
+        drop(gate);
+        let (kind, event) = match request.order.kind() {
+            OrderKind::Shutdown => ("shutdown", Kind::BreachOrdered),
+            OrderKind::Lockdown => ("lockdown", Kind::BreachOrdered),
+            OrderKind::Limit => ("limit", Kind::BreachOrdered),
+            OrderKind::Mode => ("mode", Kind::ModeOrdered),
+        };
+        let action = ActionField {
+            kind,
+            outcome: "done",
+            ttl_seconds: request.ttl_seconds,
+            by: Some("operator"),
+            reason: request.reason.clone(),
+            ..ActionField::default()
+        };
+        self.tell_order(event, field, action, None);
         let fields = [
             ("api", request.api.clone().into()),
             ("order", serde_json::to_value(&request.order).unwrap_or_default()),
@@ -349,10 +372,56 @@ impl Daemon for Core {
     fn order_lift(&self, request: &OrderLift, caller: &Caller) -> Answer<ApiOrders> {
         tracing::info!(api = request.api, kinds = ?request.kinds, uid = caller.uid, "lift");
         let who = who(caller);
-        let orders = self.gate().order_lift(request)?;
+        let mut gate = self.gate();
+        let orders = gate.order_lift(request)?;
+        let field = gate.now.policy.api(&request.api).map(ApiField::of).unwrap_or_default();
+        drop(gate);
+        let action = ActionField {
+            kind: "lift",
+            outcome: "done",
+            by: Some("operator"),
+            ..ActionField::default()
+        };
+        self.tell_order(Kind::BreachLifted, field, action, None);
         let kinds = serde_json::to_value(&request.kinds).unwrap_or_default();
         self.audit_act("order_lift", who, [("api", request.api.clone().into()), ("kinds", kinds)]);
         Ok(orders)
+    }
+
+    fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested> {
+        self.test_sink(request)
+    }
+
+    fn actions(&self, query: &ActionQuery) -> Answer<Vec<ActionEntry>> {
+        Ok(lock(&self.actions).list(query))
+    }
+
+    fn action_decide(&self, request: &ActionDecision, caller: &Caller) -> Answer<ActionEntry> {
+        self.decide_action(request, caller)
+    }
+
+    fn actions_stop(&self, request: &ActionsStop, caller: &Caller) -> Answer<ActionsStatus> {
+        self.stop_actions(request, caller)
+    }
+
+    fn actions_start(&self, caller: &Caller) -> Answer<ActionsStatus> {
+        self.start_actions(caller)
+    }
+
+    fn playbooks(&self) -> Answer<Vec<PlaybookEntry>> {
+        Ok(self.list_playbooks())
+    }
+
+    fn breach_run(&self, request: &BreachRun, caller: &Caller) -> Answer<BreachRan> {
+        self.run_playbook(request, caller)
+    }
+
+    fn breach_drill(&self, request: &DrillRequest, caller: &Caller) -> Answer<Drill> {
+        self.drill(request, caller)
+    }
+
+    fn breach_drill_end(&self, request: &DrillEnd, caller: &Caller) -> Answer<Drilled> {
+        self.end_drill(request, caller)
     }
 
     fn detach(&self, caller: &Caller) -> Answer<Detached> {

@@ -4,11 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::control::ssh::own;
-use crate::detect::Finding;
 use crate::export::audit::{AuditLog, Change};
 use crate::export::events::{Event, Kind};
-use crate::respond::Outcome;
 use crate::store::Who;
 
 use super::core::{Core, lock, unix_ns};
@@ -61,25 +58,6 @@ impl Core {
                 self.tell(&Event::new(Kind::StoreFailed, unix_ns(), problem));
             }
         }
-    }
-
-    /// The line of an answer to a finding that was carried out, or should have been.
-    pub(super) fn audit_answer(&self, outcome: &Outcome, finding: &Finding) {
-        let (action, error) = match outcome {
-            Outcome::Done(action) => (action, None),
-            Outcome::Failed(action, error) => (action, Some(error.clone())),
-            // Nothing was changed.
-            Outcome::Refused(..) | Outcome::Impossible(_) => return,
-        };
-        let fields = [
-            ("action", action.name().into()),
-            ("finding", finding.id.to_string().into()),
-            ("api", finding.api_name.to_string().into()),
-            ("source", finding.source.map(|source| source.to_string()).into()),
-            ("ttl_seconds", action.ttl().as_secs_f64().into()),
-            ("error", error.into()),
-        ];
-        self.audit_act("automatic", own(), fields);
     }
 
     /// The same for a change that leaves the policy as it is.

@@ -18,24 +18,24 @@ const MOST: usize = 65_536;
 
 /// A client that is known through a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(crate) struct Known {
     /// The proxy that named it last.
-    pub(super) proxy: IpAddr,
+    pub(crate) proxy: IpAddr,
     /// Stable id of the API it asked.
-    pub(super) api: u32,
+    pub(crate) api: u32,
     /// When, ns on the records' clock.
     seen: u64,
 }
 
 /// Clients that are only known through proxies.
 #[derive(Debug, Default)]
-pub(super) struct Clients {
+pub(crate) struct Clients {
     hidden: HashMap<IpAddr, Known>,
 }
 
 impl Clients {
     /// The client of a transaction with an API that has these proxies.
-    pub(super) fn of(&mut self, transaction: &Transaction, proxies: Option<&Addresses>) -> IpAddr {
+    pub(crate) fn of(&mut self, transaction: &Transaction, proxies: Option<&Addresses>) -> IpAddr {
         let peer = transaction.flow.client;
         let client = proxies.map_or(peer, |proxies| behind(transaction, proxies));
         if client == peer {
@@ -53,8 +53,22 @@ impl Clients {
         client
     }
 
+    /// The client of a connection, of which only a PROXY header tells; `None` when it comes from a
+    /// proxy that does not say for whom.
+    pub(crate) fn of_connection(
+        peer: IpAddr,
+        announced: Option<IpAddr>,
+        proxies: Option<&Addresses>,
+    ) -> Option<IpAddr> {
+        let Some(proxies) = proxies.filter(|proxies| proxies.contains(peer)) else {
+            return Some(peer);
+        };
+        let client = announced.map(|address| address.to_canonical());
+        client.filter(|client| !proxies.contains(*client))
+    }
+
     /// How a source is known, if only through a proxy; `now` on the records' clock.
-    pub(super) fn hidden(&self, source: &Source, now: u64) -> Option<Known> {
+    pub(crate) fn hidden(&self, source: &Source, now: u64) -> Option<Known> {
         let fresh = |known: &Known| now.saturating_sub(known.seen) < MEMORY;
         let within = |address: &IpAddr| Source { length: source.length, ..mask(address, source) };
         if source.is_single() {
@@ -111,6 +125,23 @@ mod tests {
             prefixes.add(Cidr::parse(text.as_bytes()).unwrap(), 0, line as u32);
         }
         Addresses::of(std::iter::once(&prefixes))
+    }
+
+    #[test]
+    fn of_connections() {
+        let proxies = proxies();
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        for (peer, announced, expected) in [
+            ("203.0.113.9", None, Some("203.0.113.9")),
+            ("203.0.113.9", Some("192.0.2.1"), Some("203.0.113.9")),
+            ("198.51.100.7", None, None),
+            ("198.51.100.7", Some("192.0.2.1"), Some("192.0.2.1")),
+            ("198.51.100.7", Some("198.51.100.8"), None),
+        ] {
+            let found = Clients::of_connection(ip(peer), announced.map(ip), Some(&proxies));
+            assert_eq!(found, expected.map(ip), "{peer} {announced:?}");
+        }
+        assert_eq!(Clients::of_connection(ip("192.0.2.1"), None, None), Some(ip("192.0.2.1")));
     }
 
     fn asked(peer: &str, announced: &str, forwarded: &str, seconds: u64) -> Transaction {

@@ -12,14 +12,19 @@ use crate::config::Config;
 use crate::control::api::ApiError;
 use crate::control::metrics_http::Probe;
 use crate::control::ssh::{self, own};
+use crate::detect::Finding;
 use crate::export::audit::Change;
-use crate::export::events::{Event, EventLog, Kind, PolicyField, SourceField};
+use crate::export::events::{ApiField, Event, EventLog, Kind, PolicyField, SourceField};
 use crate::export::metrics::Metrics;
+use crate::export::sinks::Sinks;
 use crate::geo::Geo;
+use crate::respond::Quotas;
 
+use super::actions::Actions;
 use super::auditor::{Auditor, about, forced};
 use super::change::Apply;
 use super::clients::Clients;
+use super::drill::Drills;
 use super::gate::Gate;
 use super::in_force::InForce;
 use super::inventory::{Book, Inventory, Told};
@@ -34,7 +39,9 @@ const SERIES: usize = 2000;
 /// What is told to the pipeline.
 pub(super) enum Message {
     /// Another policy is in force.
-    Policy(Profile),
+    Policy(Box<Profile>),
+    /// The inventory reports a finding, on the wall's clock.
+    Finding(Box<Finding>),
 }
 
 /// See the module.
@@ -47,6 +54,8 @@ pub(super) struct Core {
     pub(super) started: Instant,
     /// The event log.
     pub(super) events: Arc<EventLog>,
+    /// Other receivers of events.
+    pub(super) sinks: Arc<Sinks>,
     /// The metrics.
     pub(super) metrics: Metrics,
     /// What the pipeline said last.
@@ -61,6 +70,12 @@ pub(super) struct Core {
     pub(super) book: Mutex<Book>,
     /// What detectors have learned, on its way to the store and from it.
     pub(super) learned: Learned,
+    /// Automatic actions.
+    pub(super) actions: Arc<Mutex<Actions>>,
+    /// What was used of quotas.
+    pub(super) quotas: Mutex<Quotas>,
+    /// Drills that wait for their end.
+    pub(super) drills: Mutex<Drills>,
     /// How that goes.
     pub(super) told: Arc<Told>,
     /// The audit log.
@@ -88,6 +103,7 @@ impl Core {
         instance: Option<String>,
         mut gate: Gate,
         events: Arc<EventLog>,
+        sinks: Sinks,
         stop: watch::Sender<bool>,
     ) -> Result<Self> {
         let kept = gate.keeper.with(|store| store.inventory()).unwrap_or_default();
@@ -96,9 +112,17 @@ impl Core {
         let unwritten = Arc::new(Told::default());
         let book = Mutex::new(Book::new(config.state_dir.clone(), Arc::clone(&unwritten)));
         let of_book = Arc::clone(&unwritten);
+        let policy = Arc::clone(&gate.now.policy);
+        let ids = gate.state.ids();
+        let find = |name: &str| ids.find_api(name);
+        let quotas = gate.keeper.with(|store| super::quota::restore(store, find));
+        let quotas = quotas.unwrap_or_default();
+        let actions = gate.keeper.with(Actions::restore).unwrap_or_default();
+        let actions = Arc::new(Mutex::new(actions));
+        let of_actions = Arc::clone(&actions);
         let profile = Profile::new(Arc::clone(&gate.now.policy), gate.state.ids_ref());
         let (messages, waiting) = channel();
-        let told = messages.send(Message::Policy(profile));
+        let told = messages.send(Message::Policy(Box::new(profile)));
         debug_assert!(told.is_ok(), "the receiver is right here");
         let gate = Arc::new(Mutex::new(gate));
         let report = Arc::new(Mutex::new(Report::default()));
@@ -106,14 +130,22 @@ impl Core {
         let (of_gate, of_report, of_events) =
             (Arc::clone(&gate), Arc::clone(&report), Arc::clone(&events));
         let of_auditor = Arc::clone(&auditor);
+        let sinks = Arc::new(sinks);
+        let of_sinks = Arc::clone(&sinks);
         let metrics = Metrics::new(
             SERIES,
             Arc::new(move || {
                 let unwritten = lock(&of_auditor).failures;
                 let mut snapshot =
                     super::snapshot::take(&lock(&of_gate), &lock(&of_report), &of_events);
+                {
+                    let actions = lock(&of_actions);
+                    snapshot.actions_held = actions.held() as u64;
+                    snapshot.actions_stopped = actions.is_stopped();
+                }
                 snapshot.store_failures.push(("audit.jsonl", unwritten));
                 snapshot.store_failures.push(("weir.db", of_book.failures()));
+                snapshot.sinks = of_sinks.standings();
                 snapshot
             }),
         )
@@ -121,18 +153,23 @@ impl Core {
         for finding in inventory.ledger.open() {
             metrics.goes_on(finding);
         }
+        sinks.begin(inventory.ledger.open(), |name| policy.api(name).map(ApiField::of));
         Ok(Self {
             geo: Geo::new(&config.geo),
             config,
             instance,
             started: Instant::now(),
             events,
+            sinks,
             metrics,
             report,
             clients: Mutex::default(),
             inventory: Mutex::new(inventory),
             book,
             learned: Learned::new(learned),
+            actions,
+            quotas: Mutex::new(quotas),
+            drills: Mutex::default(),
             told: unwritten,
             auditor,
             confirm_by: AtomicU64::new(u64::MAX),
@@ -170,8 +207,15 @@ impl Core {
         let policy = Arc::clone(&gate.now.policy);
         self.metrics.retain(|name| name == super::profile::UNCLAIMED || policy.api(name).is_some());
         let profile = Profile::new(policy, gate.state.ids_ref());
-        if self.messages.send(Message::Policy(profile)).is_err() {
+        if self.messages.send(Message::Policy(Box::new(profile))).is_err() {
             tracing::error!("the pipeline is gone: findings follow the policy before");
+        }
+    }
+
+    /// Has a finding answered that the pipeline did not find.
+    pub(super) fn answer_finding(&self, finding: Finding) {
+        if self.messages.send(Message::Finding(Box::new(finding))).is_err() {
+            tracing::error!("the pipeline is gone: a finding is not answered");
         }
     }
 
@@ -262,12 +306,24 @@ impl Core {
     /// Tells an event.
     pub(super) fn tell(&self, event: &Event) {
         match event.source.filter(|_| self.geo.is_there()) {
-            None => self.events.tell(event),
+            None => self.tell_all(event),
             Some(source) => {
                 let (country, asn) = (self.geo.country(source.ip), self.geo.asn(source.ip));
                 let source = Some(SourceField { country, asn, ..source });
-                self.events.tell(&Event { source, ..event.clone() });
+                self.tell_all(&Event { source, ..event.clone() });
             }
+        }
+    }
+
+    fn tell_all(&self, event: &Event) {
+        self.events.tell(event);
+        self.sinks.tell(event);
+    }
+
+    /// Tells what there is to tell of receivers.
+    pub(super) fn tell_of_sinks(&self) {
+        for event in self.sinks.take_events() {
+            self.tell(&event);
         }
     }
 
@@ -296,7 +352,9 @@ impl Core {
             self.write_inventory();
         }
         self.audit_act("stop", own(), [("detached", self.is_detached().into())]);
+        self.tell_of_sinks();
         self.tell(&Event::new(Kind::DaemonStopped, unix_ns(), "weir ends"));
+        self.sinks.stop();
     }
 }
 

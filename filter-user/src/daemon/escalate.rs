@@ -1,14 +1,14 @@
 //! Banned sources that become banned networks: what the policy and the kernel say to `respond`, and
 //! what is told of it.
 
-use crate::control::ssh::own;
 use crate::detect::Source;
 use crate::export::events::Event;
 use crate::kernel::bans::Entry;
 use crate::kernel::clock;
-use crate::respond::{Action, Banned, Config, Escalator, Outcome};
+use crate::policy::{RespondMode, Responses};
+use crate::respond::{Action, Audience, Banned, Escalator, Executor, Outcome};
 
-use super::core::{Core, unix_ns};
+use super::core::{Core, lock, unix_ns};
 use super::pipeline::Hand;
 use super::profile::Profile;
 
@@ -21,7 +21,7 @@ pub(super) struct Networks {
 
 impl Networks {
     pub(super) fn new() -> Self {
-        let escalator = Escalator::new(Config::default().per_minute, clock::boot_ns());
+        let escalator = Escalator::new(Responses::default().per_minute as usize, clock::boot_ns());
         Self { escalator, seen: None }
     }
 
@@ -31,7 +31,7 @@ impl Networks {
     }
 
     /// Bans what is to be banned. Does nothing while bans and policy are as they were.
-    pub(super) fn look(&mut self, core: &Core, profile: &Profile) {
+    pub(super) fn look(&mut self, core: &Core, profile: &Profile, audience: (&Audience, u64)) {
         let watched = profile.watched();
         let Some(gate) = core.try_gate() else { return };
         let changes = gate.state.bans.changes();
@@ -45,12 +45,36 @@ impl Networks {
             _ => gate.state.bans.in_force().map(banned).collect(),
         };
         drop(gate);
-        let mut hand = Hand { core, policy: &profile.policy };
+        let stopped = lock(&core.actions).is_stopped();
+        if stopped {
+            // Looked at again when it is over.
+            self.seen = None;
+            return;
+        }
+        self.escalator.set_per_minute(profile.policy.responses.per_minute as usize);
+        let mut hand = Restrained { hand: Hand { core, policy: &profile.policy }, profile };
         let now = clock::boot_ns();
         // Only what is banned counts here, and nobody behind a proxy is.
-        let guard = profile.guard(|_| false);
+        let guard = profile.guard(|_| false, Some(audience));
         for outcome in self.escalator.look(now, &watched, &bans, &guard, &mut hand) {
-            tell(core, profile, &outcome);
+            tell(core, profile, outcome);
+        }
+    }
+}
+
+/// Carries out what the mode of an API lets it.
+struct Restrained<'a> {
+    hand: Hand<'a>,
+    profile: &'a Profile,
+}
+
+impl Executor for Restrained<'_> {
+    fn execute(&mut self, action: &Action) -> Result<(), String> {
+        let Action::Escalate { api, .. } = action else { return self.hand.execute(action) };
+        match self.profile.respond_mode(*api) {
+            RespondMode::Act => self.hand.execute(action),
+            // It is told instead.
+            RespondMode::Approve | RespondMode::DryRun => Ok(()),
         }
     }
 }
@@ -64,30 +88,15 @@ fn banned(entry: Entry) -> Banned {
     }
 }
 
-fn tell(core: &Core, profile: &Profile, outcome: &Outcome) {
-    let (action, error) = match outcome {
-        Outcome::Done(action) => (action, None),
-        Outcome::Failed(action, error) => (action, Some(error.clone())),
-        Outcome::Refused(action, _) => (action, None),
-        Outcome::Impossible(_) => return,
+fn tell(core: &Core, profile: &Profile, outcome: Outcome) {
+    let Some(Action::Escalate { api, .. }) = outcome.action() else { return };
+    let (mode, field) = (profile.respond_mode(*api), profile.field(*api));
+    let outcome = match (outcome, mode) {
+        (Outcome::Done(action), RespondMode::DryRun) => Outcome::DryRun(action),
+        (Outcome::Done(action), RespondMode::Approve) => Outcome::Held(action),
+        (outcome, _) => outcome,
     };
-    let Action::Escalate { network, api, sources, ttl } = action else { return };
-    let field = profile.field(*api);
-    core.metrics.action(outcome);
-    // A refusal changes nothing, and is in the event log only.
-    if !matches!(outcome, Outcome::Refused(..)) {
-        let fields = [
-            ("action", action.name().into()),
-            ("api", field.name.to_string().into()),
-            ("source", network.to_string().into()),
-            ("sources", (*sources).into()),
-            ("ttl_seconds", ttl.as_secs_f64().into()),
-            ("error", error.into()),
-        ];
-        core.audit_act("automatic", own(), fields);
-    }
-    if let Some(event) = Event::escalation(outcome, field, unix_ns()) {
-        tracing::warn!("{}", event.message);
-        core.tell(&event);
+    if let Some(event) = Event::escalation(&outcome, field, unix_ns()) {
+        core.note_action(profile, &outcome, None, event);
     }
 }

@@ -23,6 +23,7 @@ use crate::lockout::Connection;
 use crate::policy::{self, Policy};
 use crate::store::{New, State as Fate, Who};
 
+use super::breach::Notes;
 use super::in_force::{self, InForce};
 use super::interfaces::{self, Open, Renewal, check_trusted};
 use super::keeper::Keeper;
@@ -112,6 +113,8 @@ pub(super) struct Gate {
     pub(super) renewal: Renewal,
     /// Why a ban was made: kept here, the kernel has no room for it.
     pub(super) reasons: Reasons,
+    /// Who gave an order and why, likewise.
+    pub(super) order_notes: Notes,
     /// Files of feeds, with the SHA-256 of what somebody went back behind.
     pub(super) behind: HashMap<PathBuf, [u8; 32]>,
     /// Changes of bans and of orders that the store has.
@@ -234,6 +237,7 @@ impl Gate {
             open: Vec::new(),
             renewal: Renewal::default(),
             reasons: restored.reasons,
+            order_notes: restored.order_notes,
             behind: HashMap::new(),
             kept: None,
             positions,

@@ -327,6 +327,7 @@ impl Core {
             }
             self.metrics.finding(&finding);
             self.tell(&Event::finding(&finding, field, 0));
+            self.answer_finding(finding);
         }
     }
 
@@ -337,6 +338,7 @@ impl Core {
             since: (unix_ns() / 1_000_000)
                 .saturating_sub(self.config.store.retention.as_millis() as u64),
         };
+        let quotas = self.changed_quotas();
         let mut book = lock(&self.book);
         let batch = book.take_unwritten().unwrap_or_else(|| {
             let mut inventory = lock(&self.inventory);
@@ -347,6 +349,7 @@ impl Core {
                 retention,
             }
         });
+        book.keep_quotas(&quotas, unix_now());
         if let Some(problem) = book.write(batch) {
             let event = crate::export::events::Kind::StoreFailed;
             self.tell(&Event::new(event, unix_ns(), problem));

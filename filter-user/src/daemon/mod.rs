@@ -4,12 +4,15 @@
 //! policy. Then state is opened, the policy put in force, and three things run until the end: the
 //! pipeline (ring to findings, its own thread), the sockets (tokio), and the signals.
 
+mod actions;
 mod addresses;
 mod answer;
 mod auditor;
+mod breach;
 mod change;
-mod clients;
+pub(crate) mod clients;
 mod core;
+mod drill;
 mod enforcement;
 mod escalate;
 mod explain;
@@ -24,9 +27,11 @@ mod lockout;
 mod orders;
 mod pipeline;
 mod places;
-mod profile;
+pub(crate) mod profile;
+mod quota;
 mod sampling;
 mod settings;
+mod sinks;
 mod size;
 mod snapshot;
 mod standing;
@@ -49,6 +54,7 @@ use crate::control::notify::Notifier;
 use crate::control::server::ControlSocket;
 use crate::control::ssh;
 use crate::export::events;
+use crate::export::sinks::Sinks;
 
 use self::core::Core;
 use self::gate::Gate;
@@ -73,11 +79,14 @@ pub fn run(request: &RunRequest) -> Result<()> {
     let log = events::Config { path: Some(config.events_path()), ..events::Config::default() };
     let events = Arc::new(events::EventLog::start(log).context("cannot start the event log")?);
 
+    let sinks = Sinks::start(&config.sinks, &config.state_dir.join("spool"))
+        .context("cannot start the threads of the sinks")?;
+
     // A service manager has no SSH connection, and what it starts enforces.
     let guards = (!force).then(|| ssh::connection(std::process::id())).flatten();
     let (gate, reader) = Gate::open(&config, &mut choice, keeper, guards)?;
     let (stop, stopped) = watch::channel(false);
-    let core = Arc::new(Core::new(config, instance, gate, events, stop)?);
+    let core = Arc::new(Core::new(config, instance, gate, events, sinks, stop)?);
     core.told_at_start(choice, force);
     let addresses = addresses::start(Arc::clone(&core))?;
     let pipeline = pipeline::start(Arc::clone(&core), reader)?;

@@ -11,6 +11,7 @@ use crate::lockout::Connection;
 use crate::policy;
 use crate::text::quantity::{self, Measure, rate};
 
+use super::breach::Note;
 use super::gate::Gate;
 use super::profile::packet_rate;
 use super::trouble;
@@ -80,11 +81,12 @@ impl Gate {
         ApiOrders {
             api: name.to_owned(),
             mode: ordered.unwrap_or_else(|| self.policy_mode(name)),
-            orders: in_force.iter().map(|held| self.told(held)).collect(),
+            orders: in_force.iter().map(|held| self.told(id, held)).collect(),
         }
     }
 
-    fn told(&self, held: &InForce) -> OrderInForce {
+    fn told(&self, id: u32, held: &InForce) -> OrderInForce {
+        let note = self.order_notes.get(&(id, held.order.kind())).cloned().unwrap_or_default();
         let order = match held.order {
             cells::Order::Shutdown => Order::Shutdown,
             cells::Order::Lockdown { group, .. } => {
@@ -102,7 +104,10 @@ impl Gate {
             order,
             remaining_seconds: remaining(held.until),
             automatic: held.order.is_automatic(),
-            reason: String::new(),
+            reason: note.reason,
+            since: Some(note.since).filter(|&since| since != 0),
+            by: note.by,
+            playbook: note.playbook,
         }
     }
 
@@ -111,41 +116,63 @@ impl Gate {
         &mut self,
         request: &OrderSet,
         guards: Option<&Connection>,
+        note: Note,
     ) -> Answer<ApiOrders> {
-        let id = self.api_id(&request.api)?;
         let ttl = ttl(request.ttl_seconds)?;
-        let order = match &request.order {
-            Order::Shutdown => cells::Order::Shutdown,
-            Order::Lockdown { group } => {
-                cells::Order::Lockdown { group: self.group_id(group.as_deref())?, automatic: false }
-            }
-            Order::Mode { mode } => {
-                let order = cells::Order::Monitor(*mode == Mode::Monitor);
-                if ttl.is_none() && *mode == self.policy_mode(&request.api) {
-                    if let Some(connection) = guards {
-                        self.guard_order(id, order, connection)?;
-                    }
-                    self.state.orders.lift(id, cells::Kind::Monitor);
-                    return Ok(self.orders_of(&request.api, id));
-                }
-                order
-            }
-            Order::Limit { packets } => {
-                let parsed = rate(packets, Measure::Packets).map_err(trouble::invalid)?;
-                let gcra = packet_rate(parsed).ok_or_else(|| {
-                    ApiError::invalid(format!("{packets} cannot be kept exactly"))
-                        .hint("choose a rate between 1/day and 1000000000/s")
-                })?;
-                cells::Order::Limit { rate: gcra, automatic: false }
-            }
-        };
+        let (id, order) = self.order_cell(request)?;
         if let Some(connection) = guards {
             self.guard_order(id, order, connection)?;
         }
-        if !self.state.orders.set(id, order, end(ttl)) {
-            return Err(ApiError::internal(format!("the kernel has no cell for {}", request.api)));
+        if let Order::Mode { mode } = &request.order
+            && ttl.is_none()
+            && *mode == self.policy_mode(&request.api)
+        {
+            self.order_notes.remove(&(id, cells::Kind::Monitor));
+            self.state.orders.lift(id, cells::Kind::Monitor);
+            return Ok(self.orders_of(&request.api, id));
         }
+        self.put_order(&request.api, id, order, ttl, note)?;
         Ok(self.orders_of(&request.api, id))
+    }
+
+    /// Puts an order of an operator in force, whatever it does to whom.
+    pub(super) fn put_order(
+        &mut self,
+        api: &str,
+        id: u32,
+        order: cells::Order,
+        ttl: Option<Duration>,
+        note: Note,
+    ) -> Answer<()> {
+        if !self.state.orders.set(id, order, end(ttl)) {
+            return Err(ApiError::internal(format!("the kernel has no cell for {api}")));
+        }
+        self.order_notes.insert((id, order.kind()), note);
+        Ok(())
+    }
+
+    /// What a request comes to in the kernel: the API's stable id and the order.
+    pub(super) fn order_cell(&self, request: &OrderSet) -> Answer<(u32, cells::Order)> {
+        let id = self.api_id(&request.api)?;
+        Ok((
+            id,
+            match &request.order {
+                Order::Shutdown => cells::Order::Shutdown,
+                Order::Lockdown { group } => cells::Order::Lockdown {
+                    group: self.group_id(group.as_deref())?,
+                    automatic: false,
+                },
+                Order::Mode { mode } => cells::Order::Monitor(*mode == Mode::Monitor),
+                Order::Limit { packets } => {
+                    let parsed = rate(packets, Measure::Packets).map_err(trouble::invalid)?;
+                    let gcra = packet_rate(parsed).ok_or_else(|| {
+                        ApiError::invalid(format!("{packets} cannot be kept exactly"))
+                            .hint("choose a rate between 1/day and 1000000000/s")
+                    })?;
+                    cells::Order::Limit { rate: gcra, automatic: false }
+                }
+            },
+        ))
     }
 
     /// Ends orders.
@@ -155,15 +182,14 @@ impl Gate {
         let kinds = if request.kinds.is_empty() { &all[..] } else { &request.kinds };
         let mut lifted = false;
         for kind in kinds {
-            lifted |= self.state.orders.lift(
-                id,
-                match kind {
-                    OrderKind::Shutdown => cells::Kind::Shutdown,
-                    OrderKind::Lockdown => cells::Kind::Lockdown,
-                    OrderKind::Mode => cells::Kind::Monitor,
-                    OrderKind::Limit => cells::Kind::Limit,
-                },
-            );
+            let kind = match kind {
+                OrderKind::Shutdown => cells::Kind::Shutdown,
+                OrderKind::Lockdown => cells::Kind::Lockdown,
+                OrderKind::Mode => cells::Kind::Monitor,
+                OrderKind::Limit => cells::Kind::Limit,
+            };
+            self.order_notes.remove(&(id, kind));
+            lifted |= self.state.orders.lift(id, kind);
         }
         if lifted {
             return Ok(self.orders_of(&request.api, id));

@@ -5,28 +5,36 @@
 //! records do; only events carry wall time.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use filter_common::reason::{Reason, Verdict};
 use filter_common::record::{self, Header};
 use filter_common::stat::Stat;
 
-use crate::detect::{Engine, Finding, Observation, Source, State, TurnSeen};
-use crate::export::events::{ApiField, Event, Kind, LossField, Refused, SourceEvents};
+use crate::detect::{
+    Engine, Finding, FlowSeen, Observation, RefusedSeen, Source, State, Traffic, TurnSeen,
+};
+use crate::export::events::{ApiField, Event, Kind, LossField, Refused, SourceEvents, is_limit};
 use crate::export::metrics::DetectorCount;
 use crate::inventory::route::{Request, RouteLimits, Routes};
 use crate::kernel::clock;
+use crate::kernel::counters::Counters;
 use crate::kernel::orders::Order;
 use crate::kernel::ring::Reader;
 use crate::kernel::state::sample_below;
 use crate::policy::Policy;
-use crate::respond::{Action, Executor, Outcome, Responder, escalation_reason};
+use crate::recording::{Line, Recorder, Telemetry};
+use crate::respond::{Action, Audience, Executor, Responder, escalation_reason};
 use crate::sensor::transaction::Transaction;
 use crate::sensor::{Output, Sensor, SensorConfig};
 
+use super::breach::Note;
+use super::clients::Clients;
 use super::core::{Core, Message, lock, unix_ns};
 use super::enforcement::Enforcement;
 use super::escalate::Networks;
@@ -49,6 +57,8 @@ const DETECT: u64 = 50_000_000;
 const LOOK_AFTER: u64 = 1_000_000_000;
 /// Seconds of losses that completeness speaks of.
 const MEMORY: usize = 60;
+/// APIs whose counters are read in a second.
+const APIS_A_SECOND: usize = 100;
 /// Window of the events about sources, seconds.
 const WINDOW: u64 = 60;
 
@@ -67,6 +77,8 @@ pub(super) struct Report {
     pub(super) routes_overflow: u64,
     /// States of the detectors.
     pub(super) detectors: Vec<DetectorCount>,
+    /// Lines of the recording by outcome.
+    pub(super) recorded: Vec<(&'static str, u64)>,
     /// Open findings by severity.
     pub(super) open: BTreeMap<&'static str, u64>,
 }
@@ -80,6 +92,7 @@ impl Default for Report {
             routes: 0,
             routes_overflow: 0,
             detectors: Vec::new(),
+            recorded: Vec::new(),
             open: BTreeMap::new(),
         }
     }
@@ -114,6 +127,8 @@ struct Pipeline {
     losses: Losses,
     enforcement: Enforcement,
     sampling: Sampling,
+    /// The API whose counters were read last.
+    counted: u32,
 }
 
 /// What is made of transactions and notices.
@@ -123,13 +138,24 @@ struct Analysis {
     routes: Routes,
     engine: Engine,
     responder: Responder,
+    audience: Audience,
     networks: Networks,
     refusals: SourceEvents,
     places: Places,
+    recorder: Option<Recorder>,
+    /// Completeness as it was recorded last.
+    recorded: f64,
     /// What to add to a record's time for ns since 1970.
     epoch: i128,
     /// Whose turn it is to be written down.
     round: Round,
+}
+
+/// Starts recording, where the settings say so.
+fn recorder(core: &Core) -> Option<Recorder> {
+    let settings = core.config.record.as_ref()?;
+    let started = Recorder::start(settings);
+    started.inspect_err(|error| tracing::error!(%error, "nothing is recorded")).ok()
 }
 
 /// What to add to CLOCK_MONOTONIC for the time since 1970, ns.
@@ -150,10 +176,13 @@ impl Pipeline {
             profile: None,
             routes: Routes::new(RouteLimits::default()),
             engine: Engine::new(crate::detect::Config::default(), epoch),
-            responder: Responder::new(crate::respond::Config::default()),
+            responder: Responder::new(),
+            audience: Audience::default(),
             networks: Networks::new(),
             refusals: SourceEvents::new(WINDOW),
             places: Places::default(),
+            recorder: recorder(&core),
+            recorded: 1.0,
             epoch: self::epoch(),
             round: Round::default(),
         };
@@ -166,6 +195,7 @@ impl Pipeline {
             losses: Losses::default(),
             enforcement: Enforcement::new(epoch),
             sampling: source.sampling,
+            counted: 0,
         }
     }
 
@@ -206,8 +236,11 @@ impl Pipeline {
     }
 
     fn obey(&mut self) {
-        while let Ok(Message::Policy(profile)) = self.messages.try_recv() {
-            self.analysis.follow(profile);
+        while let Ok(message) = self.messages.try_recv() {
+            match message {
+                Message::Policy(profile) => self.analysis.follow(*profile),
+                Message::Finding(finding) => self.analysis.respond(&finding),
+            }
         }
     }
 
@@ -250,11 +283,15 @@ impl Pipeline {
     /// What is due every second.
     fn look_after(&mut self, now: u64) {
         self.core.sweep_bans();
-        self.analysis.escalate();
+        self.core.look_after_actions();
+        self.analysis.escalate(now);
         self.core.look_after_enforcement(&mut self.enforcement);
         self.read_losses();
+        self.read_traffic(now);
+        self.analysis.record_telemetry(now, self.losses.completeness());
         self.analysis.tell_refusals(now);
         self.analysis.keep_learned();
+        self.core.tell_of_sinks();
         self.report();
     }
 
@@ -288,6 +325,33 @@ impl Pipeline {
         }
     }
 
+    /// Tells detectors what limits and bans do.
+    fn read_traffic(&mut self, now: u64) {
+        let Some(profile) = &self.analysis.profile else { return };
+        // One gate for all: who asks for it waits no longer than for a look at the counters.
+        let Some(gate) = self.core.try_gate() else { return };
+        let of = |api: u32| traffic(&gate.state.counters, api);
+        let mut ids: Vec<u32> = profile.ids().collect();
+        ids.sort_unstable();
+        let first = ids.partition_point(|id| *id <= self.counted);
+        // Reading one takes some fifty calls: of many APIs, some every second.
+        let next = ids[first..].iter().chain(&ids[..first]).copied().take(APIS_A_SECOND);
+        let read: Result<Vec<Traffic>, _> = next.map(of).collect();
+        drop(gate);
+        match read {
+            Ok(all) => {
+                self.counted = all.last().map_or(0, |traffic| traffic.api);
+                for traffic in &all {
+                    self.analysis.engine.traffic(traffic, now);
+                    self.analysis.record(traffic.api, |to, api, epoch| {
+                        to.write(&Line::traffic(traffic, api, now, epoch));
+                    });
+                }
+            }
+            Err(error) => tracing::error!(%error, "what limits and bans do is not known"),
+        }
+    }
+
     fn report(&self) {
         let mut open = BTreeMap::new();
         for finding in self.analysis.engine.open() {
@@ -316,10 +380,30 @@ impl Pipeline {
                     evicted: count.evicted,
                 })
                 .collect(),
+            recorded: self
+                .analysis
+                .recorder
+                .as_ref()
+                .map(|one| one.counts().to_vec())
+                .unwrap_or_default(),
             open,
         };
         *lock(&self.core.report) = report;
     }
+}
+
+/// What the kernel counted of an API.
+fn traffic(counters: &Counters, api: u32) -> crate::kernel::error::Result<Traffic> {
+    let mut traffic = Traffic { api, ..Traffic::default() };
+    for row in counters.of(api)? {
+        *match row.reason {
+            Reason::Banned => &mut traffic.banned,
+            reason if reason.verdict() == Verdict::Pass => &mut traffic.passed,
+            reason if is_limit(reason) => &mut traffic.limited,
+            _ => &mut traffic.refused,
+        } += row.packets;
+    }
+    Ok(traffic)
 }
 
 impl Analysis {
@@ -328,6 +412,8 @@ impl Analysis {
         self.engine.set_apis(profile.for_detectors());
         let known = |id| id == filter_common::tables::UNCLAIMED || profile.api(id).is_some();
         self.routes.retain(known);
+        self.audience.reach.retain(known);
+        lock(&self.core.quotas).retain(unix_ns() / 1_000_000_000, |api| profile.quotas.has(api));
         self.core.follow_inventory(&profile, &mut self.routes);
         let now = clock::monotonic_ns();
         learned::take_up(&self.core, &mut self.engine, &profile, now, self.epoch);
@@ -336,10 +422,26 @@ impl Analysis {
     }
 
     /// Bans networks of which too many sources are banned.
-    fn escalate(&mut self) {
+    fn escalate(&mut self, now: u64) {
         if let Some(profile) = &self.profile {
-            self.networks.look(&self.core, profile);
+            self.networks.look(&self.core, profile, (&self.audience, now));
         }
+    }
+
+    /// Notes whom an answer could hurt: who was served.
+    fn served(&mut self, transaction: &Transaction) {
+        if transaction.status.is_some_and(|status| status >= 400) {
+            return;
+        }
+        let lengths = self.profile.as_ref().and_then(|profile| profile.api(transaction.api));
+        let lengths = lengths.map(|api| api.source).unwrap_or_default();
+        // An answer meets packets: what matters is whose they are.
+        let source = Source::of(transaction.flow.client, lengths);
+        let Transaction { time, api, weight, .. } = *transaction;
+        self.audience.reach.note(time, api, source, weight);
+        let credential = transaction.credentials.identity();
+        let agent = transaction.user_agent.as_deref();
+        self.audience.crowds.note(time, api, source, credential, agent);
     }
 
     fn output(&mut self, output: &Output) {
@@ -349,38 +451,93 @@ impl Analysis {
                 let name = self.field(flow.api).name;
                 self.core.metrics.flow(&name, flow);
                 self.core.note_flow(flow, self.epoch);
+                let client = self.connection(flow.api, flow.flow.client, flow.announced);
+                if let Some(seen) = client.and_then(|client| FlowSeen::of(flow, client)) {
+                    self.engine.flow(&seen);
+                    self.record(flow.api, |to, api, epoch| {
+                        to.write(&Line::connection(&seen, api, epoch))
+                    });
+                }
             }
             Output::Tls(handshake) | Output::Quic(handshake) => {
                 let name = self.field(handshake.api).name;
                 self.core.metrics.handshake(&name, handshake);
                 self.core.note_handshake(handshake, self.epoch);
             }
+            Output::Slow(flow) => {
+                let client = self.connection(flow.api, flow.flow.client, flow.announced);
+                if let Some(seen) = client.and_then(|client| FlowSeen::of(flow, client)) {
+                    self.engine.slow(&seen);
+                    self.record(flow.api, |to, api, epoch| {
+                        to.write(&Line::connection(&seen, api, epoch))
+                    });
+                }
+            }
             Output::Turn(turn) => {
                 let name = self.field(turn.api).name;
                 self.core.metrics.turn(&name, turn);
-                if let Some(turn) = TurnSeen::of(turn) {
-                    self.engine.turn(&turn);
+                let client = self.connection(turn.api, turn.flow.client, None);
+                if let Some(seen) = client.and_then(|client| TurnSeen::of(turn, client)) {
+                    self.engine.turn(&seen);
+                    self.record(turn.api, |to, api, epoch| {
+                        to.write(&Line::turn(&seen, api, epoch))
+                    });
                 }
             }
         }
+    }
+
+    /// Records what a detector was told about an API, where that is wanted.
+    fn record(&mut self, api: u32, write: impl FnOnce(&mut Recorder, Option<&str>, i128)) {
+        let Some(recorder) = &mut self.recorder else { return };
+        let name = self.profile.as_ref().and_then(|profile| profile.api(api));
+        write(recorder, name.map(|api| api.name.as_str()), self.epoch);
+    }
+
+    /// Records how complete the telemetry is, when that changed, and hands on what was gathered.
+    fn record_telemetry(&mut self, now: u64, completeness: f64) {
+        let Some(recorder) = &mut self.recorder else { return };
+        if (completeness - self.recorded).abs() > 1e-3 {
+            self.recorded = completeness;
+            let time = u64::try_from(i128::from(now) + self.epoch).unwrap_or_default();
+            recorder.write(&Line::Telemetry(Telemetry { time, completeness }));
+        }
+        recorder.flush();
+    }
+
+    /// Who opened a connection to an API, as far as that can be told.
+    fn connection(&self, api: u32, peer: IpAddr, announced: Option<IpAddr>) -> Option<IpAddr> {
+        let proxies = self.profile.as_ref().and_then(|profile| profile.proxies(api));
+        Clients::of_connection(peer, announced, proxies)
     }
 
     fn transaction(&mut self, transaction: &Transaction) {
         let proxies = self.profile.as_ref().and_then(|profile| profile.proxies(transaction.api));
         let client = lock(&self.core.clients).of(transaction, proxies);
         if transaction.inbound {
+            self.served(transaction);
             let route = self.routes.route(&Request {
                 api: transaction.api,
                 target: &transaction.target,
                 status: transaction.status,
             });
-            if let Some(observation) = Observation::of(transaction, client, &route) {
+            if let Some(mut observation) = Observation::of(transaction, client, &route) {
+                observation.origin = self.places.origin(&self.core.geo, client);
                 self.engine.observe(&observation);
+                self.record(transaction.api, |to, api, epoch| {
+                    let line = Line::request(&observation, api, epoch, to.veil());
+                    to.write(&line);
+                });
             }
             let name = self.field(transaction.api).name;
             self.core.metrics.observe(&name, &route, transaction);
-            if let Some(country) = self.places.country(&self.core.geo, client) {
+            if let (Some(country), _) = self.places.of(&self.core.geo, client) {
                 self.core.metrics.country(&name, country, transaction.weight);
+            }
+            if let Some(profile) = &self.profile {
+                let proxies = profile.proxies(transaction.api);
+                let field = || profile.field(transaction.api);
+                self.core.count_quota(&profile.quotas, transaction, client, proxies, field);
             }
             self.core.note_transaction(transaction, client, &route, self.epoch);
             self.core.rename_routes(&mut self.routes);
@@ -393,6 +550,15 @@ impl Analysis {
 
     fn notice(&mut self, header: &Header) {
         let Some(refused) = Refused::of(header) else { return };
+        let seen = RefusedSeen {
+            time: header.time,
+            api: refused.api,
+            source: refused.source,
+            port: header.destination_port,
+            unclaimed: refused.reason == Reason::UnclaimedRefused,
+        };
+        self.engine.refusal(&seen);
+        self.record(refused.api, |to, api, epoch| to.write(&Line::refusal(&seen, api, epoch)));
         if let Some(summary) = self.refusals.push(header.time, &refused) {
             let field = self.field(summary.api);
             self.core.tell(&Event::refused(&summary, field, unix_ns()));
@@ -420,11 +586,7 @@ impl Analysis {
             if finding.state == State::Open {
                 tracing::warn!(id = %finding.id, api = %field.name, "{}", finding.measure.why);
             }
-            if let Some(outcome) = self.answer(&finding) {
-                self.core.metrics.action(&outcome);
-                self.core.audit_answer(&outcome, &finding);
-                self.core.tell(&Event::answer(&outcome, &finding, field, unix_ns()));
-            }
+            self.respond(&finding);
         }
     }
 
@@ -434,14 +596,20 @@ impl Analysis {
         }
     }
 
-    fn answer(&mut self, finding: &Finding) -> Option<Outcome> {
-        let profile = self.profile.as_ref()?;
-        let answer = profile.answer(finding.api, finding.detector);
+    /// Answers a report of a finding, as the policy says.
+    fn respond(&mut self, finding: &Finding) {
+        let Some(profile) = self.profile.as_ref() else { return };
+        let stopped = lock(&self.core.actions).is_stopped();
+        let wanted = profile.wanted(finding.api, finding.detector, stopped);
         let mut executor = Hand { core: &self.core, policy: &profile.policy };
-        let behind_proxy = |source: &Source| {
-            lock(&self.core.clients).hidden(source, clock::monotonic_ns()).is_some()
-        };
-        self.responder.answer(finding, answer, &profile.guard(behind_proxy), &mut executor)
+        let now = clock::monotonic_ns();
+        let behind_proxy = |source: &Source| lock(&self.core.clients).hidden(source, now).is_some();
+        let guard = profile.guard(behind_proxy, Some((&self.audience, now)));
+        let outcome = self.responder.answer(now, finding, &wanted, &guard, &mut executor);
+        if let Some(outcome) = outcome {
+            let event = Event::answer(&outcome, finding, self.field(finding.api), unix_ns());
+            self.core.note_action(profile, &outcome, Some(finding), event);
+        }
     }
 }
 
@@ -482,17 +650,22 @@ impl Executor for Hand<'_> {
                 self.core.tell_ban(Kind::BanAdded, &entry, field, &reason, "detector");
                 Ok(())
             }
-            Action::Limit { api, rate, .. } => {
+            Action::Limit { api, rate, reason, .. } => {
                 let rate = packet_rate(*rate).ok_or("the rate cannot be kept exactly")?;
-                gate.state.orders.set_automatic(*api, Order::Limit { rate, automatic: true }, until)
+                let order = Order::Limit { rate, automatic: true };
+                gate.state.orders.set_automatic(*api, order, until)?;
+                gate.order_notes.insert((*api, order.kind()), Note::automatic(reason));
+                Ok(())
             }
-            Action::Lockdown { api, group, .. } => {
+            Action::Lockdown { api, group, reason, .. } => {
                 let name = self.policy.group(*group).map(|group| group.name.as_str());
                 let group = name
                     .and_then(|name| gate.state.ids_ref().find_group(name))
                     .ok_or("the group of the lockdown is not in force")?;
                 let order = Order::Lockdown { group, automatic: true };
-                gate.state.orders.set_automatic(*api, order, until)
+                gate.state.orders.set_automatic(*api, order, until)?;
+                gate.order_notes.insert((*api, order.kind()), Note::automatic(reason));
+                Ok(())
             }
         }
     }

@@ -1,8 +1,9 @@
-//! Countries of the sources seen lately: looking one up in a database takes a microsecond.
+//! Countries and networks of the sources seen lately: looking one up in a database takes a microsecond.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use crate::detect::Origin;
 use crate::geo::{Country, Geo};
 
 /// Sources that are remembered.
@@ -11,18 +12,25 @@ const MOST: usize = 16_384;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    countries: HashMap<IpAddr, Option<Country>>,
+    known: HashMap<IpAddr, (Option<Country>, Option<u32>)>,
     generation: u64,
 }
 
 impl Places {
-    /// The country of a source; `None` without a database.
-    pub(super) fn country(&mut self, geo: &Geo, source: IpAddr) -> Option<Country> {
+    /// The country of a source, `None` without a database, and its autonomous system.
+    pub(super) fn of(&mut self, geo: &Geo, source: IpAddr) -> (Option<Country>, Option<u32>) {
         let generation = geo.generation();
-        if generation != self.generation || self.countries.len() >= MOST {
+        if generation != self.generation || self.known.len() >= MOST {
             self.generation = generation;
-            self.countries.clear();
+            self.known.clear();
         }
-        *self.countries.entry(source).or_insert_with(|| geo.country(source))
+        *self.known.entry(source).or_insert_with(|| (geo.country(source), geo.asn(source)))
+    }
+
+    /// The same for detectors, who know nothing of what the database does not.
+    pub(super) fn origin(&mut self, geo: &Geo, source: IpAddr) -> Origin {
+        let (country, asn) = self.of(geo, source);
+        let country = country.filter(|country| *country != Country::UNKNOWN);
+        Origin { country: country.map(Country::code), asn }
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn take(gate: &Gate, report: &Report, events: &EventLog) -> KernelSna
         detectors: report.detectors.clone(),
         events: events.counts(),
         event_lines: events.lines().to_vec(),
+        record_lines: report.recorded.clone(),
         store_failures: vec![("weir.db", gate.keeper.failures())],
         ..KernelSnapshot::default()
     };

@@ -12,6 +12,7 @@ use crate::kernel::orders::Order as Cell;
 use crate::kernel::state::State;
 use crate::store::{Ban, Order, Standing, Store};
 
+use super::breach::Notes;
 use super::gate::Gate;
 use super::keeper::Keeper;
 
@@ -23,6 +24,8 @@ pub(super) type Reasons = HashMap<(IpAddr, u8, Option<u32>), String>;
 pub(super) struct Restored {
     /// Why each ban was made, also of bans that the kernel still had.
     pub(super) reasons: Reasons,
+    /// Who gave each order and why, likewise.
+    pub(super) order_notes: Notes,
     /// What the operator should know of, in sentences.
     pub(super) notes: Vec<String>,
 }
@@ -84,8 +87,17 @@ pub(super) fn restore(state: &mut State, keeper: &mut Keeper) -> Restored {
         }
         restored.reasons.insert((network, ban.prefix, api), ban.reason.clone());
     }
-    for order in standing.orders.iter().filter(|_| !state.adopted) {
+    for order in &standing.orders {
         let Some(until) = end(order.until) else { continue };
+        let note = order.note.as_deref().and_then(|note| serde_json::from_str(note).ok());
+        if let Some(((api, cell), note)) =
+            state.ids_ref().find_api(&order.api).zip(decode(state, order)).zip(note)
+        {
+            restored.order_notes.insert((api, cell.kind()), note);
+        }
+        if state.adopted {
+            continue;
+        }
         let put = state
             .ids_ref()
             .find_api(&order.api)
@@ -182,6 +194,10 @@ impl Gate {
                     argument,
                     automatic,
                     until: held.until.map(to_wall),
+                    note: self
+                        .order_notes
+                        .get(&(id, held.order.kind()))
+                        .and_then(|note| serde_json::to_string(note).ok()),
                 })
             })
         });

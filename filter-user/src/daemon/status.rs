@@ -51,6 +51,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
             completeness: report.completeness,
         },
         bans: gate.state.bans.list().len() as u64,
+        actions: core.actions_status_in(gate.now.policy.responses.mode.name().to_owned()),
         geo: geo(core),
         findings: FindingsStatus {
             open: report.open.values().sum(),
@@ -60,6 +61,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
                 .map(|(severity, count)| NamedCount { name: (*severity).into(), value: *count })
                 .collect(),
         },
+        sinks: core.list_sinks(),
         maps: gate
             .state
             .map_uses(gate.positions.pending())
@@ -83,10 +85,25 @@ pub(super) fn take(core: &Core) -> Result<Status> {
         warnings: gate.state.notes.clone(),
         ..Status::default()
     };
+    if let Some(stop) = &status.actions.stopped {
+        let until = stop.until.map_or_else(
+            || "until `weir actions start`".to_owned(),
+            |until| format!("for {} s more", until.saturating_sub(unix_now())),
+        );
+        let told = format!("automatic actions are stopped {until}: {}", stop.reason);
+        status.warnings.insert(0, told.trim_end_matches([' ', ':']).to_owned());
+    }
+    if status.actions.held > 0 {
+        let held = status.actions.held;
+        status
+            .warnings
+            .push(format!("actions that wait to be approved: {held} (`weir actions list`)"));
+    }
     status.warnings.extend(core.events.problem());
     status.warnings.extend(core.notes.get().cloned().unwrap_or_default());
     status.warnings.extend(gate.keeper.problem());
     status.warnings.extend(core.told.problem());
+    status.warnings.extend(core.sink_warnings());
     for feed in gate.now.feeds.iter().filter(|feed| !feed.problem.is_empty()) {
         status.warnings.push(format!(
             "{}: {}; the {} prefixes in force stay",

@@ -234,7 +234,7 @@ mod tests {
         };
         assert_eq!(profile.attempt(&observation), Some(Attempt::Failed));
         assert_eq!(profile.severity(Detector::BruteForce), Severity::Critical);
-        let wanted = |detector| crate::respond::wanted(&api.respond, detector);
+        let wanted = |detector| api.respond.to(detector).response;
         let ban = policy::Response::Ban(std::time::Duration::from_secs(600));
         assert_eq!(wanted(Detector::BruteForce), ban);
         assert_eq!(wanted(Detector::RateShift), policy::Response::Alert);

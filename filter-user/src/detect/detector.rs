@@ -7,7 +7,7 @@ use super::budget::Budget;
 use super::codec::{Reader, Writer};
 use super::engine::StateCount;
 use super::lifecycle::{Lifecycle, Subject};
-use super::observation::{FlowSeen, Observation, Traffic, TurnSeen};
+use super::observation::{FlowSeen, Observation, RefusedSeen, Traffic, TurnSeen};
 
 /// A detector. What it is told only updates its state, and costs little: it is told of every
 /// request. It decides in [`Self::tick`].
@@ -18,7 +18,14 @@ pub(crate) trait Detect: std::fmt::Debug + Send {
     /// A connection that is over.
     fn flow(&mut self, _: &ApiProfile, _: &FlowSeen) {}
 
-    /// A turn of a connection whose requests cannot be read.
+    /// A connection that is not over, whose client takes its time over a request; told every ten
+    /// seconds.
+    fn slow(&mut self, _: &ApiProfile, _: &FlowSeen) {}
+
+    /// A packet that the kernel refused, one of each source and reason within a second.
+    fn refusal(&mut self, _: &ApiProfile, _: &RefusedSeen) {}
+
+    /// What was sent inside TLS.
     fn turn(&mut self, _: &ApiProfile, _: &TurnSeen) {}
 
     /// The kernel's counters of an API, about once a second.

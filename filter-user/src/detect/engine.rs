@@ -4,16 +4,23 @@ use std::collections::{HashMap, HashSet};
 
 use super::SECOND;
 use super::api::ApiProfile;
+use super::behaviour::{Behaviour, BehaviourConfig};
 use super::brute_force::{BruteForce, BruteForceConfig};
 use super::budget::Budget;
 use super::codec::{Reader, Writer};
+use super::credential_stuffing::{CredentialStuffing, CredentialStuffingConfig};
 use super::detector::{Detect, Tick};
+use super::dispersion::{Dispersion, DispersionConfig};
 use super::finding::{Detector, Finding};
 use super::kept;
 use super::lifecycle::Lifecycle;
-use super::observation::{FlowSeen, Observation, Traffic, TurnSeen};
+use super::new_origin::{NewOrigin, NewOriginConfig};
+use super::observation::{FlowSeen, Observation, RefusedSeen, Traffic, TurnSeen};
+use super::port_scan::{PortScan, PortScanConfig};
+use super::pressure::{Pressure, PressureConfig};
 use super::rate_shift::{RateShift, RateShiftConfig};
-use super::shift::{Shift, ShiftConfig};
+use super::slow_attack::{SlowAttack, SlowAttackConfig};
+use super::who::{Sources, WhoConfig};
 
 /// Of what [`Engine::save_api`] writes; other versions are begun anew.
 const VERSION: u32 = 1;
@@ -27,8 +34,22 @@ pub struct Config {
     pub brute_force: BruteForceConfig,
     /// See [`super::rate_shift`].
     pub rate_shift: RateShiftConfig,
-    /// See [`super::shift`].
-    pub shift: ShiftConfig,
+    /// See [`super::behaviour`].
+    pub behaviour: BehaviourConfig,
+    /// See [`super::credential_stuffing`].
+    pub credential_stuffing: CredentialStuffingConfig,
+    /// See [`super::port_scan`].
+    pub port_scan: PortScanConfig,
+    /// See [`super::slow_attack`].
+    pub slow_attack: SlowAttackConfig,
+    /// See [`super::pressure`].
+    pub pressure: PressureConfig,
+    /// See [`super::dispersion`].
+    pub dispersion: DispersionConfig,
+    /// See [`super::new_origin`].
+    pub new_origin: NewOriginConfig,
+    /// See [`super::who`].
+    pub who: WhoConfig,
     /// Share of the telemetry, 0 to 1, below which nothing is decided.
     pub min_completeness: f64,
     /// Seconds between two updates of a finding.
@@ -42,7 +63,14 @@ impl Default for Config {
         Self {
             brute_force: BruteForceConfig::default(),
             rate_shift: RateShiftConfig::default(),
-            shift: ShiftConfig::default(),
+            behaviour: BehaviourConfig::default(),
+            credential_stuffing: CredentialStuffingConfig::default(),
+            port_scan: PortScanConfig::default(),
+            slow_attack: SlowAttackConfig::default(),
+            pressure: PressureConfig::default(),
+            dispersion: DispersionConfig::default(),
+            new_origin: NewOriginConfig::default(),
+            who: WhoConfig::default(),
             min_completeness: 0.5,
             update_every: 60,
             max_open: 1000,
@@ -85,7 +113,14 @@ impl Engine {
             detectors: vec![
                 Box::new(BruteForce::new(config.brute_force)),
                 Box::new(RateShift::new(config.rate_shift)),
-                Box::new(Shift::new(config.shift)),
+                Box::new(Behaviour::new(config.behaviour)),
+                Box::new(Sources::new(config.who, epoch)),
+                Box::new(CredentialStuffing::new(config.credential_stuffing, epoch)),
+                Box::new(PortScan::new(config.port_scan, epoch)),
+                Box::new(SlowAttack::new(config.slow_attack, epoch)),
+                Box::new(Pressure::new(config.pressure)),
+                Box::new(Dispersion::new(config.dispersion, epoch)),
+                Box::new(NewOrigin::new(config.new_origin, epoch)),
             ],
             budget: Budget::default(),
             findings: Lifecycle::new(epoch, config.max_open, config.update_every * SECOND),
@@ -120,7 +155,21 @@ impl Engine {
         }
     }
 
-    /// Takes a turn of a connection whose requests cannot be read into account.
+    /// Takes a connection into account that is not over and trickles.
+    pub fn slow(&mut self, flow: &FlowSeen) {
+        if let Some(api) = self.apis.get(&flow.api) {
+            self.detectors.iter_mut().for_each(|detector| detector.slow(api, flow));
+        }
+    }
+
+    /// Takes a packet that was refused into account.
+    pub fn refusal(&mut self, refused: &RefusedSeen) {
+        if let Some(api) = self.apis.get(&refused.api) {
+            self.detectors.iter_mut().for_each(|detector| detector.refusal(api, refused));
+        }
+    }
+
+    /// Takes something sent inside TLS into account.
     pub fn turn(&mut self, turn: &TurnSeen) {
         if let Some(api) = self.apis.get(&turn.api) {
             self.detectors.iter_mut().for_each(|detector| detector.turn(api, turn));

@@ -7,28 +7,40 @@
 
 pub mod api;
 pub mod baseline;
+pub mod behaviour;
 pub mod brute_force;
 mod budget;
 mod codec;
+pub mod credential_stuffing;
 mod detector;
+pub mod dispersion;
 mod engine;
+pub mod enumeration;
+pub mod exfiltration;
 pub mod finding;
 mod kept;
 mod lifecycle;
+pub mod new_origin;
 pub mod observation;
+pub mod port_scan;
+pub mod pressure;
+pub mod probing;
 pub mod rate_shift;
+pub mod scraping;
 pub mod series;
 pub mod shift;
 #[cfg(test)]
 mod simulation;
+pub mod slow_attack;
 pub mod source;
+pub mod who;
 pub mod window;
 
 pub use api::{ApiProfile, Login};
 pub use budget::Alerts;
 pub use engine::{Config, Engine, StateCount};
 pub use finding::{Detector, Endpoint, Finding, Severity, State};
-pub use observation::{FlowSeen, Observation, Origin, Traffic, TurnSeen};
+pub use observation::{FlowSeen, Observation, Origin, RefusedSeen, Traffic, TurnSeen};
 pub use source::Source;
 
 /// Nanoseconds in a second: the unit of every time here.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::sensor::encrypted::Turn;
 use crate::sensor::transaction::Transaction;
-use crate::sensor::{Closed, FlowSummary};
+use crate::sensor::{Application, Closed, FlowSummary};
 
 /// [`Observation::weight`] of a transaction that stands for itself alone.
 pub const ONE: u32 = 1 << 16;
@@ -76,8 +76,13 @@ impl<'a> Observation<'a> {
 
     /// How many transactions it stands for, at least 1.
     pub fn stands_for(&self) -> f64 {
-        f64::from(self.weight.max(ONE)) / f64::from(ONE)
+        stands_for(self.weight)
     }
+}
+
+/// How many something of this weight stands for, at least 1.
+pub(crate) fn stands_for(weight: u32) -> f64 {
+    f64::from(weight.max(ONE)) / f64::from(ONE)
 }
 
 #[cfg(test)]
@@ -126,6 +131,8 @@ pub struct FlowSeen {
     pub head_unfinished: bool,
     /// It was closed in order, by a reset, or not at all.
     pub closed: Closed,
+    /// What it carried.
+    pub application: Application,
     /// A handshake was seen in both directions.
     pub handshake: bool,
     /// How many connections it stands for, times 2^16.
@@ -146,22 +153,40 @@ impl FlowSeen {
             transactions: flow.transactions,
             head_unfinished: flow.tcp.is_some_and(|tcp| tcp.unfinished_head),
             closed: flow.closed,
+            application: flow.application,
             handshake: flow.handshake,
             weight: flow.weight,
         })
     }
 }
 
-/// A turn of an encrypted connection to this host: the client's data and what the server answered.
+/// A packet that the kernel refused, or would have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedSeen {
+    /// When, ns, on the clock of [`Observation::time`].
+    pub time: u64,
+    /// Stable id of the API, 0 for none.
+    pub api: u32,
+    /// Who sent it, or whose address it bore.
+    pub source: IpAddr,
+    /// The port it was for.
+    pub port: u16,
+    /// It was refused because no API claims the port.
+    pub unclaimed: bool,
+}
+
+/// What a client sent inside TLS to this host, and what it was sent until it sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnSeen {
     /// When it began, ns, on the clock of [`Observation::time`].
     pub time: u64,
     /// Stable id of the API, 0 for none.
     pub api: u32,
-    /// From the client's first byte to the server's first, ns.
+    /// Who sent it: behind a proxy that the policy names, its client.
+    pub source: IpAddr,
+    /// From the client's first byte to the server's first, ns; `None` when not all of it was seen.
     pub latency: Option<u64>,
-    /// Bytes of the server's records.
+    /// Bytes of the server's records of application data.
     pub response_bytes: u64,
     /// A handshake was seen in both directions.
     pub handshake: bool,
@@ -170,12 +195,13 @@ pub struct TurnSeen {
 }
 
 impl TurnSeen {
-    /// What detectors need of a turn; `None` when it left this host, or was not seen whole.
-    pub fn of(turn: &Turn) -> Option<Self> {
-        (turn.inbound && turn.complete).then_some(Self {
+    /// What detectors need of a turn of this client; `None` when it left this host.
+    pub fn of(turn: &Turn, client: IpAddr) -> Option<Self> {
+        turn.inbound.then_some(Self {
             time: turn.time,
             api: turn.api,
-            latency: turn.latency,
+            source: client,
+            latency: turn.latency.filter(|_| turn.complete),
             response_bytes: turn.response_bytes,
             handshake: turn.handshake,
             weight: turn.weight,

@@ -1,9 +1,10 @@
-//! What weir tells others: metrics for Prometheus, events as JSON Lines. What is worth telling is
+//! What weir tells others: metrics for Prometheus, events as JSON Lines and to receivers. What is worth telling is
 //! decided elsewhere; whom it is served to is `control`'s.
 
 pub mod audit;
 pub mod events;
 pub mod metrics;
+pub mod sinks;
 
 use crate::policy::{Criticality, Lifecycle};
 

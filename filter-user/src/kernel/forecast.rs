@@ -1,7 +1,7 @@
 //! What a policy will cost: its programs loaded beside those in force, over state of their own, and
 //! run on packets that nobody sent. Nothing that is in force is touched, no counter moves.
 
-mod frame;
+pub(super) mod frame;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -50,15 +50,20 @@ pub struct Cost {
 }
 
 /// The pins of a trial, which go with it.
-struct Apart(PathBuf);
+pub(super) struct Apart(PathBuf);
 
 impl Apart {
-    fn new(pins: PathBuf) -> Result<Self> {
+    pub(super) fn new(pins: PathBuf) -> Result<Self> {
         if pins.exists() {
             // A daemon that ended in the middle of a trial left them.
             std::fs::remove_dir_all(&pins).map_err(|e| Error::path("remove", &pins, e))?;
         }
         Ok(Self(pins))
+    }
+
+    /// Where they are.
+    pub(super) fn pins(&self) -> &std::path::Path {
+        &self.0
     }
 }
 
@@ -115,7 +120,7 @@ impl State {
 }
 
 /// The same image with limits that are counted and never spent.
-fn unlimited(image: &Image) -> Image {
+pub(super) fn unlimited(image: &Image) -> Image {
     let mut image = image.clone();
     for profile in &mut image.profiles {
         for rate in [&mut profile.packets, &mut profile.bytes, &mut profile.connections] {
@@ -128,7 +133,7 @@ fn unlimited(image: &Image) -> Image {
     image
 }
 
-fn destination(example: &Example) -> IpAddr {
+pub(super) fn destination(example: &Example) -> IpAddr {
     example.listen.address.unwrap_or(match example.source {
         IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
         IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),

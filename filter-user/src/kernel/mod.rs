@@ -26,6 +26,7 @@ pub mod netlink;
 mod object;
 pub mod orders;
 pub mod own;
+pub mod rehearsal;
 pub mod ring;
 pub mod state;
 pub mod trial;

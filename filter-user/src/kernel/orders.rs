@@ -2,6 +2,7 @@
 //! down to a group, a tighter limit, another mode.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use filter_common::gcra::Rate;
 use filter_common::slot::Slot;
@@ -34,6 +35,16 @@ pub enum Order {
 }
 
 impl Order {
+    /// Which kind it is.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Shutdown => Kind::Shutdown,
+            Self::Lockdown { .. } => Kind::Lockdown,
+            Self::Limit { .. } => Kind::Limit,
+            Self::Monitor(_) => Kind::Monitor,
+        }
+    }
+
     /// Whether a detector made it.
     pub const fn is_automatic(&self) -> bool {
         matches!(self, Self::Lockdown { automatic: true, .. } | Self::Limit { automatic: true, .. })
@@ -41,7 +52,7 @@ impl Order {
 }
 
 /// Kinds of orders, of which one each can be in force for an API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// [`Order::Shutdown`].
     Shutdown,
@@ -107,6 +118,27 @@ impl Orders {
         self.copy_to(state);
         if let Some(cell) = state.overrides.get(api as usize) {
             write(cell, order, None);
+        }
+    }
+
+    /// Writes an order to the last cell, reads it back and takes it out, for a rehearsal: no packet
+    /// looks at a cell that no API has, which all from `free` on are. How long that took.
+    ///
+    /// # Errors
+    /// Why it cannot be done, or that what was read is not what was written.
+    pub fn rehearse(&self, free: u32, order: Order) -> Result<Duration, String> {
+        let last = self.cells.cells().len().saturating_sub(1) as u32;
+        if last < free || last == 0 {
+            return Err("every cell for orders belongs to an API: none is free".to_owned());
+        }
+        let start = Instant::now();
+        self.set(last, order, None);
+        let read = self.of(last);
+        let spent = start.elapsed();
+        self.lift(last, order.kind());
+        match read[..] {
+            [InForce { order: found, until: None }] if found == order => Ok(spent),
+            _ => Err(format!("{order:?} was written, and {read:?} was read")),
         }
     }
 

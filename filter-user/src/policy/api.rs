@@ -8,6 +8,7 @@ use crate::text::Location;
 use crate::text::quantity::{Measure, Rate};
 
 use super::model::{GroupIndex, Listen, Sited};
+use super::response::Respond;
 
 /// An API.
 #[derive(Clone, Debug)]
@@ -143,6 +144,8 @@ pub struct Rates {
     pub bytes: Option<Rate>,
     /// New connections.
     pub connections: Option<Rate>,
+    /// Requests: a quota, counted by the sensor.
+    pub requests: Option<Rate>,
     /// How long a source that was idle may go without being held to the rate.
     pub burst: Option<Duration>,
 }
@@ -159,6 +162,7 @@ impl Rates {
             Measure::Packets => self.packets,
             Measure::Bytes => self.bytes,
             Measure::Connections => self.connections,
+            Measure::Requests => self.requests,
         }
     }
 
@@ -176,7 +180,7 @@ impl Rates {
 /// The least that a burst must hold to let anything through.
 pub(super) fn smallest(measure: Measure) -> u64 {
     match measure {
-        Measure::Packets | Measure::Connections => 1,
+        Measure::Packets | Measure::Connections | Measure::Requests => 1,
         Measure::Bytes => PACKET_BYTES,
     }
 }
@@ -256,31 +260,6 @@ pub struct Route {
     pub method: String,
     /// Path from its slash, without a query.
     pub path: String,
-}
-
-/// What follows a finding of each detector.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Respond {
-    /// To a burst of failed logins.
-    pub brute_force: Response,
-    /// To one source asking for one thing after another.
-    pub enumeration: Response,
-    /// To a shift of the API's request rate.
-    pub rate_shift: Response,
-}
-
-/// What follows a finding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Response {
-    /// An event.
-    #[default]
-    Alert,
-    /// An event, and the source is held to this many packets.
-    Limit(Rate),
-    /// An event, and the source is banned for so long.
-    Ban(Duration),
-    /// An event, and only this group reaches the API.
-    Lockdown(GroupIndex),
 }
 
 /// When to widen a ban from sources to their network.

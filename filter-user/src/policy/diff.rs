@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::quantity::{Measure, show_duration};
 
-use super::api::{Allow, Api, LimitSpec, Overflow, Per, Response};
+use super::api::{Allow, Api, LimitSpec, Overflow, Per};
 use super::model::{Action, GroupIndex, Policy, Sited};
 use super::packets::treatment_name;
+use super::playbook::Play;
 use super::ranges::Addresses;
+use super::response::{Answer, Response};
 
 /// Prefixes that are shown of each set.
 const SHOWN: usize = 5;
@@ -175,13 +177,14 @@ impl Writer<'_> {
         self.list(key, names.into_iter());
     }
 
-    fn response(&self, response: Response) -> String {
-        match response {
+    fn answer(&self, answer: &Answer) -> String {
+        let what = match answer.response {
             Response::Alert => "alert".to_owned(),
             Response::Limit(rate) => format!("limit {}", rate.display(Measure::Packets)),
             Response::Ban(time) => format!("ban {}", show_duration(time)),
             Response::Lockdown(group) => format!("lockdown {}", self.group(group)),
-        }
+        };
+        answer.ttl.map_or(what.clone(), |ttl| format!("{what} for {}", show_duration(ttl)))
     }
 }
 
@@ -191,6 +194,33 @@ fn whole(policy: &Policy) -> Settings {
     to.put("unclaimed", if policy.unclaimed == Action::Drop { "drop" } else { "pass" });
     for (kind, treatment) in policy.packets.iter() {
         to.put(&format!("packets.{}", kind.key()), treatment_name(treatment));
+    }
+    let rules = &policy.responses;
+    to.put("respond.mode", rules.mode.name());
+    to.put("respond.max_share_sources", rules.max_share_sources.to_string());
+    to.put("respond.max_share_requests", rules.max_share_requests.to_string());
+    to.put("respond.per_minute", rules.per_minute.to_string());
+    to.put("respond.approve_within", show_duration(rules.approve_within));
+    to.put("respond.shared_credentials", rules.shared_credentials.to_string());
+    to.put("respond.shared_agents", rules.shared_agents.to_string());
+    for book in &policy.playbooks {
+        let steps = book.steps.iter().map(|step| {
+            let what = match &step.play {
+                Play::Shutdown => "shutdown".to_owned(),
+                Play::Lockdown(None) => "lockdown".to_owned(),
+                Play::Lockdown(Some(group)) => format!("lockdown {}", to.group(*group)),
+                Play::Limit(rate) => format!("limit {}", rate.display(Measure::Packets)),
+                Play::Manual(text) => format!("manual: {text}"),
+            };
+            step.ttl.map_or(what.clone(), |ttl| format!("{what} for {}", show_duration(ttl)))
+        });
+        let steps = steps.collect::<Vec<_>>().join(", then ");
+        let key = |what: &str| format!("playbook.{}.{what}", book.name);
+        to.put(&key("steps"), steps);
+        to.list(&key("apis"), book.apis.iter().cloned());
+        to.list(&key("contacts"), book.contacts.iter().cloned());
+        to.list(&key("notify"), book.notify.iter().cloned());
+        to.put(&key("ttl"), book.ttl.map_or_else(String::new, show_duration));
     }
     to.list("trusted.ports", policy.trusted.ports.iter().map(|port| port.value.to_string()));
     to.list("trusted.interfaces", policy.trusted.interfaces.iter().map(|name| name.value.clone()));
@@ -235,9 +265,10 @@ fn settings(policy: &Policy, api: &Api) -> Settings {
         to.list("login.routes", login.routes.iter().map(|r| format!("{} {}", r.method, r.path)));
         to.list("login.failed", login.failed.iter().map(u16::to_string));
     }
-    to.put("respond.brute_force", to.response(api.respond.brute_force));
-    to.put("respond.enumeration", to.response(api.respond.enumeration));
-    to.put("respond.rate_shift", to.response(api.respond.rate_shift));
+    for (detector, answer) in &api.respond.answers {
+        to.put(&format!("respond.{}", detector.name()), to.answer(answer));
+    }
+    to.put("respond_mode", api.respond.mode.map_or("", super::RespondMode::name));
     if let Some(escalate) = api.escalate {
         let super::Escalate { v4, v6, sources } = escalate;
         to.put("escalate", format!("v4 /{v4}, v6 /{v6}, from {sources} sources"));
@@ -258,7 +289,7 @@ fn settings(policy: &Policy, api: &Api) -> Settings {
 }
 
 fn show_limit(limit: &LimitSpec) -> String {
-    let measures = [Measure::Packets, Measure::Bytes, Measure::Connections];
+    let measures = [Measure::Packets, Measure::Bytes, Measure::Connections, Measure::Requests];
     let mut parts: Vec<String> = measures
         .into_iter()
         .filter_map(|measure| {

@@ -4,6 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::api::{Allow, Api};
 use super::model::{GroupIndex, Listen, Policy, Port, Protocol, Sited};
+use super::prefixes::Prefixes;
+
+/// Groups whose first member is a candidate.
+const CANDIDATES: usize = 16;
 
 /// A packet: from whom, and where to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,17 +61,45 @@ pub fn examples(policy: &Policy) -> Vec<Example> {
     found
 }
 
+/// Packets to an API from the first address of each group that is no proxy of it, and from strangers,
+/// trusted ones left out: as far as they go, those that an order about the API would hit and spare.
+pub fn candidates(policy: &Policy, api: &Api) -> Vec<Example> {
+    let mut found = Vec::new();
+    for is_v4 in [true, false] {
+        let listen = api
+            .listen
+            .iter()
+            .find(|listen| listen.value.address.is_none_or(|address| address.is_ipv4() == is_v4));
+        let Some(listen) = listen else { continue };
+        let groups = policy.groups.iter().enumerate().take(CANDIDATES);
+        let groups = groups.filter(|(index, _)| {
+            !api.proxies.iter().any(|proxy| proxy.value == GroupIndex(*index))
+        });
+        let members = groups.filter_map(|(_, group)| first(&group.prefixes, is_v4));
+        let sources = members.chain(strangers(is_v4));
+        for source in sources.filter(|source| policy.trusted_by(*source).is_none()) {
+            let example = Example { source, listen: listen.value };
+            if !found.contains(&example) {
+                found.push(example);
+            }
+        }
+    }
+    found
+}
+
+/// The first address of a set.
+fn first(prefixes: &Prefixes, is_v4: bool) -> Option<IpAddr> {
+    if is_v4 {
+        prefixes.v4.first().map(|member| Ipv4Addr::from(member.address).into())
+    } else {
+        prefixes.v6.first().map(|member| Ipv6Addr::from(member.address).into())
+    }
+}
+
 /// The first address of each group that the API allows.
 fn members(policy: &Policy, api: &Api, is_v4: bool) -> Vec<IpAddr> {
     let Allow::Groups(groups) = &api.allow else { return Vec::new() };
-    let first = |group: &Sited<GroupIndex>| {
-        let prefixes = &policy.group(group.value)?.prefixes;
-        if is_v4 {
-            prefixes.v4.first().map(|member| Ipv4Addr::from(member.address).into())
-        } else {
-            prefixes.v6.first().map(|member| Ipv6Addr::from(member.address).into())
-        }
-    };
+    let first = |group: &Sited<GroupIndex>| first(&policy.group(group.value)?.prefixes, is_v4);
     groups.iter().filter_map(first).collect()
 }
 

@@ -14,10 +14,12 @@ mod feed;
 mod files;
 mod model;
 mod packets;
+mod playbook;
 mod prefixes;
 mod ranges;
 mod read;
 pub mod refresh;
+mod response;
 
 #[cfg(test)]
 mod tests;
@@ -29,15 +31,17 @@ use crate::text::{Diagnostic, Report, Source};
 
 pub use api::{
     About, Allow, Api, Criticality, DEFAULT_BURST, Escalate, Kind, Lifecycle, LimitFor, LimitSpec,
-    Login, Mode, Overflow, PACKET_BYTES, Per, Rates, Respond, Response, Route, SourceLengths,
+    Login, Mode, Overflow, PACKET_BYTES, Per, Rates, Route, SourceLengths,
 };
 pub use cidr::{Cidr, CidrError};
 pub use compile::compile;
 pub use files::{Directory, MAX_FILE_BYTES, NamedFile, ReadFile};
 pub use model::{Action, Group, GroupIndex, Listen, Policy, Port, Protocol, Sited, Trusted};
 pub use packets::{Packets, treatment_name};
+pub use playbook::{Play, PlayStep, Playbook};
 pub use prefixes::{Member, Prefixes};
 pub use ranges::Addresses;
+pub use response::{Answer, Respond, RespondMode, Response, Responses};
 
 /// The largest policy text that is read, feeds apart.
 pub const MAX_POLICY_BYTES: u64 = 4 << 20;
@@ -98,6 +102,8 @@ pub fn parse_with(text: &str, name: &str, from: &dyn ReadFile) -> Loaded {
             enforce: true,
             groups: draft.groups,
             apis: draft.apis,
+            playbooks: draft.playbooks,
+            responses: draft.responses,
             texts: std::iter::once(Arc::clone(source.name())).chain(feeds).collect(),
             hash: files::hash(text, &files),
         }

@@ -11,7 +11,9 @@ use crate::text::Location;
 
 use super::api::Api;
 use super::packets::Packets;
+use super::playbook::Playbook;
 use super::prefixes::Prefixes;
+use super::response::Responses;
 
 /// Index of a group in [`Policy::groups`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +46,10 @@ pub struct Policy {
     pub groups: Vec<Group>,
     /// APIs, in the order they were written.
     pub apis: Vec<Api>,
+    /// Playbooks, in the order they were written.
+    pub playbooks: Vec<Playbook>,
+    /// How far weir may go by itself.
+    pub responses: Responses,
     /// The texts it was made of: the policy itself, then each feed as it is called in messages.
     pub texts: Vec<Arc<str>>,
     pub(super) hash: [u8; 32],
@@ -60,6 +66,8 @@ impl Policy {
             enforce: false,
             groups: Vec::new(),
             apis: Vec::new(),
+            playbooks: Vec::new(),
+            responses: Responses::default(),
             texts: Vec::new(),
             hash: super::files::hash("", &[]),
         }
@@ -81,6 +89,11 @@ impl Policy {
     /// An API by its name.
     pub fn api(&self, name: &str) -> Option<&Api> {
         self.apis.iter().find(|api| api.name == name)
+    }
+
+    /// A playbook by its name.
+    pub fn playbook(&self, name: &str) -> Option<&Playbook> {
+        self.playbooks.iter().find(|playbook| playbook.name == name)
     }
 
     /// The groups that an address is in, with the prefix and the place that put it there.

@@ -3,19 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::detect::{Detector, Source};
-use crate::policy::{GroupIndex, Respond, Response};
+use super::crowd::Crowd;
+use super::reach::Hit;
+use crate::detect::Source;
+use crate::policy::GroupIndex;
 use crate::text::quantity::Rate;
-
-/// What the policy wants to follow the findings of a detector.
-pub fn wanted(respond: &Respond, detector: Detector) -> Response {
-    match detector {
-        Detector::BruteForce => respond.brute_force,
-        Detector::RateShift => respond.rate_shift,
-        // Nobody in particular is to blame, and what is not enforced cannot answer.
-        _ => Response::Alert,
-    }
-}
 
 /// Something for the executor to do. Every one ends by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +95,12 @@ pub enum Refusal {
     NoSource,
     /// Too many answers lately. It is tried again with the finding's next report.
     TooMany,
+    /// It would hit more of an API's sources or requests than it may.
+    BlastRadius(Hit),
+    /// Many share the source.
+    Shared(Crowd),
+    /// An operator has stopped all automatic actions. It is tried again when that is over.
+    Stopped,
 }
 
 impl Refusal {
@@ -115,6 +113,9 @@ impl Refusal {
             Self::Forgeable => "forgeable",
             Self::NoSource => "no_source",
             Self::TooMany => "too_many",
+            Self::BlastRadius(_) => "blast_radius",
+            Self::Shared(_) => "shared",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -122,6 +123,22 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::BlastRadius(hit) => {
+                let Hit { sources, of_sources, requests, of_requests } = hit;
+                return write!(
+                    f,
+                    "it would cut off {sources} of {of_sources} sources that were served in the \
+                     last hour, with {requests} of {of_requests} requests: more than [respond] allows"
+                );
+            }
+            Self::Shared(Crowd { credentials, agents }) => {
+                return write!(
+                    f,
+                    "many share the source: about {credentials} different credentials and {agents} \
+                     user agents were served there within the last hour"
+                );
+            }
+            Self::Stopped => "automatic actions are stopped (`weir actions start`)",
             Self::Trusted => "the source is trusted",
             Self::Proxy => "the source is a proxy of the API and stands for others",
             Self::BehindProxy => {

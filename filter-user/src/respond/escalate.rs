@@ -79,7 +79,7 @@ enum Standing {
     /// It was free when this daemon began, and nobody in it was banned since.
     Found,
     /// It was not tried.
-    Refused(Refusal),
+    Refused(&'static str),
     /// It could not be done.
     Failed(String),
 }
@@ -101,10 +101,17 @@ impl Escalator {
         Self { per_minute, began, known: HashMap::new(), latest: VecDeque::new() }
     }
 
+    /// Another policy is in force, with another number of networks a minute.
+    pub fn set_per_minute(&mut self, per_minute: usize) {
+        self.per_minute = per_minute;
+    }
+
     /// Whether to look again although no ban has changed.
     pub fn waits(&self) -> bool {
-        self.known.values().any(|standing| {
-            matches!(standing, Standing::Refused(Refusal::TooMany) | Standing::Failed(_))
+        self.known.values().any(|standing| match standing {
+            Standing::Refused(guard) => ["too_many", "blast_radius"].contains(guard),
+            Standing::Failed(_) => true,
+            _ => false,
         })
     }
 
@@ -163,6 +170,8 @@ impl Escalator {
             Some(Refusal::Trusted)
         } else if guard.is_proxy(api, &network) {
             Some(Refusal::Proxy)
+        } else if let Some(hit) = guard.too_wide(&action) {
+            Some(Refusal::BlastRadius(hit))
         } else {
             (self.latest.len() >= self.per_minute).then_some(Refusal::TooMany)
         };
@@ -181,11 +190,13 @@ impl Escalator {
 
 fn standing(outcome: &Outcome, now: u64) -> Standing {
     match outcome {
-        Outcome::Done(action) => {
+        Outcome::Done(action) | Outcome::DryRun(action) | Outcome::Held(action) => {
             let span = u64::try_from(action.ttl().as_nanos()).unwrap_or(u64::MAX);
             Standing::Banned(now.saturating_add(span))
         }
-        Outcome::Refused(_, refusal) | Outcome::Impossible(refusal) => Standing::Refused(*refusal),
+        Outcome::Refused(_, refusal) | Outcome::Impossible(refusal) => {
+            Standing::Refused(refusal.name())
+        }
         Outcome::Failed(_, error) => Standing::Failed(error.clone()),
     }
 }

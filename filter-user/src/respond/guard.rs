@@ -3,8 +3,23 @@
 use std::net::IpAddr;
 
 use super::Guard;
+use super::action::Action;
+use super::crowd::{Crowd, Crowds};
+use super::reach::{Hit, Reach};
 use crate::detect::Source;
-use crate::policy::{Api, Policy, Prefixes};
+use crate::policy::{Api, Policy, Prefixes, SourceLengths};
+
+/// What is known of the audience that an action would meet.
+#[derive(Debug, Default)]
+pub struct Audience {
+    /// Who asked, and how much.
+    pub reach: Reach,
+    /// How many share a source.
+    pub crowds: Crowds,
+}
+
+/// Requests that must have been answered well for a share of them to say anything.
+const ENOUGH_REQUESTS: u64 = 100;
 
 /// The guard of a policy. A source that is a network is guarded when any of its addresses is: a
 /// prefix of the policy may lie inside it.
@@ -15,13 +30,29 @@ pub struct PolicyGuard<'a, F, B> {
     find: F,
     /// Whether a source is only known through a proxy.
     behind: B,
+    /// And now, on its clock.
+    audience: Option<(&'a Audience, u64)>,
 }
 
 impl<'a, F: Fn(u32) -> Option<&'a Api>, B: Fn(&Source) -> bool> PolicyGuard<'a, F, B> {
     /// The guard of this policy, whose APIs `find` finds by stable id; `behind` knows who is only
-    /// known through a proxy.
-    pub fn new(policy: &'a Policy, find: F, behind: B) -> Self {
-        Self { policy, find, behind }
+    /// known through a proxy. Without `audience` and its time nobody is too many.
+    pub fn new(
+        policy: &'a Policy,
+        find: F,
+        behind: B,
+        audience: Option<(&'a Audience, u64)>,
+    ) -> Self {
+        Self { policy, find, behind, audience }
+    }
+
+    /// Whether that is more than may be hit.
+    fn is_too_much(&self, hit: &Hit) -> bool {
+        let rules = &self.policy.responses;
+        let sources = rules.max_share_sources * hit.of_sources as f64;
+        let requests = rules.max_share_requests * hit.of_requests as f64;
+        hit.sources as f64 > sources.max(1.0)
+            || hit.of_requests >= ENOUGH_REQUESTS && hit.requests as f64 > requests
     }
 }
 
@@ -50,6 +81,54 @@ where
     fn is_behind_proxy(&self, source: &Source) -> bool {
         (self.behind)(source)
     }
+
+    fn too_wide(&self, action: &Action) -> Option<Hit> {
+        let (audience, now) = self.audience?;
+        let spared = |source: &Source| overlaps(&self.policy.trusted.prefixes, source);
+        let hit = |api: u32, hits: &dyn Fn(&Source, f64) -> bool| {
+            audience.reach.hit(now, api, |source, rate| hits(source, rate) && !spared(source))
+        };
+        let too_much = |hit: &Hit| self.is_too_much(hit);
+        match action {
+            // On the whole host.
+            Action::Ban { source, .. } => {
+                let apis = audience.reach.apis();
+                let hits = apis.map(|api| hit(api, &|other, _| within(other, source)));
+                hits.into_iter().find(too_much)
+            }
+            Action::Escalate { network, api, .. } => {
+                Some(hit(*api, &|other, _| within(other, network))).filter(too_much)
+            }
+            Action::Lockdown { api, group, .. } => {
+                let group = self.policy.group(*group)?;
+                let outside = |other: &Source, _: f64| !overlaps(&group.prefixes, other);
+                Some(hit(*api, &outside)).filter(too_much)
+            }
+            // A request takes a packet at the least: these are hit for certain.
+            Action::Limit { api, rate, .. } => {
+                let most = rate.amount as f64 / rate.period.as_secs_f64();
+                Some(hit(*api, &|_, asked| asked > most)).filter(too_much)
+            }
+        }
+    }
+
+    fn shared(&self, api: u32, source: &Source) -> Option<Crowd> {
+        let (audience, _) = self.audience?;
+        let rules = &self.policy.responses;
+        let crowd = audience.crowds.of(api, source);
+        let is_many = |number: u32, limit: u32| limit != 0 && number >= limit;
+        let shared = is_many(crowd.credentials, rules.shared_credentials)
+            || is_many(crowd.agents, rules.shared_agents);
+        shared.then_some(crowd)
+    }
+}
+
+/// Whether a source lies within another.
+fn within(inner: &Source, outer: &Source) -> bool {
+    let lengths = SourceLengths { v4: outer.length, v6: outer.length };
+    inner.address.is_ipv4() == outer.address.is_ipv4()
+        && inner.length >= outer.length
+        && Source::of(inner.address, lengths).address == outer.address
 }
 
 /// Whether a source and some prefix have an address in common.
@@ -75,7 +154,6 @@ fn overlaps(prefixes: &Prefixes, source: &Source) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::SourceLengths;
 
     const POLICY: &str = r#"
         [policy]
@@ -101,7 +179,7 @@ mod tests {
     fn rows() {
         let loaded = crate::policy::parse(POLICY, std::path::Path::new("."), "edge.toml");
         let policy = loaded.policy.expect("a good policy");
-        let guard = PolicyGuard::new(&policy, |id| policy.apis.get(id as usize), |_| false);
+        let guard = PolicyGuard::new(&policy, |id| policy.apis.get(id as usize), |_| false, None);
         let lengths = |v4, v6| SourceLengths { v4, v6 };
         for (address, lengths, trusted, proxy) in [
             ("192.0.2.10", lengths(32, 64), true, false),
@@ -125,7 +203,7 @@ mod tests {
         let text = POLICY.replace("ports = [\"tcp/22\"]", "");
         let loaded = crate::policy::parse(&text, std::path::Path::new("."), "edge.toml");
         let policy = loaded.policy.expect("a good policy");
-        let guard = PolicyGuard::new(&policy, |id| policy.apis.get(id as usize), |_| false);
+        let guard = PolicyGuard::new(&policy, |id| policy.apis.get(id as usize), |_| false, None);
         let source = Source::of("192.0.2.200".parse().unwrap(), lengths(24, 64));
         assert!(guard.is_trusted(&source), "{source}");
         assert!(!guard.is_trusted_in_part(&source), "{source}: it passes before any ban");

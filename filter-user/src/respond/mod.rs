@@ -7,11 +7,17 @@
 //! can be told. Where many sources of one network are banned, the network may be (`escalate`). How a ban or an order gets into the kernel is the [`Executor`]'s.
 
 mod action;
+mod crowd;
 mod escalate;
 mod guard;
+mod quota;
+mod reach;
 mod responder;
 
-pub use action::{Action, Refusal, wanted};
+pub use action::{Action, Refusal};
+pub use crowd::{Crowd, Crowds};
 pub use escalate::{Banned, Escalator, LONGEST, Watch, escalation_reason};
-pub use guard::PolicyGuard;
-pub use responder::{Config, Executor, Guard, Outcome, Responder};
+pub use guard::{Audience, PolicyGuard};
+pub use quota::{Consumer, Exceeded, Quota, Quotas, Used};
+pub use reach::{Hit, Reach};
+pub use responder::{Executor, Guard, ORDER_TTL, Outcome, Responder, Wanted};

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::action::{Action, Refusal};
+use super::crowd::Crowd;
+use super::reach::Hit;
 use crate::detect::{Finding, SECOND, Source, State};
-use crate::policy::Response;
+use crate::policy::{Answer, RespondMode, Response};
 
 /// Who must not be acted against.
 pub trait Guard {
@@ -18,6 +20,14 @@ pub trait Guard {
     fn is_proxy(&self, api: u32, source: &Source) -> bool;
     /// Whether the source is only known through a proxy: no packet carries its address.
     fn is_behind_proxy(&self, source: &Source) -> bool;
+    /// Whom the action would hit, when that is more than it may.
+    fn too_wide(&self, _action: &Action) -> Option<Hit> {
+        None
+    }
+    /// How many share the source at the API (stable id), when that is too many.
+    fn shared(&self, _api: u32, _source: &Source) -> Option<Crowd> {
+        None
+    }
 }
 
 /// Who carries actions out.
@@ -29,19 +39,21 @@ pub trait Executor {
     fn execute(&mut self, action: &Action) -> Result<(), String>;
 }
 
-/// Parameters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Most actions within a minute.
-    pub per_minute: usize,
-    /// How long an automatic limit or lockdown lasts; a ban says so itself.
-    pub order_ttl: Duration,
-}
+/// How long an automatic limit or lockdown lasts where the policy does not say; a ban says so
+/// itself.
+pub const ORDER_TTL: Duration = Duration::from_secs(600);
 
-impl Default for Config {
-    fn default() -> Self {
-        Self { per_minute: 10, order_ttl: Duration::from_secs(600) }
-    }
+/// What the policy wants to follow a finding.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// What.
+    pub answer: Answer,
+    /// How far to go by oneself.
+    pub mode: RespondMode,
+    /// Most actions within a minute.
+    pub per_minute: u32,
+    /// An operator has stopped all automatic actions.
+    pub stopped: bool,
 }
 
 /// What became of an answer.
@@ -53,14 +65,42 @@ pub enum Outcome {
     Refused(Action, Refusal),
     /// A ban that names nobody was not tried.
     Impossible(Refusal),
+    /// It would have been done, were it not a dry run.
+    DryRun(Action),
+    /// It waits for an operator to approve it.
+    Held(Action),
     /// It was tried, and could not be done; it is tried again with the finding's next report.
     Failed(Action, String),
 }
 
+impl Outcome {
+    /// What it is about; `None` when there is no such action.
+    pub const fn action(&self) -> Option<&Action> {
+        match self {
+            Self::Done(action)
+            | Self::Refused(action, _)
+            | Self::DryRun(action)
+            | Self::Held(action)
+            | Self::Failed(action, _) => Some(action),
+            Self::Impossible(_) => None,
+        }
+    }
+
+    /// In a word: `done`, `refused`, `dry_run`, `held` or `failed`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "done",
+            Self::Refused(..) | Self::Impossible(_) => "refused",
+            Self::DryRun(_) => "dry_run",
+            Self::Held(_) => "held",
+            Self::Failed(..) => "failed",
+        }
+    }
+}
+
 /// Gives answers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Responder {
-    config: Config,
     /// By the id of the open finding: what it was answered with.
     answered: HashMap<Arc<str>, Answered>,
     /// When the latest actions were, ns.
@@ -70,24 +110,26 @@ pub struct Responder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answered {
     Done,
-    Refused(Refusal),
+    /// By which guard: its numbers may change.
+    Refused(&'static str),
 }
 
 pub(super) const MINUTE: u64 = 60 * SECOND;
 
 impl Responder {
     /// Has answered nothing yet.
-    pub fn new(config: Config) -> Self {
-        Self { config, answered: HashMap::new(), latest: VecDeque::new() }
+    pub fn new() -> Self {
+        Self { answered: HashMap::new(), latest: VecDeque::new() }
     }
 
-    /// Answers a report of a finding, at its time. `None` when there is nothing to say: the policy
-    /// wants an alert only, the finding is over, it was answered before, or it was refused before for
-    /// the same reason. Memory follows the open findings, which the engine bounds.
+    /// Answers a report of a finding; `now` in ns, on one clock. `None` when there is nothing to say:
+    /// the policy wants an alert only, the finding is over, it was answered before, or it was refused
+    /// before for the same reason. Memory follows the open findings, which the engine bounds.
     pub fn answer(
         &mut self,
+        now: u64,
         finding: &Finding,
-        answer: Response,
+        wanted: &Wanted,
         guard: &impl Guard,
         executor: &mut impl Executor,
     ) -> Option<Outcome> {
@@ -98,49 +140,44 @@ impl Responder {
         if self.answered.get(&finding.id) == Some(&Answered::Done) {
             return None;
         }
-        let action = match self.plan(finding, answer)? {
+        let action = match plan(finding, &wanted.answer)? {
             Ok(action) => action,
             Err(refusal) => return self.refuse(finding, refusal, Outcome::Impossible(refusal)),
         };
-        if let Some(refusal) = self.hold_back(finding, &action, guard) {
+        if let Some(refusal) = self.hold_back(now, finding, wanted, &action, guard) {
             return self.refuse(finding, refusal, Outcome::Refused(action, refusal));
         }
-        self.latest.push_back(finding.updated);
-        Some(match executor.execute(&action) {
-            Ok(()) => {
+        self.latest.push_back(now);
+        let done = match wanted.mode {
+            RespondMode::DryRun => Ok(Outcome::DryRun(action)),
+            RespondMode::Approve => Ok(Outcome::Held(action)),
+            RespondMode::Act => match executor.execute(&action) {
+                Ok(()) => Ok(Outcome::Done(action)),
+                Err(error) => Err(Outcome::Failed(action, error)),
+            },
+        };
+        Some(match done {
+            Ok(outcome) => {
                 self.answered.insert(Arc::clone(&finding.id), Answered::Done);
-                Outcome::Done(action)
+                outcome
             }
-            Err(error) => Outcome::Failed(action, error),
+            Err(outcome) => outcome,
         })
     }
 
     /// Says so, once for each reason.
     fn refuse(&mut self, finding: &Finding, refusal: Refusal, outcome: Outcome) -> Option<Outcome> {
-        let answered = Answered::Refused(refusal);
+        let answered = Answered::Refused(refusal.name());
         let before = self.answered.insert(Arc::clone(&finding.id), answered);
         (before != Some(answered)).then_some(outcome)
-    }
-
-    /// What the answer comes to; `None` for an alert.
-    fn plan(&self, finding: &Finding, answer: Response) -> Option<Result<Action, Refusal>> {
-        let reason = || format!("finding {}: {}", finding.id, finding.measure.why);
-        let (api, ttl) = (finding.api, self.config.order_ttl);
-        Some(Ok(match answer {
-            Response::Alert => return None,
-            Response::Ban(ttl) => match finding.source {
-                Some(source) => Action::Ban { source, api, ttl, reason: reason() },
-                None => return Some(Err(Refusal::NoSource)),
-            },
-            Response::Limit(rate) => Action::Limit { api, rate, ttl, reason: reason() },
-            Response::Lockdown(group) => Action::Lockdown { api, group, ttl, reason: reason() },
-        }))
     }
 
     /// Why the action is not to be taken, the lasting reasons first.
     fn hold_back(
         &mut self,
+        now: u64,
         finding: &Finding,
+        wanted: &Wanted,
         action: &Action,
         guard: &impl Guard,
     ) -> Option<Refusal> {
@@ -158,12 +195,37 @@ impl Responder {
         if finding.measure.evidence_forgeable {
             return Some(Refusal::Forgeable);
         }
-        let now = finding.updated;
+        if let Action::Ban { source, api, .. } = action
+            && let Some(crowd) = guard.shared(*api, source)
+        {
+            return Some(Refusal::Shared(crowd));
+        }
+        if let Some(hit) = guard.too_wide(action) {
+            return Some(Refusal::BlastRadius(hit));
+        }
+        if wanted.stopped {
+            return Some(Refusal::Stopped);
+        }
         while self.latest.front().is_some_and(|time| time.saturating_add(MINUTE) <= now) {
             self.latest.pop_front();
         }
-        (self.latest.len() >= self.config.per_minute).then_some(Refusal::TooMany)
+        (self.latest.len() >= wanted.per_minute as usize).then_some(Refusal::TooMany)
     }
+}
+
+/// What the answer comes to; `None` for an alert.
+fn plan(finding: &Finding, answer: &Answer) -> Option<Result<Action, Refusal>> {
+    let reason = || format!("finding {}: {}", finding.id, finding.measure.why);
+    let (api, ttl) = (finding.api, answer.ttl.unwrap_or(ORDER_TTL));
+    Some(Ok(match answer.response {
+        Response::Alert => return None,
+        Response::Ban(ttl) => match finding.source {
+            Some(source) => Action::Ban { source, api, ttl, reason: reason() },
+            None => return Some(Err(Refusal::NoSource)),
+        },
+        Response::Limit(rate) => Action::Limit { api, rate, ttl, reason: reason() },
+        Response::Lockdown(group) => Action::Lockdown { api, group, ttl, reason: reason() },
+    }))
 }
 
 #[cfg(test)]
@@ -234,6 +296,11 @@ mod tests {
         }
     }
 
+    fn wanted(response: Response) -> Wanted {
+        let answer = Answer { response, ttl: None };
+        Wanted { answer, mode: RespondMode::Act, per_minute: 10, stopped: false }
+    }
+
     const BAN: Response = Response::Ban(Duration::from_secs(600));
     const LIMIT: Response =
         Response::Limit(crate::text::quantity::Rate { amount: 10, period: Duration::from_secs(1) });
@@ -258,9 +325,9 @@ mod tests {
             ("lockdown, forged", lockdown, None, true, "refused forgeable"),
         ] {
             let mut kernel = Kernel::default();
-            let mut responder = Responder::new(Config::default());
+            let mut responder = Responder::new();
             let finding = finding("a", source, forgeable, 0);
-            let found = match responder.answer(&finding, answer, &Guards, &mut kernel) {
+            let found = match responder.answer(0, &finding, &wanted(answer), &Guards, &mut kernel) {
                 None => String::new(),
                 Some(Outcome::Done(action)) => {
                     assert_eq!(kernel.done, std::slice::from_ref(&action), "{what}");
@@ -268,7 +335,7 @@ mod tests {
                 }
                 Some(Outcome::Refused(_, refusal)) => format!("refused {}", refusal.name()),
                 Some(Outcome::Impossible(refusal)) => format!("impossible {}", refusal.name()),
-                Some(Outcome::Failed(..)) => "failed".to_owned(),
+                Some(other) => format!("{other:?}"),
             };
             assert_eq!(found, expected, "{what}");
             assert_eq!(kernel.done.is_empty(), !expected.starts_with("done"), "{what}");
@@ -278,15 +345,15 @@ mod tests {
     #[test]
     fn once_a_finding_and_so_many_a_minute() {
         let mut kernel = Kernel::default();
-        let mut responder = Responder::new(Config::default());
+        let mut responder = Responder::new();
         let mut answer = |id: &str, forgeable, state, seconds: u64| {
             let source = Some("198.51.100.1");
             let finding = Finding { state, ..finding(id, source, forgeable, seconds * SECOND) };
-            match responder.answer(&finding, BAN, &Guards, &mut kernel) {
+            match responder.answer(finding.updated, &finding, &wanted(BAN), &Guards, &mut kernel) {
                 None => "nothing",
                 Some(Outcome::Done(_)) => "done",
                 Some(Outcome::Refused(_, refusal)) => refusal.name(),
-                Some(Outcome::Impossible(_) | Outcome::Failed(..)) => "failed",
+                Some(_) => "failed",
             }
         };
         use State::{Closed, Open, Update};
@@ -309,15 +376,101 @@ mod tests {
         assert_eq!(answer("e", false, Open, 63), "too_many");
     }
 
+    /// Everyone is too many, or shared, as the finding says.
+    struct Wary;
+
+    impl Guard for Wary {
+        fn is_trusted(&self, _: &Source) -> bool {
+            false
+        }
+        fn is_trusted_in_part(&self, _: &Source) -> bool {
+            false
+        }
+        fn is_proxy(&self, _: u32, _: &Source) -> bool {
+            false
+        }
+        fn is_behind_proxy(&self, _: &Source) -> bool {
+            false
+        }
+        fn too_wide(&self, action: &Action) -> Option<Hit> {
+            matches!(action, Action::Lockdown { .. }).then(Hit::default)
+        }
+        fn shared(&self, _: u32, source: &Source) -> Option<Crowd> {
+            (source.to_string() == "192.0.2.9").then(Crowd::default)
+        }
+    }
+
+    #[test]
+    fn modes_stop_and_guards_of_the_many() {
+        use RespondMode::{Act, Approve, DryRun};
+        let lockdown = Response::Lockdown(crate::policy::GroupIndex(0));
+        let rows = [
+            ("acts", BAN, Act, false, "198.51.100.1", "done"),
+            ("says", BAN, DryRun, false, "198.51.100.1", "dry run"),
+            ("asks", BAN, Approve, false, "198.51.100.1", "held"),
+            ("stopped", BAN, Act, true, "198.51.100.1", "stopped"),
+            ("a dry run is stopped too", BAN, DryRun, true, "198.51.100.1", "stopped"),
+            ("shared", BAN, Act, false, "192.0.2.9", "shared"),
+            ("a limit is no ban", LIMIT, Act, false, "192.0.2.9", "done"),
+            ("too wide", lockdown, Act, false, "198.51.100.1", "blast_radius"),
+            ("too wide to be asked", lockdown, Approve, false, "198.51.100.1", "blast_radius"),
+        ];
+        for (what, response, mode, stopped, source, expected) in rows {
+            let mut kernel = Kernel::default();
+            let mut responder = Responder::new();
+            let finding = finding("a", Some(source), false, 0);
+            let wanted = Wanted { mode, stopped, ..wanted(response) };
+            let mut ask = |wanted: &Wanted, now| match responder.answer(
+                now,
+                &finding,
+                wanted,
+                &Wary,
+                &mut kernel,
+            ) {
+                None => "nothing",
+                Some(Outcome::Done(_)) => "done",
+                Some(Outcome::DryRun(_)) => "dry run",
+                Some(Outcome::Held(_)) => "held",
+                Some(Outcome::Refused(_, refusal)) => refusal.name(),
+                Some(_) => "other",
+            };
+            assert_eq!(ask(&wanted, 0), expected, "{what}");
+            assert_eq!(ask(&wanted, 1), "nothing", "{what}: told once");
+            if expected == "stopped" {
+                let started = Wanted { stopped: false, mode: Act, ..wanted };
+                assert_eq!(ask(&started, 2), "done", "{what}: started again");
+            } else {
+                assert_eq!(kernel.done.len(), usize::from(expected == "done"), "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_lasts_as_long_as_it_says() {
+        let mut kernel = Kernel::default();
+        let ttl = Some(Duration::from_secs(90));
+        let wanted = Wanted { answer: Answer { response: LIMIT, ttl }, ..wanted(LIMIT) };
+        let done = Responder::new().answer(
+            0,
+            &finding("a", None, false, 0),
+            &wanted,
+            &Guards,
+            &mut kernel,
+        );
+        let Some(Outcome::Done(action)) = done else { panic!("{done:?}") };
+        assert_eq!(Some(action.ttl()), ttl);
+    }
+
     #[test]
     fn a_failure_is_tried_again() {
         let mut kernel = Kernel { broken: true, ..Kernel::default() };
-        let mut responder = Responder::new(Config::default());
+        let mut responder = Responder::new();
         let finding = finding("a", Some("198.51.100.1"), false, 0);
-        let failed = responder.answer(&finding, BAN, &Guards, &mut kernel);
+        let failed =
+            responder.answer(finding.updated, &finding, &wanted(BAN), &Guards, &mut kernel);
         assert!(matches!(failed, Some(Outcome::Failed(_, error)) if error.contains("ban map")));
         kernel.broken = false;
-        let done = responder.answer(&finding, BAN, &Guards, &mut kernel);
+        let done = responder.answer(finding.updated, &finding, &wanted(BAN), &Guards, &mut kernel);
         let Some(Outcome::Done(Action::Ban { source, api, reason, .. })) = done else {
             panic!("{done:?}")
         };

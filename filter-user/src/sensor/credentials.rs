@@ -78,6 +78,16 @@ impl Credentials {
     }
 }
 
+#[cfg(test)]
+impl Credentials {
+    /// Some for tests: a cookie.
+    pub(crate) fn example() -> Self {
+        let mut all = Self::default();
+        all.add(Credential::Cookie, b"session=1", &Secrets::new());
+        all
+    }
+}
+
 /// The key of the hashes: random, never told, another every day.
 #[derive(Debug)]
 pub(super) struct Secrets {

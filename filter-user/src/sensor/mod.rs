@@ -33,7 +33,7 @@ use self::credentials::Secrets;
 use self::encrypted::{Handshake, Turn};
 use self::flow::table::{Handle, Table};
 pub use self::flow::{Application, Closed, FlowSummary, Opening, Tcp};
-use self::flow::{Environment, Flow, Key};
+use self::flow::{Environment, Flow, Key, TRICKLE_AFTER};
 pub use self::stats::Stats;
 use self::tls::Negotiated;
 use self::tls::turns::Exchanged;
@@ -52,6 +52,9 @@ pub enum Output {
     Turn(Turn),
     /// A flow that is over.
     Flow(FlowSummary),
+    /// A flow that is not, whose client takes its time over a request: told every ten seconds as long
+    /// as it does.
+    Slow(FlowSummary),
 }
 
 /// What a flow knows about each of its transactions.
@@ -290,9 +293,11 @@ impl Sensor {
             self.end(handle, Closed::Timeout, out);
         }
         if self.now - self.swept >= SWEEP {
+            let passed = self.now - self.swept;
             self.swept = self.now;
             self.secrets.rotate(self.now);
             self.sweep(out);
+            self.look_for_slow(passed, out);
         }
     }
 
@@ -364,6 +369,22 @@ impl Sensor {
                 }
                 self.stats.flows_expired += 1;
                 self.end(handle, Closed::Timeout, out);
+            }
+        }
+    }
+
+    /// Looks at a part of all flows, at each about every ten seconds: where the round is follows from
+    /// the time.
+    fn look_for_slow(&mut self, passed: u64, out: &mut impl FnMut(Output)) {
+        let places = self.table.places();
+        let round = |time: u64| u128::from(time) * places as u128 / u128::from(TRICKLE_AFTER);
+        let from = round(self.now - passed.min(self.now));
+        for step in 0..(round(self.now) - from).min(places as u128) {
+            let place = ((from + step) % places.max(1) as u128) as usize;
+            if let Some(handle) = self.table.at(place)
+                && let (Some(flow), mut env) = self.parts(handle, out)
+            {
+                flow.report_trickle(&mut env);
             }
         }
     }

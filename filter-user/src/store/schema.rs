@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::error::{Error, Result};
 
 /// What each version adds to the one before; the version is in `user_version`.
-const VERSIONS: [&str; 4] = [
+const VERSIONS: [&str; 5] = [
     "
     CREATE TABLE generation (
         number     INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -44,6 +44,7 @@ const VERSIONS: [&str; 4] = [
 ",
     super::standing::TABLES,
     super::inventory::TABLES,
+    super::respond::TABLES,
 ];
 
 /// Brings the file to the newest version, in one step or not at all.

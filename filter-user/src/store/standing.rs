@@ -60,6 +60,8 @@ pub struct Order {
     pub automatic: bool,
     /// When it ends, milliseconds since 1970; none: never.
     pub until: Option<u64>,
+    /// Who gave it, when and why, as JSON; none: it is not known.
+    pub note: Option<String>,
 }
 
 /// All of them.
@@ -112,8 +114,8 @@ fn replace(connection: &mut Connection, standing: &Standing) -> rusqlite::Result
             ])?;
         }
         let mut insert = change.prepare(
-            "INSERT INTO api_order (api, kind, argument, automatic, until)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO api_order (api, kind, argument, automatic, until, note)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
         for order in &standing.orders {
             let until = time(order.until);
@@ -122,7 +124,8 @@ fn replace(connection: &mut Connection, standing: &Standing) -> rusqlite::Result
                 order.kind,
                 order.argument,
                 order.automatic,
-                until
+                until,
+                order.note
             ])?;
         }
     }
@@ -161,6 +164,7 @@ fn read(connection: &Connection) -> rusqlite::Result<Standing> {
                 argument: row.get("argument")?,
                 automatic: row.get("automatic")?,
                 until: time(row, "until")?,
+                note: row.get("note")?,
             })
         })?
         .collect::<rusqlite::Result<_>>()?;
@@ -191,6 +195,7 @@ mod tests {
             argument: "partners".to_owned(),
             automatic: true,
             until: Some(1_800_000_000_123),
+            note: Some("{}".to_owned()),
         };
         for bans in [
             vec![ban("192.0.2.0", None, None), ban("192.0.2.0", Some("orders"), Some(7))],

@@ -93,11 +93,12 @@ fn with_a_daemon() {
         fs::write(&path, VALID).expect("writes");
         path.display().to_string()
     };
+    let reports = served.directory().join("reports").display().to_string();
     let (good, bad) = (file("good.toml"), file("bad.toml"));
     served.daemon.event(r#"{"time":"t","event":"ban_added","severity":"notice"}"#);
     // In this order: what one leaves, the next finds. Arguments, exit code, a part of the output.
     let explain = ["explain", "192.0.2.7", "192.0.2.1", "--dport", "80"];
-    let rows: [(&[&str], i32, &str); 26] = [
+    let rows: [(&[&str], i32, &str); 39] = [
         (&["status"], 0, "ATTACHED NOWHERE"),
         (&["apply", &bad], 1, "bad.toml:3:1: error: unknown key `alow`"),
         (&["apply", &good], 0, "applied `edge` as generation 1"),
@@ -113,6 +114,19 @@ fn with_a_daemon() {
         (&["breach", "lockdown", "orders", "--group", "partners"], 0, "locked down to partners"),
         (&["breach", "status"], 0, "locked down to partners  when lifted"),
         (&["breach", "lift", "orders"], 0, "nothing ordered"),
+        (&["breach", "run", "leak", "--ttl", "2h"], 0, "orders: shutdown for 2h"),
+        (&["breach", "run", "leek"], 1, "no such playbook"),
+        (&["breach", "playbooks"], 0, "never"),
+        (&["breach", "drill", "leak"], 1, "/state/drills/leak.md"),
+        (&["breach", "drill", "leak", "--output", &reports], 1, "leak-0.json"),
+        (&["actions"], 0, "held"),
+        (&["actions", "list", "--all"], 0, "done"),
+        (&["actions", "approve", "12"], 0, "12 done"),
+        (&["actions", "reject", "12"], 0, "12 rejected"),
+        (&["actions", "undo", "12"], 0, "12 undone"),
+        (&["actions", "undo", "13"], 1, "no such action"),
+        (&["actions", "stop", "--reason", "x"], 0, "until `weir actions start`"),
+        (&["actions", "start"], 0, "taken, mode act"),
         (&["apis"], 0, "orders"),
         (&["apis", "show", "orders"], 0, "no endpoints were seen"),
         (&["apis", "show", "no"], 1, "there is `orders`"),

@@ -266,6 +266,9 @@ impl Daemon for InMemory {
             remaining_seconds: request.ttl_seconds.map(|ttl| ttl as u64),
             automatic: false,
             reason: request.reason.clone(),
+            since: None,
+            by: None,
+            playbook: None,
         };
         let orders =
             ApiOrders { api: request.api.clone(), mode: Mode::Enforce, orders: vec![order] };
@@ -282,6 +285,83 @@ impl Daemon for InMemory {
         let named = |kind| request.kinds.is_empty() || request.kinds.contains(&kind);
         orders.orders.retain(|order| !named(order.order.kind()));
         Ok(orders)
+    }
+
+    fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested> {
+        if request.sink != "siem" {
+            return Err(ApiError::not_found(format!("there is no sink {}", request.sink)));
+        }
+        let (sink, answer) = (request.sink.clone(), "HTTP 200".to_owned());
+        Ok(SinkTested { sink, taken: true, answer, seconds: 0.5 })
+    }
+
+    fn actions(&self, query: &ActionQuery) -> Answer<Vec<ActionEntry>> {
+        let state = if query.all { "done" } else { "held" }.to_owned();
+        let entry = ActionEntry { id: 12, state, kind: "ban".into(), ..ActionEntry::default() };
+        Ok(vec![entry; query.limit.min(1)])
+    }
+
+    fn action_decide(&self, request: &ActionDecision, caller: &Caller) -> Answer<ActionEntry> {
+        drop(self.change(caller));
+        let state = match (request.id, request.decision) {
+            (12, Decision::Approve) => "done",
+            (12, Decision::Reject) => "rejected",
+            (12, Decision::Undo) => "undone",
+            _ => return Err(ApiError::not_found("there is no such action")),
+        };
+        let (id, state) = (request.id, state.to_owned());
+        Ok(ActionEntry { id, state, kind: "ban".into(), ..ActionEntry::default() })
+    }
+
+    fn actions_stop(&self, request: &ActionsStop, caller: &Caller) -> Answer<ActionsStatus> {
+        drop(self.change(caller));
+        let until = request.ttl_seconds.map(|_| u64::MAX);
+        let stopped = Stopped { until, reason: request.reason.clone(), ..Stopped::default() };
+        Ok(ActionsStatus { stopped: Some(stopped), ..ActionsStatus::default() })
+    }
+
+    fn actions_start(&self, caller: &Caller) -> Answer<ActionsStatus> {
+        drop(self.change(caller));
+        Ok(ActionsStatus { mode: "act".into(), ..ActionsStatus::default() })
+    }
+
+    fn playbooks(&self) -> Answer<Vec<PlaybookEntry>> {
+        let apis = vec!["orders".to_owned()];
+        Ok(vec![PlaybookEntry { name: "leak".into(), apis, ..PlaybookEntry::default() }])
+    }
+
+    fn breach_run(&self, request: &BreachRun, caller: &Caller) -> Answer<BreachRan> {
+        drop(self.change(caller));
+        if request.playbook != "leak" {
+            return Err(ApiError::not_found("there is no such playbook"));
+        }
+        let step = "shutdown".to_owned();
+        let done = StepDone { api: "orders".into(), step, ttl_seconds: request.ttl_seconds };
+        let manual = vec!["call the bank".to_owned()];
+        let playbook = request.playbook.clone();
+        Ok(BreachRan { playbook, done: vec![done], manual, ..BreachRan::default() })
+    }
+
+    fn breach_drill(&self, request: &DrillRequest, _: &Caller) -> Answer<Drill> {
+        let step = |what: &str, state, api: &str| DrillStep {
+            what: what.into(),
+            state,
+            api: api.into(),
+            ..DrillStep::default()
+        };
+        let steps = vec![
+            step("cell", DrillState::Failed, "orders"),
+            step("call the bank", DrillState::Skipped, ""),
+        ];
+        Ok(Drill { id: 7, name: request.name.clone(), steps, ..Drill::default() })
+    }
+
+    fn breach_drill_end(&self, request: &DrillEnd, caller: &Caller) -> Answer<Drilled> {
+        assert_eq!((request.id, &request.manual), (7, &vec![None]), "nobody is there to ask");
+        let drill = self.breach_drill(&DrillRequest { name: "leak".into() }, caller)?;
+        let files =
+            if request.keep { vec!["/state/drills/leak.md".to_owned()] } else { Vec::new() };
+        Ok(Drilled { drill, markdown: "# Drill".into(), files })
     }
 
     fn detach(&self, caller: &Caller) -> Answer<Detached> {

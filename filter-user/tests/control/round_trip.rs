@@ -89,6 +89,10 @@ fn state_changes_and_is_read_back() {
         let lift = OrderLift { api: "orders".into(), kinds: vec![order.kind()] };
         assert_eq!(client.order_lift(&lift).expect("lifts").orders, []);
     }
+    let test = |sink: &str| client.sink_test(&SinkTest { sink: sink.to_owned() });
+    let tested = test("siem").expect("is there");
+    assert!(tested.taken && tested.answer == "HTTP 200" && tested.seconds == 0.5);
+    assert_eq!(test("none").expect_err("is not").code, Code::NotFound);
     assert_eq!(client.apis().expect("APIs")[0].name, "orders");
     let orders = ApiQuery { name: "orders".into() };
     assert_eq!(client.api(&orders).expect("an API").api.name, "orders");

@@ -46,7 +46,7 @@ fn policy(more: &str) -> String {
     format!(
         "[groups.cdn]\ncidrs = [\"203.0.113.128/25\"]\n\n\
          [[api]]\nname = \"orders\"\nowner = \"team-orders\"\nlisten = [\"tcp/{PORT}\"]\n\
-         allow = \"any\"\nproxies = [\"cdn\"]\nescalate = {{ v4 = 24, v6 = 48, sources = 3 }}\n{more}\n"
+         allow = \"any\"\nproxies = [\"cdn\"]\nescalate = {{ v4 = 24, v6 = 48, sources = 3 }}\n{more}\n\n[respond]\nmode = \"act\"\n"
     )
 }
 

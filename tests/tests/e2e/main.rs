@@ -1,9 +1,12 @@
 //! weir as its users meet it: the `weir` binary on a host with nginx, clients that talk to it, and
 //! what all of them say afterwards. One file a subject; each test has a laboratory of its own.
 
+mod actions;
 mod apply;
 mod bans;
+mod breach;
 mod client;
+mod detectors;
 mod enforcement;
 mod escalation;
 mod explain;
@@ -20,7 +23,9 @@ mod measure;
 mod modes;
 mod orders;
 mod proxies;
+mod quotas;
 mod reboot;
+mod receivers;
 mod refusals;
 mod replay;
 mod site;

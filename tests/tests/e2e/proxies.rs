@@ -23,7 +23,7 @@ fn a_guesser_behind_a_proxy_is_handed_off() -> Result<()> {
     let policy = format!(
         "[groups.front]\ncidrs = [\"{}\"]\n\n[[api]]\nname = \"orders\"\nlisten = [\"tcp/{PORT}\"]\n\
          allow = \"any\"\nproxies = [\"front\"]\nlogin = {{ routes = [\"POST /login\"] }}\n\
-         respond = {{ brute_force = \"ban 5m\" }}\n",
+         respond = {{ brute_force = \"ban 5m\" }}\n\n[respond]\nmode = \"act\"\n",
         proxy.v4()
     );
     let weir = site::weir(&lab, &policy)?;
@@ -81,7 +81,7 @@ fn only_proxies_are_believed() -> Result<()> {
     let policy = format!(
         "[groups.front]\ncidrs = [\"192.0.2.1\"]\n\n[[api]]\nname = \"orders\"\nlisten = [\"tcp/{PORT}\"]\n\
          allow = \"any\"\nproxies = [\"front\"]\nlogin = {{ routes = [\"POST /login\"] }}\n\
-         respond = {{ brute_force = \"ban 5m\" }}\n"
+         respond = {{ brute_force = \"ban 5m\" }}\n\n[respond]\nmode = \"act\"\n"
     );
     let weir = site::weir(&lab, &policy)?;
     let url = site::url(server.v4().into(), PORT, "/login?n=[1-30]");

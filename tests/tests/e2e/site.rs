@@ -40,6 +40,9 @@ owner = "team-orders"
 listen = ["tcp/{PORT}", "udp/{PORT}"]
 allow = ["clients"]
 {more}
+
+[respond]
+mode = "act"
 "#,
         client.v4(),
         network(client)

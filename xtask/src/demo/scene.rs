@@ -208,6 +208,9 @@ name = "catalog"
 listen = ["tcp/8081", "udp/8081"]
 allow = ["clients"]
 limit = {{ packets = "{LIMIT}/s", burst = "1s" }}
+
+[respond]
+mode = "act"
 "#,
         sources.join(", ")
     )

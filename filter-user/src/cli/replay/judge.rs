@@ -1,6 +1,7 @@
 //! The verdict over a policy in memory, as `weir replay` asks for it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use filter_common::gcra::GRAINS_PER_NS;
 use filter_common::packet::Packet;
@@ -26,6 +27,7 @@ const EPOCH: u64 = 3_600_000_000_000;
 pub(super) struct Judge {
     image: Image,
     ids: Ids,
+    policy: Arc<Policy>,
     state: State,
     first: Option<u64>,
 }
@@ -65,7 +67,8 @@ impl Judge {
         let mut ids = Ids::new(MAX_APIS);
         let image = policy::compile(&policy, &mut ids)
             .map_err(|problem| format!("{}\nhint: {}\n", problem.message, problem.hint))?;
-        Ok(Self { image, ids, state: State::new(MAX_APIS, LIMITER_CELLS), first: None })
+        let policy = Arc::new(policy);
+        Ok(Self { image, ids, policy, state: State::new(MAX_APIS, LIMITER_CELLS), first: None })
     }
 
     /// The decision on a packet captured at `time`, or on one that the parser gave up on.
@@ -89,6 +92,11 @@ impl Judge {
         let (api, flags) = asked.or_else(|| claim_source(&view, packet)).unwrap_or((UNCLAIMED, 0));
         let answers = asked.is_none() && api != UNCLAIMED;
         Judged { decision, api, answers, opaque: flags & API_OPAQUE != 0 }
+    }
+
+    /// The policy, and the numbers of its APIs.
+    pub(super) fn policy(&self) -> (Arc<Policy>, &Ids) {
+        (Arc::clone(&self.policy), &self.ids)
     }
 
     /// The name of an API.

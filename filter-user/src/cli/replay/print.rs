@@ -13,8 +13,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use super::findings::Findings;
 use super::parse_name;
+use super::recorded::Content;
 use crate::capture::{End, Frame};
+use crate::detect::Finding;
+use crate::export::events::{ApiField, Event};
 use crate::sensor::transaction::{Credential, Flow, Transaction, ip};
 use crate::sensor::{FlowSummary, Output, Stats};
 
@@ -185,6 +189,74 @@ impl<W: Write> Printer<W> {
         }
     }
 
+    /// Prints a report of a finding.
+    pub(super) fn finding(&mut self, finding: &Finding, api: ApiField) -> io::Result<()> {
+        // Detectors run on the capture's clock, which counts from 1970.
+        let event = Event::finding(finding, api, 0);
+        match self.form {
+            Form::Json => {
+                let mut line = serde_json::to_value(&event)?;
+                line["type"] = "finding".into();
+                line["ts"] = stamp(event.time).into();
+                self.line(&line)
+            }
+            Form::Text => writeln!(
+                self.out,
+                "{:<12}  finding {:<6}  {:<8}  {}: {}",
+                clock(event.time),
+                finding.state.name(),
+                event.severity.name(),
+                finding.detector.name(),
+                clean(&event.message),
+            ),
+        }
+    }
+
+    /// Prints the end of a recording.
+    pub(super) fn summary_of_recording(
+        &mut self,
+        content: &Content,
+        findings: &Findings,
+    ) -> io::Result<()> {
+        let duration = seconds(content.last - content.first.unwrap_or(content.last));
+        match self.form {
+            Form::Json => self.line(&json!({
+                "type": "summary",
+                "lines": content.lines,
+                "skipped": content.skipped,
+                "unknown_api": findings.unknown,
+                "clock_jumps": findings.jumps,
+                "findings": findings.opened,
+                "duration_seconds": duration,
+            }))?,
+            Form::Text => {
+                writeln!(self.out, "lines         {} in {duration:.3} s", content.lines)?;
+                for (count, what) in [
+                    (content.skipped, "not understood"),
+                    (findings.unknown, "of APIs that the policy does not have"),
+                ] {
+                    if count != 0 {
+                        writeln!(self.out, "warning       {count} lines {what}")?;
+                    }
+                }
+                self.findings_text(findings)?;
+            }
+        }
+        self.out.flush()
+    }
+
+    fn findings_text(&mut self, findings: &Findings) -> io::Result<()> {
+        writeln!(self.out, "findings      {}", findings.opened)?;
+        if findings.jumps != 0 {
+            let jumps = findings.jumps;
+            writeln!(
+                self.out,
+                "warning       the clock jumped {jumps} times: detectors began anew"
+            )?;
+        }
+        Ok(())
+    }
+
     /// Prints what the sensor hands out.
     pub(super) fn output(&mut self, output: &Output) -> io::Result<()> {
         match output {
@@ -209,6 +281,8 @@ impl<W: Write> Printer<W> {
                     Form::Text => Ok(()),
                 }
             }
+            // For detectors: it is told again when it is over.
+            Output::Slow(_) => Ok(()),
             Output::Flow(flow) => {
                 self.flows += 1;
                 match self.form {
@@ -244,7 +318,12 @@ impl<W: Write> Printer<W> {
     }
 
     /// Prints the end. `end` is `None` when the capture could not be read to its end.
-    pub(super) fn summary(&mut self, end: Option<End>, stats: &Stats) -> io::Result<()> {
+    pub(super) fn summary(
+        &mut self,
+        end: Option<End>,
+        stats: &Stats,
+        findings: Option<&Findings>,
+    ) -> io::Result<()> {
         let duration = seconds(self.last - self.first.unwrap_or(self.last));
         let truncated = u64::from(end == Some(End::Truncated));
         match self.form {
@@ -270,9 +349,18 @@ impl<W: Write> Printer<W> {
                 if !self.judged.is_empty() {
                     summary["verdicts"] = json!(self.judged);
                 }
+                if let Some(findings) = findings {
+                    summary["findings"] = findings.opened.into();
+                    summary["clock_jumps"] = findings.jumps.into();
+                }
                 self.line(&summary)?;
             }
-            Form::Text => self.summary_text(duration, end, stats)?,
+            Form::Text => {
+                self.summary_text(duration, end, stats)?;
+                if let Some(findings) = findings {
+                    self.findings_text(findings)?;
+                }
+            }
         }
         self.out.flush()
     }

@@ -74,7 +74,7 @@ impl Capture {
 
 fn print(capture: &[u8], judge: Option<Judge>, form: Form, verdicts: bool) -> String {
     let mut out = Vec::new();
-    run(capture, Path::new("x.pcap"), judge, Printer::new(&mut out, form, verdicts)).unwrap();
+    run(capture, Path::new("x.pcap"), judge, Printer::new(&mut out, form, verdicts), None).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -212,7 +212,7 @@ fn verdicts() {
 #[test]
 fn what_cannot_be_read_is_named() {
     let printer = Printer::new(Vec::new(), Form::Json, false);
-    let error = run(&b"no capture"[..], Path::new("x.pcap"), None, printer).unwrap_err();
+    let error = run(&b"no capture"[..], Path::new("x.pcap"), None, printer, None).unwrap_err();
     assert_eq!(format!("{error:#}"), "cannot read x.pcap: neither a pcap nor a pcapng file");
 }
 
@@ -262,4 +262,167 @@ fn tls() {
         assert!(row.contains(part), "{part} is not in {row}");
     }
     assert!(text.contains("handshakes    1, then 2 turns"), "{text}");
+}
+
+mod findings {
+    //! Detectors over captures and recordings.
+
+    use super::super::{ReplayArgs, replay_any};
+    use super::*;
+
+    const POLICY: &str = r#"
+        [policy]
+        name = "edge"
+        version = 1
+        [[api]]
+        name = "orders"
+        owner = "team"
+        listen = ["tcp/8080"]
+        allow = "any"
+        login = { routes = ["POST /login"] }
+    "#;
+
+    fn replay(content: &[u8], policy: Option<&str>, form: Form) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("edge.toml");
+        let args = ReplayArgs {
+            file: "x".into(),
+            policy: policy.map(|text| {
+                std::fs::write(&path, text).unwrap();
+                path.clone()
+            }),
+            json: form == Form::Json,
+            findings: true,
+            verdicts: false,
+        };
+        let judge = Judge::new(args.policy.as_deref()).unwrap();
+        let mut out = Vec::new();
+        replay_any(content, &args, Some(judge), Printer::new(&mut out, form, false)).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn found(text: &str) -> Vec<Value> {
+        objects(text).into_iter().filter(|line| line["type"] == "finding").collect()
+    }
+
+    /// An hour of lines; in its middle somebody asks for one object after another.
+    fn recording(api: &str, from: u64) -> String {
+        let mut text = String::new();
+        for second in 0..3600_u64 {
+            let mut line = |source: String, number: u64| {
+                let time = (from + second) * 1_000_000_000;
+                let line = json!({
+                    "type": "http", "time": time, "api": api, "source": source,
+                    "method": "GET", "target": format!("/orders/{number}"), "route": "/orders/{id}",
+                    "status": 200, "response_bytes": 900, "handshake": true, "weight": 65536,
+                });
+                text += &format!("{line}\n");
+            };
+            line(format!("10.0.{}.{}", second / 200, second % 200), second * 7919 % 5000);
+            if (1000..1200).contains(&second) {
+                line("192.0.2.66".to_owned(), second);
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn of_a_recording() {
+        let day = 1_700_000_000;
+        let text = recording("orders", day);
+        for policy in [Some(POLICY), None] {
+            let out = replay(text.as_bytes(), policy, Form::Json);
+            let found = found(&out);
+            let states: Vec<_> = found.iter().map(|one| one["finding"]["state"].clone()).collect();
+            assert_eq!(
+                (&states[0], states.last()),
+                (&json!("open"), Some(&json!("closed"))),
+                "{out}"
+            );
+            let first = &found[0];
+            assert_eq!(first["finding"]["detector"], "enumeration", "{out}");
+            assert_eq!(first["source"]["ip"], "192.0.2.66");
+            assert_eq!(first["api"]["name"], "orders");
+            assert_eq!(first["http"]["route"], "/orders/{id}");
+            assert_eq!(first["event"], "finding_opened");
+            let at = first["ts"].as_f64().unwrap() - day as f64;
+            assert!((1040.0..1200.0).contains(&at), "in its own time: {at}");
+            let summary = objects(&out).pop().unwrap();
+            assert_eq!(summary["lines"], 3800);
+            assert_eq!((&summary["findings"], &summary["skipped"]), (&json!(1), &json!(0)));
+            // The same again gives the same.
+            assert_eq!(out, replay(text.as_bytes(), policy, Form::Json));
+        }
+        let out = replay(text.as_bytes(), Some(POLICY), Form::Text);
+        assert!(
+            out.contains("finding open    warning   enumeration: 192.0.2.66 asked orders"),
+            "{out}"
+        );
+    }
+
+    #[test]
+    fn torn_foreign_and_unknown_lines_are_counted() {
+        let mut text = recording("payments", 1_700_000_000);
+        text.insert_str(0, "{\"type\":\"http\",\"time\":1\n{\"type\":\"later\"}\n\n");
+        text += &format!("{{\"a\":\"{}\"}}\n", "x".repeat(3 << 20));
+        text += "{\"type\":\"telemetry\",\"time\":1700003600000000000,\"completeness\":0.5}";
+        let summary = objects(&replay(text.as_bytes(), Some(POLICY), Form::Json)).pop().unwrap();
+        assert_eq!(summary["skipped"], 3);
+        assert_eq!(summary["unknown_api"], 3800);
+        assert_eq!(summary["lines"], 3801);
+    }
+
+    #[test]
+    fn time_may_go_back_and_jump() {
+        // Lines that overtake each other by seconds, as those of several CPUs do.
+        let text = recording("orders", 1_700_000_000);
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.chunks_mut(20).for_each(<[&str]>::reverse);
+        let out = replay(lines.join("\n").as_bytes(), Some(POLICY), Form::Json);
+        assert_eq!(found(&out)[0]["source"]["ip"], "192.0.2.66", "{out}");
+        // The clock is set back by a day in the middle, and ahead by five centuries at the end.
+        let mut text = recording("orders", 1_700_000_000);
+        text += &recording("orders", 1_699_900_000);
+        text += &recording("orders", 18_000_000_000);
+        let out = replay(text.as_bytes(), Some(POLICY), Form::Json);
+        let summary = objects(&out).pop().unwrap();
+        assert_eq!(
+            (&summary["clock_jumps"], &summary["findings"]),
+            (&json!(2), &json!(3)),
+            "{out}"
+        );
+    }
+
+    #[test]
+    fn of_a_capture() {
+        // A conversation of somebody who guesses passwords, with packets in the wrong order.
+        let mut capture = Capture::new();
+        capture.tcp(0, SYN, b"");
+        capture.tcp(1, SYN | ACK, b"");
+        for _ in 0..40 {
+            capture.tcp(0, ACK, b"POST /login HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+            capture.tcp(1, ACK, b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+            capture.seconds -= 1;
+        }
+        let out = replay(&capture.file, Some(POLICY), Form::Json);
+        let found = found(&out);
+        assert_eq!(found[0]["finding"]["detector"], "brute_force", "{out}");
+        assert_eq!(found[0]["api"]["name"], "orders");
+        let at = found[0]["ts"].as_f64().unwrap();
+        assert!((110.0..145.0).contains(&at), "{at}");
+        let summary = objects(&out).pop().unwrap();
+        assert_eq!(summary["findings"], 1);
+        // Without being asked, nothing of it is printed.
+        let plain = print(&capture.file, None, Form::Json, false);
+        assert!(!plain.contains("finding") && !plain.contains("clock_jumps"), "{plain}");
+        // A packet from a day before, and one from the end of time.
+        capture.seconds = 100_000;
+        capture.tcp(0, ACK, b"GET / HTTP/1.1\r\n\r\n");
+        capture.seconds = 50;
+        capture.tcp(1, ACK, REPLY);
+        capture.seconds = u32::MAX - 1;
+        capture.tcp(0, ACK | FIN, b"");
+        let summary = objects(&replay(&capture.file, Some(POLICY), Form::Json)).pop().unwrap();
+        assert_eq!(summary["clock_jumps"], 2);
+    }
 }

@@ -26,6 +26,7 @@ pub(in crate::cli) fn text(status: &Status, style: Style) -> String {
     section(&mut page, &interfaces(status), style);
     section(&mut page, &apis(status), style);
     section(&mut page, &feeds(status), style);
+    section(&mut page, &crate::cli::sink::table(&status.sinks, status.daemon.time), style);
     section(&mut page, &refusals(status), style);
     section(&mut page, &tables(status), style);
     page

@@ -195,6 +195,9 @@ fn orders_are_seen_and_nothing_is_wider_than_the_terminal() {
         remaining_seconds: Some(60),
         automatic: false,
         reason: "ticket 4711".into(),
+        since: None,
+        by: None,
+        playbook: None,
     }];
     let shown = text(&status, TERMINAL);
     assert!(shown.contains("! orders shut down by an operator, 1m left: ticket 4711\n"), "{shown}");

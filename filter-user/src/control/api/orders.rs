@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::Who;
+
 /// Whether drops happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -105,6 +107,15 @@ pub struct OrderInForce {
     /// Why; empty when the daemon does not know.
     #[serde(default)]
     pub reason: String,
+    /// When it was given; `None`: the daemon does not know.
+    #[serde(default)]
+    pub since: Option<u64>,
+    /// Who gave it; `None`: a detector, or the daemon does not know.
+    #[serde(default)]
+    pub by: Option<Who>,
+    /// The playbook it is a step of.
+    #[serde(default)]
+    pub playbook: Option<String>,
 }
 
 /// An API and the orders in force for it.

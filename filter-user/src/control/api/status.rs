@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, OrderInForce};
+use super::{ActionsStatus, Mode, OrderInForce, SinkStatus};
 
 /// The answer to `GET /v1/status`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,10 +29,14 @@ pub struct Status {
     pub samples: SampleStatus,
     /// Bans in force.
     pub bans: u64,
+    /// Automatic actions.
+    pub actions: ActionsStatus,
     /// Databases of where sources are.
     pub geo: GeoStatus,
     /// What detectors have found and not closed.
     pub findings: FindingsStatus,
+    /// Receivers of events.
+    pub sinks: Vec<SinkStatus>,
     /// How full each table is.
     pub maps: Vec<MapStatus>,
     /// Counters of the sensor.

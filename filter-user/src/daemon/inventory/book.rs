@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::daemon::core::lock;
-use crate::store::{self, Batch, Exchange, Store};
+use crate::store::{self, Batch, Exchange, QuotaRow, Store};
 
 /// The store, as long as it works. A damaged file is not set aside here but by the next start, as
 /// the daemon's other connection may be content with it.
@@ -74,6 +74,13 @@ impl Book {
         }
         let written = self.with(|store| store.keep_learned(&parts, at));
         written.map_err(|problem| (parts, problem))
+    }
+
+    /// Writes what was used of quotas. What cannot be written is with the next change of it.
+    pub(super) fn keep_quotas(&mut self, rows: &[QuotaRow], now: u64) {
+        if !rows.is_empty() {
+            let _noted = self.with(|store| store.keep_quotas(rows, now));
+        }
     }
 
     /// The latest transactions of an API; none when the store fails, which the next writing tells.

@@ -59,10 +59,35 @@ kinds! {
     FindingClosed "finding_closed" Info "A finding is over.";
     ActionTaken "action_taken" Warning "A finding was answered, or a network banned because its sources are.";
     ActionRefused "action_refused" Warning "A finding was not answered, or a network not banned, as the policy says; why, the action says.";
+    ActionDryRun "action_dry_run" Notice "A finding would have been answered, were it not a dry run.";
+    ActionHeld "action_held" Warning "An answer to a finding waits for an operator to approve it.";
+    ActionRejected "action_rejected" Notice "An operator rejected an answer that waited.";
+    ActionExpired "action_expired" Notice "An answer that waited was approved by nobody in time.";
+    ActionUndone "action_undone" Notice "An operator took back what weir had done by itself.";
+    ActionsStopped "actions_stopped" Critical "An operator stopped all automatic actions.";
+    ActionsStarted "actions_started" Notice "Automatic actions are taken again.";
+    QuotaExceeded "quota_exceeded" Notice "A source sent more requests than its quota.";
     HandOff "hand_off" Warning "A source is to be banned that is only known through a proxy: whoever runs the proxy has to.";
+    BreachOrdered "breach_ordered" Critical "An operator ordered a shutdown, a lockdown or a limit, or weir did as a step of a playbook.";
+    BreachLifted "breach_lifted" Notice "An operator ended what was ordered.";
+    BreachExpired "breach_expired" Notice "An order ended by itself.";
+    BreachRun "breach_run" Critical "A playbook was run: what weir does of it is done.";
+    BreachDrilled "breach_drilled" Notice "A playbook, or the shutdown of an API, was rehearsed; nobody met an order.";
+    ModeOrdered "mode_ordered" Notice "An operator ordered another mode of an API, or ended that.";
     SamplingReduced "sampling_reduced" Warning "Fewer flows are sampled than asked for, because the ring fills; what is seen stands for more.";
     SamplingRestored "sampling_restored" Info "As many flows are sampled as asked for again.";
     TelemetryGap "telemetry_gap" Warning "Samples were lost: numbers of that time are too low.";
+    SinkFailing "sink_failing" Warning "A receiver of events takes none; they wait for it.";
+    SinkRestored "sink_restored" Notice "A receiver that took no events takes them again.";
+    SinkLost "sink_lost" Warning "Events for a receiver were lost; how many and why, the message says.";
+    SinkTest "sink_test" Info "Somebody asked for a test event: nothing happened.";
+}
+
+impl Kind {
+    /// Whether events of this kind are about a finding.
+    pub const fn is_of_finding(self) -> bool {
+        matches!(self, Self::FindingOpened | Self::FindingUpdated | Self::FindingClosed)
+    }
 }
 
 impl Serialize for Kind {
@@ -112,6 +137,9 @@ pub struct Event {
     /// What was lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<LossField>,
+    /// By which playbook, and who is to know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub playbook: Option<PlaybookField>,
 }
 
 impl Event {
@@ -131,6 +159,7 @@ impl Event {
             action: None,
             traffic: None,
             loss: None,
+            playbook: None,
         }
     }
 }
@@ -209,6 +238,10 @@ pub struct FindingField {
     pub threshold: f64,
     /// Of these three.
     pub unit: &'static str,
+    /// Which user of the source: a keyed hash of what it logs in with, in hex, until the key rotates;
+    /// left out when it is not about one of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
     /// Over how long it was measured, seconds.
     pub window: u64,
     /// Share of the telemetry that was not lost, 0 to 1.
@@ -245,9 +278,12 @@ pub struct PolicyField {
 /// Something done or refused, by a detector or an operator.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ActionField {
+    /// Its number, by which it is approved, rejected and undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
     /// `ban`, `limit`, `lockdown` and so on.
     pub kind: &'static str,
-    /// `done`, `refused` or `failed`.
+    /// `done`, `dry_run`, `held`, `refused`, `failed`, `rejected`, `expired` or `undone`.
     pub outcome: &'static str,
     /// For how long, seconds; left out when it does not end by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -281,6 +317,19 @@ pub struct TrafficField {
     pub sources: u64,
     /// Length of the window, seconds.
     pub window: u64,
+}
+
+/// A playbook.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PlaybookField {
+    /// Its name.
+    pub name: String,
+    /// Who is called, and how.
+    pub contacts: Vec<String>,
+    /// Names of event sinks it is meant for.
+    pub notify: Vec<String>,
+    /// What is left for people.
+    pub manual: Vec<String>,
 }
 
 /// Telemetry that was lost.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const MODE: u32 = 0o640;
 
 #[derive(Debug)]
-pub(super) struct RotatingFile {
+pub(crate) struct RotatingFile {
     path: PathBuf,
     max_bytes: u64,
     keep: u32,
@@ -19,17 +19,17 @@ pub(super) struct RotatingFile {
 
 impl RotatingFile {
     /// Opens nothing yet.
-    pub(super) fn new(path: PathBuf, max_bytes: u64, keep: u32) -> Self {
+    pub(crate) fn new(path: PathBuf, max_bytes: u64, keep: u32) -> Self {
         Self { path, max_bytes, keep, open: None }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Appends whole lines. After an error nothing of them is in the file, so that they can be
     /// written again.
-    pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+    pub(crate) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         let (mut file, mut length) = match self.open.take() {
             Some((file, length)) if self.is_current(&file) => (file, length),
             _ => self.open_file()?,

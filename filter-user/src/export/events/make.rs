@@ -34,6 +34,7 @@ impl Event {
                 baseline: measure.baseline,
                 threshold: measure.threshold,
                 unit: measure.unit,
+                credential: finding.credential.map(|hash| format!("{hash:016x}")),
                 window: measure.window_seconds,
                 completeness: finding.completeness,
                 weight: measure.weight,
@@ -71,6 +72,15 @@ impl Event {
                 };
                 (kind, field, message)
             }
+            Outcome::DryRun(action) => {
+                let message = format!("dry run: {} for finding {}", action.name(), finding.id);
+                (Kind::ActionDryRun, of(action, "dry_run"), message)
+            }
+            Outcome::Held(action) => {
+                let message =
+                    format!("{} for finding {} waits to be approved", action.name(), finding.id);
+                (Kind::ActionHeld, of(action, "held"), message)
+            }
             Outcome::Impossible(refusal) => {
                 let field = ActionField {
                     kind: "ban",
@@ -102,11 +112,7 @@ impl Event {
     /// What became of banning a network because its sources are. `time` is ns since 1970. `None` for
     /// an answer to a finding.
     pub fn escalation(outcome: &Outcome, api: ApiField, time: u64) -> Option<Self> {
-        let (Outcome::Done(action) | Outcome::Refused(action, _) | Outcome::Failed(action, _)) =
-            outcome
-        else {
-            return None;
-        };
+        let action = outcome.action()?;
         let Action::Escalate { network, sources, ttl, .. } = action else { return None };
         let is = format!("{network} is banned at {}: {sources} of its sources are", api.name);
         let not = format!("{network} is not banned at {}, as {sources} of its sources", api.name);
@@ -122,6 +128,14 @@ impl Event {
             Outcome::Failed(_, error) => {
                 (Kind::ActionRefused, "failed", None, format!("{not} are: {error}"))
             }
+            Outcome::DryRun(_) => {
+                let message = format!("dry run: {not} are");
+                (Kind::ActionDryRun, "dry_run", None, message)
+            }
+            Outcome::Held(_) => {
+                let message = format!("{not} are: it waits to be approved");
+                (Kind::ActionHeld, "held", None, message)
+            }
             _ => (Kind::ActionTaken, "done", None, is),
         };
         let action = ActionField {
@@ -132,6 +146,7 @@ impl Event {
             sources: Some(*sources),
             by: Some("detector"),
             reason: escalation_reason(*sources),
+            ..ActionField::default()
         };
         Some(Self {
             api: Some(api),

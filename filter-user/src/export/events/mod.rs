@@ -12,9 +12,11 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use file::RotatingFile;
+
 pub use event::{
-    ActionField, ApiField, Event, FindingField, HttpField, Kind, LossField, PolicyField, SCHEMA,
-    SourceField, TrafficField,
+    ActionField, ApiField, Event, FindingField, HttpField, Kind, LossField, PlaybookField,
+    PolicyField, SCHEMA, SourceField, TrafficField,
 };
 pub use log::{Config, EventLog, Line};
-pub use sources::{Refused, SourceEvents, Summary};
+pub use sources::{Refused, SourceEvents, Summary, is_limit};

@@ -82,17 +82,21 @@ pub struct Summary {
 }
 
 /// Whether a reason is a limit's.
-fn kind_of(reason: Reason) -> Kind {
-    match reason {
+pub const fn is_limit(reason: Reason) -> bool {
+    matches!(
+        reason,
         Reason::LimitPackets
-        | Reason::LimitBytes
-        | Reason::LimitConnections
-        | Reason::TotalPackets
-        | Reason::TotalBytes
-        | Reason::TotalConnections
-        | Reason::LimitOverflow => Kind::SourceLimited,
-        _ => Kind::SourceRefused,
-    }
+            | Reason::LimitBytes
+            | Reason::LimitConnections
+            | Reason::TotalPackets
+            | Reason::TotalBytes
+            | Reason::TotalConnections
+            | Reason::LimitOverflow
+    )
+}
+
+fn kind_of(reason: Reason) -> Kind {
+    if is_limit(reason) { Kind::SourceLimited } else { Kind::SourceRefused }
 }
 
 #[derive(Debug)]

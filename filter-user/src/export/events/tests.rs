@@ -155,9 +155,16 @@ fn the_docs_list_everything() {
             }
         }
     }
-    for refusal in
-        [Refusal::Trusted, Refusal::Proxy, Refusal::Forgeable, Refusal::NoSource, Refusal::TooMany]
-    {
+    for refusal in [
+        Refusal::Trusted,
+        Refusal::Proxy,
+        Refusal::Forgeable,
+        Refusal::NoSource,
+        Refusal::TooMany,
+        Refusal::BlastRadius(crate::respond::Hit::default()),
+        Refusal::Shared(crate::respond::Crowd::default()),
+        Refusal::Stopped,
+    ] {
         assert!(docs.contains(&format!("`{}`", refusal.name())), "{refusal:?}");
     }
 }

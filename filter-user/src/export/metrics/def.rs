@@ -125,12 +125,27 @@ metrics! {
     FINDINGS_OPEN Gauge "weir_findings_open" ["api", "severity"]
         "Findings that are open.";
     ACTIONS Counter "weir_actions_total" ["action", "outcome"]
-        "Automatic answers to findings, and bans of networks (escalate): done, refused by a guard, or failed.";
+        "Automatic answers to findings, and bans of networks (escalate), by what became of them.";
+    ACTIONS_HELD Gauge "weir_actions_held" []
+        "Automatic actions that wait for an operator to approve them.";
+    ACTIONS_STOPPED Gauge "weir_actions_stopped" []
+        "1 while an operator has stopped all automatic actions, else 0.";
     EVENTS Counter "weir_events_total" ["event", "severity"]
         "Events told.";
     EVENT_LINES Counter "weir_event_lines_total" ["outcome"]
         "Lines of the event file: written, dropped for want of room in memory, or retried after an \
          error of the disk.";
+    SINK_EVENTS Counter "weir_sink_events_total" ["sink", "outcome"]
+        "Events for a receiver: delivered; retried, each time it did not take them; dropped.";
+    SINK_DROPPED Counter "weir_sink_dropped_total" ["sink", "reason"]
+        "Events for a receiver that were dropped, by why.";
+    SINK_PENDING Gauge "weir_sink_pending" ["sink"]
+        "Events that wait for a receiver.";
+    SINK_SUCCESS Gauge "weir_sink_last_success_timestamp_seconds" ["sink"]
+        "When a receiver last took something, seconds since 1970.";
+    RECORD_LINES Counter "weir_record_lines_total" ["outcome"]
+        "Lines of the recording (`--record`): written, or dropped because the disk was too slow or refused \
+         them.";
     STORE_FAILURES Counter "weir_store_failures_total" ["file"]
         "Failures to read or write the history (weir.db) or the audit log (audit.jsonl).";
     BUILD_INFO Gauge "weir_build_info" ["version"]

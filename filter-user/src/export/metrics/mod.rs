@@ -8,6 +8,7 @@ pub mod def;
 mod family;
 mod flows;
 mod http;
+mod sinks;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -157,13 +158,13 @@ impl Metrics {
 
     /// Counts what became of an automatic answer.
     pub fn action(&self, outcome: &Outcome) {
-        let labels = match outcome {
-            Outcome::Done(action) => (action.name(), "done"),
-            Outcome::Refused(action, _) => (action.name(), "refused"),
-            Outcome::Impossible(_) => ("ban", "refused"),
-            Outcome::Failed(action, _) => (action.name(), "failed"),
-        };
+        let labels = (outcome.action().map_or("ban", |action| action.name()), outcome.name());
         *lock(&self.live).actions.entry(labels).or_default() += 1;
+    }
+
+    /// Counts what an operator, or time, made of an action: `rejected`, `expired`, `undone`.
+    pub fn decided(&self, action: &'static str, outcome: &'static str) {
+        *lock(&self.live).actions.entry((action, outcome)).or_default() += 1;
     }
 
     /// Forgets the requests of APIs for which `keep` says no, as those of a policy that was replaced.
@@ -319,11 +320,18 @@ fn read(snapshot: &KernelSnapshot) -> Vec<MetricFamily> {
             s.event_lines.iter().map(|(outcome, count)| ([*outcome], *count as f64)),
         ),
         rows(
+            &def::RECORD_LINES,
+            s.record_lines.iter().map(|(outcome, count)| ([*outcome], *count as f64)),
+        ),
+        rows(
             &def::STORE_FAILURES,
             s.store_failures.iter().map(|(file, count)| ([*file], *count as f64)),
         ),
+        rows(&def::ACTIONS_HELD, [([], s.actions_held as f64)]),
+        rows(&def::ACTIONS_STOPPED, [([], f64::from(u8::from(s.actions_stopped)))]),
         facts(&def::BUILD_INFO, [[env!("CARGO_PKG_VERSION")]]),
     ];
+    families.extend(sinks::families(&s.sinks));
     let kind = def::Kind::Counter;
     families.extend(s.sensor.iter().map(|(name, count)| {
         let help = format!("Counter {name} of the sensor, see docs/sensor.md.");

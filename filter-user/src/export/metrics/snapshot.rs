@@ -1,5 +1,7 @@
 //! What the daemon knows when it is scraped, as plain numbers.
 
+use crate::export::sinks::Standing;
+
 /// Packets that came in for an API with one verdict for one reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PacketCount {
@@ -159,10 +161,18 @@ pub struct KernelSnapshot {
     pub routes_overflow: u64,
     /// States of the detectors.
     pub detectors: Vec<DetectorCount>,
+    /// Automatic actions that wait to be approved.
+    pub actions_held: u64,
+    /// Automatic actions are stopped.
+    pub actions_stopped: bool,
     /// Events told, by name and severity.
     pub events: Vec<(&'static str, &'static str, u64)>,
     /// Lines of the event file by outcome: `written`, `dropped`, `retried`.
     pub event_lines: Vec<(&'static str, u64)>,
+    /// How it stands with each receiver of events.
+    pub sinks: Vec<Standing>,
+    /// Lines of the recording by outcome: `written`, `dropped`; none without one.
+    pub record_lines: Vec<(&'static str, u64)>,
     /// Failures of the files of the state directory: file and how many.
     pub store_failures: Vec<(&'static str, u64)>,
 }

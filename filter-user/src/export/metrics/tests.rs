@@ -61,7 +61,18 @@ fn full() -> KernelSnapshot {
         detectors: vec![DetectorCount { detector: "brute_force", states: 5, evicted: 1 }],
         events: vec![("ban_added", "notice", 1)],
         event_lines: vec![("written", 9)],
+        sinks: vec![crate::export::sinks::Standing {
+            name: "siem".to_owned(),
+            delivered: 7,
+            dropped: [("http_400".to_owned(), 2), ("spool_full".to_owned(), 1)].into(),
+            pending: 3,
+            last_success: Some(1_717_243_200),
+            ..Default::default()
+        }],
+        record_lines: vec![("written", 5)],
         store_failures: vec![("weir.db", 1)],
+        actions_held: 1,
+        actions_stopped: true,
     }
 }
 

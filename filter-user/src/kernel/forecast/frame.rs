@@ -7,7 +7,7 @@ use crate::policy::Protocol;
 use crate::policy::examples::Example;
 
 /// Ethernet, IP and transport header; both addresses are of one family.
-pub(super) fn build(example: &Example, destination: IpAddr) -> Vec<u8> {
+pub(in crate::kernel) fn build(example: &Example, destination: IpAddr) -> Vec<u8> {
     let port = example.listen.port;
     let mut transport = Vec::new();
     transport.extend(40_000u16.to_be_bytes());

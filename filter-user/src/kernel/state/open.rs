@@ -35,6 +35,11 @@ impl State {
         Self::open_with(settings, Some(self.tick))
     }
 
+    /// The same for who has no state at hand.
+    pub(in crate::kernel) fn open_beside(settings: Settings, tick: Tick) -> Result<Self> {
+        Self::open_with(settings, Some(tick))
+    }
+
     fn open_with(settings: Settings, tick: Option<Tick>) -> Result<Self> {
         host::check(&settings.pins)?;
         let directory = directory(&settings.pins);

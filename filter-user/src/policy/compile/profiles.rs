@@ -24,6 +24,10 @@ impl Profiles {
 
     /// The number of the profile with these limits.
     pub(super) fn number(&mut self, rates: &Rates) -> Result<u16, Problem> {
+        if rates.packets.is_none() && rates.bytes.is_none() && rates.connections.is_none() {
+            // A quota is not the kernel's to count.
+            return Ok(0);
+        }
         let profile = Profile {
             packets: self.rate(rates, Measure::Packets)?,
             bytes: self.rate(rates, Measure::Bytes)?,
@@ -49,7 +53,7 @@ impl Profiles {
         let burst_ns = u64::try_from(burst.as_nanos()).unwrap_or(u64::MAX);
         self.shortest_burst = self.shortest_burst.min(burst_ns);
         self.features |= match measure {
-            Measure::Packets => 0,
+            Measure::Packets | Measure::Requests => 0,
             Measure::Bytes => feature::LIMIT_BYTES,
             Measure::Connections => feature::LIMIT_CONNECTIONS,
         };

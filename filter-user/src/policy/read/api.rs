@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use crate::inventory::openapi::{self, Spec};
-use crate::policy::api::{
-    About, Allow, Api, Criticality, Kind, Lifecycle, Mode, Overflow, Respond,
-};
+use crate::policy::api::{About, Allow, Api, Criticality, Kind, Lifecycle, Mode, Overflow};
 use crate::policy::model::{GroupIndex, Listen, Sited};
+use crate::policy::response::{MODES as RESPOND_MODES, Respond};
 use crate::text::Table;
 
 use super::{Reader, Span, listen};
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "name",
     "kind",
     "owner",
@@ -35,6 +34,7 @@ const KEYS: [&str; 24] = [
     "overflow",
     "login",
     "respond",
+    "respond_mode",
     "escalate",
 ];
 const EXAMPLE: &str = "[[api]] with name, listen and allow";
@@ -86,12 +86,14 @@ impl Reader<'_, '_, '_> {
         let limit = table.get("limit").and_then(|item| self.limit(&item));
         let limit_for =
             table.get("limit_for").map(|item| self.limits_for(&item, allow.as_ref(), &proxies));
-        let limit_total = table.get("limit_total").and_then(|item| self.limit(&item));
+        let limit_total = table.get("limit_total").and_then(|item| self.limit_total(&item));
         let source = table.get("source").map(|item| self.source(&item));
         let source = source.unwrap_or_default();
         let login = table.get("login").and_then(|item| self.login(&item));
-        let respond =
+        let mut respond =
             table.get("respond").map_or_else(Respond::default, |item| self.respond(&item));
+        respond.mode =
+            table.get("respond_mode").and_then(|item| item.choice(self.report, &RESPOND_MODES));
         let escalate = table.get("escalate").and_then(|item| self.escalate(&item, source));
         self.ban_lengths(table, source, &respond, escalate);
         if let (Kind::Opaque, Some(item)) =

@@ -12,8 +12,8 @@ use crate::text::{Item, Report, Table};
 use super::{Reader, Span};
 
 const MEASURES: [Measure; 3] = [Measure::Packets, Measure::Bytes, Measure::Connections];
-const KEYS: [&str; 4] = ["packets", "bytes", "connections", "burst"];
-const KEYS_FOR: [&str; 5] = ["packets", "bytes", "connections", "burst", "per"];
+const KEYS: [&str; 5] = ["packets", "bytes", "connections", "requests", "burst"];
+const KEYS_FOR: [&str; 6] = ["packets", "bytes", "connections", "requests", "burst", "per"];
 const EXAMPLE: &str = "{ packets = \"2000/s\", bytes = \"10MB/s\", burst = \"1s\" }";
 
 /// Rates above these are no limit on any link there is.
@@ -23,10 +23,27 @@ const MOST_BYTES: u64 = 1_000_000_000_000;
 const MAX_SHARED: usize = (SHARED_PER_API - SHARED_GROUPS) as usize;
 
 impl Reader<'_, '_, '_> {
-    /// `limit` or `limit_total`.
+    /// `limit`.
     pub(super) fn limit(&mut self, item: &Item<'_>) -> Option<LimitSpec> {
         let table = item.table(self.report, &KEYS, EXAMPLE)?;
         self.rates(&table, item.key_span())
+    }
+
+    /// `limit_total`.
+    pub(super) fn limit_total(&mut self, item: &Item<'_>) -> Option<LimitSpec> {
+        let limit = self.limit(item)?;
+        if limit.rates.requests.is_some() {
+            self.shared_quota(item);
+            return None;
+        }
+        Some(limit)
+    }
+
+    /// Who has used up a quota is banned: it must be one source's.
+    fn shared_quota(&mut self, item: &Item<'_>) {
+        let message = format!("`{}` shares a quota of requests among sources", item.path());
+        let hint = "write `requests` into `limit`, or into a `limit_for` with per = \"source\"";
+        self.report.error(item.key_span(), message, hint);
     }
 
     /// `limit_for`, in the order in which they are tried: that of `allow`, or of the text where
@@ -57,7 +74,13 @@ impl Reader<'_, '_, '_> {
                 let message = format!("limit_for.{name} has no effect: proxies have no own limit");
                 self.report.warning(&span, message, "add per = \"group\", or use limit_total");
             }
-            if let (Some(group), Some(limit)) = (group, self.rates(&table, &span)) {
+            let limit = self.rates(&table, &span);
+            if limit.as_ref().is_some_and(|limit| limit.rates.requests.is_some())
+                && per == Some(Per::Group)
+            {
+                self.shared_quota(&item);
+            }
+            if let (Some(group), Some(limit)) = (group, limit) {
                 limits.push(LimitFor { group, limit, per: per.unwrap_or_default() });
             }
         }
@@ -88,17 +111,23 @@ impl Reader<'_, '_, '_> {
                 Measure::Packets => rates.packets = parsed,
                 Measure::Bytes => rates.bytes = parsed,
                 Measure::Connections => rates.connections = parsed,
+                Measure::Requests => rates.requests = parsed,
             }
             given.push((measure, item));
+        }
+        let quota = table.get("requests");
+        if let Some(item) = &quota {
+            rates.requests = self.quota(item);
+            sound &= rates.requests.is_some();
         }
         if let Some(item) = table.get("burst") {
             rates.burst = self.burst(&item);
             sound &= rates.burst.is_some();
         }
-        if given.is_empty() {
+        if given.is_empty() && quota.is_none() {
             if !table.has_unknown() {
                 let message = format!("`{}` gives no rate", table.path());
-                let hint = "write at least one of packets, bytes and connections";
+                let hint = "write at least one of packets, bytes, connections and requests";
                 self.report.missing(span, message, format!("{hint}: {EXAMPLE}"));
             }
             return None;
@@ -132,6 +161,21 @@ impl Reader<'_, '_, '_> {
         Some(parsed)
     }
 
+    /// A quota: a second is over before the sensor has counted.
+    fn quota(&mut self, item: &Item<'_>) -> Option<Rate> {
+        let rate = self.rate(item, Measure::Requests)?;
+        if rate.period <= Duration::from_secs(1) {
+            let shown = rate.display(Measure::Requests);
+            self.report.error(
+                item.span(),
+                format!("a quota of {shown} is over before it is counted"),
+                "write /min, /h or /day; `packets` or `connections` hold a source to a rate a second",
+            );
+            return None;
+        }
+        Some(rate)
+    }
+
     fn burst(&mut self, item: &Item<'_>) -> Option<Duration> {
         let text = item.string(self.report, "\"1s\"")?;
         let burst = self.report.accept(item.span(), duration(text))?;
@@ -162,6 +206,7 @@ fn fits(
         Measure::Packets => "a packet",
         Measure::Bytes => "one packet of 1500 bytes",
         Measure::Connections => "a connection",
+        Measure::Requests => "a request",
     };
     let shown = rate.display(measure);
     if least > DAY {

@@ -10,6 +10,7 @@ mod listen;
 mod names;
 mod networks;
 mod packets;
+mod playbooks;
 mod respond;
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,11 +23,14 @@ use super::cidr::Cidr;
 use super::files::Files;
 use super::model::{Action, Group, Listen, Port, Sited, Trusted};
 use super::packets::Packets;
+use super::playbook::Playbook;
 use super::prefixes::Prefixes;
+use super::response::Responses;
 
 type Span = Range<usize>;
 
-const ROOT: [&str; 6] = ["policy", "trusted", "unclaimed", "packets", "groups", "api"];
+const ROOT: [&str; 8] =
+    ["policy", "trusted", "unclaimed", "packets", "groups", "api", "playbook", "respond"];
 const CIDRS: &str = "cidrs = [\"192.0.2.0/24\", \"2001:db8::/32\"]";
 
 /// What could be read of a policy.
@@ -37,6 +41,8 @@ pub(super) struct Draft {
     pub(super) packets: Packets,
     pub(super) groups: Vec<Group>,
     pub(super) apis: Vec<Api>,
+    pub(super) playbooks: Vec<Playbook>,
+    pub(super) responses: Responses,
 }
 
 /// What the readers of the parts share.
@@ -76,6 +82,9 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
         let unclaimed = reader.unclaimed(root);
         let packets = reader.packets(root);
         let apis = reader.apis(root);
+        let playbooks = reader.playbooks(root);
+        let responses = reader.responses(root);
+        reader.only_said(root, &apis);
         reader.unused_groups(&spans);
         if root.get("api").is_none() && unclaimed == Action::Pass {
             reader.report.missing_warning(
@@ -84,7 +93,16 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
                 "add an [[api]], or [unclaimed] action = \"drop\"",
             );
         }
-        Draft { name, trusted, unclaimed, packets, groups: reader.groups, apis }
+        Draft {
+            name,
+            trusted,
+            unclaimed,
+            packets,
+            groups: reader.groups,
+            apis,
+            playbooks,
+            responses,
+        }
     })
 }
 

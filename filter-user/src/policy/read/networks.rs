@@ -3,7 +3,8 @@
 
 use filter_common::tables::WIDE_BANS;
 
-use crate::policy::api::{Escalate, Respond, Response, SourceLengths};
+use crate::policy::api::{Escalate, SourceLengths};
+use crate::policy::response::Respond;
 use crate::text::{Item, Table};
 
 use super::Reader;
@@ -46,9 +47,8 @@ impl Reader<'_, '_, '_> {
         respond: &Respond,
         escalate: Option<Escalate>,
     ) {
-        let answers = [respond.brute_force, respond.enumeration, respond.rate_shift];
-        let bans = answers.iter().any(|answer| matches!(answer, Response::Ban(_)));
-        let sources = table.get("source").filter(|_| bans).map(|item| (item, source.v4, source.v6));
+        let sources =
+            table.get("source").filter(|_| respond.bans()).map(|item| (item, source.v4, source.v6));
         let networks = table.get("escalate").zip(escalate);
         let networks = networks.map(|(item, escalate)| (item, escalate.v4, escalate.v6));
         for (item, v4, v6) in sources.into_iter().chain(networks) {

@@ -2,15 +2,25 @@
 
 use std::time::Duration;
 
-use crate::policy::api::{Escalate, Login, Respond, Response, Route, SourceLengths};
-use crate::text::quantity::{DAY, Measure, duration};
-use crate::text::{Item, Problem};
+use crate::detect::Detector;
+use crate::policy::api::{Api, Escalate, Login, Route, SourceLengths};
+use crate::policy::response::{Answer, MODES, Respond, Response, Responses};
+use crate::text::quantity::{DAY, Measure, duration, show_duration};
+use crate::text::{Item, Problem, Table};
 
 use super::Reader;
 
-const DETECTORS: [&str; 3] = ["brute_force", "enumeration", "rate_shift"];
 const RESPONSES: &str =
     "write \"alert\", \"limit 10/s\", \"ban 10m\" (1s to 30d) or \"lockdown GROUP\"";
+const RULES: [&str; 7] = [
+    "mode",
+    "max_share_sources",
+    "max_share_requests",
+    "per_minute",
+    "approve_within",
+    "shared_credentials",
+    "shared_agents",
+];
 const LONGEST_BAN: Duration = DAY.saturating_mul(30);
 
 impl Reader<'_, '_, '_> {
@@ -108,21 +118,63 @@ impl Reader<'_, '_, '_> {
     /// `respond`.
     pub(super) fn respond(&mut self, item: &Item<'_>) -> Respond {
         let mut respond = Respond::default();
+        let names = Detector::ALL.map(Detector::name);
         let example = "{ brute_force = \"ban 10m\" }";
-        let Some(table) = item.table(self.report, &DETECTORS, example) else { return respond };
-        for (detector, slot) in DETECTORS.iter().zip([
-            &mut respond.brute_force,
-            &mut respond.enumeration,
-            &mut respond.rate_shift,
-        ]) {
-            if let Some(found) = table.get(detector).and_then(|item| self.response(&item)) {
-                *slot = found;
+        let Some(table) = item.table(self.report, &names, example) else { return respond };
+        for detector in Detector::ALL {
+            let Some(item) = table.get(detector.name()) else { continue };
+            let Some(answer) = self.answer(&item) else { continue };
+            let refused = match (detector, answer.response) {
+                (_, Response::Alert) => None,
+                (Detector::Enforcement, _) => Some("what the kernel does not hold cannot answer"),
+                (detector, Response::Ban(_)) if detector.is_of_inventory() => {
+                    Some("it is about an API, not about a source")
+                }
+                _ => None,
+            };
+            match refused {
+                None => drop(respond.answers.insert(detector, answer)),
+                Some(why) => {
+                    let message = format!("`{}` cannot do that: {why}", item.path());
+                    self.report.error(item.span(), message, "write \"alert\", or leave it out");
+                }
             }
         }
         respond
     }
 
-    fn response(&mut self, item: &Item<'_>) -> Option<Response> {
+    /// A response, as a text or as a table with a time of its own.
+    fn answer(&mut self, item: &Item<'_>) -> Option<Answer> {
+        if item.is_string() {
+            return Some(Answer { response: self.response(item, None)?, ttl: None });
+        }
+        let example = "{ do = \"limit 10/s\", ttl = \"15m\" }";
+        let table = item.table(self.report, &["do", "ttl"], example)?;
+        let Some(what) = table.get("do") else {
+            if table.lacks("do") {
+                let message = format!("`{}` does not say what to do", item.path());
+                self.report.missing(item.span(), message, RESPONSES);
+            }
+            return None;
+        };
+        let ttl = match table.get("ttl") {
+            Some(item) => Some(self.time(&item)?),
+            None => None,
+        };
+        let response = self.response(&what, ttl)?;
+        let ttl = match response {
+            Response::Ban(_) => None,
+            Response::Alert if ttl.is_some() => {
+                let message = format!("`{}` lasts no time: it is only an event", item.path());
+                self.report.error(item.span(), message, "leave `ttl` out");
+                return None;
+            }
+            _ => ttl,
+        };
+        Some(Answer { response, ttl })
+    }
+
+    fn response(&mut self, item: &Item<'_>, ttl: Option<Duration>) -> Option<Response> {
         let text = item.string(self.report, "\"alert\"")?;
         let (verb, argument) = text.split_once(' ').unwrap_or((text, ""));
         let (argument, span) = (argument.trim(), item.span());
@@ -132,7 +184,17 @@ impl Reader<'_, '_, '_> {
                 let rate = self.rate_text(argument, Measure::Packets, span)?;
                 Some(Response::Limit(rate))
             }
-            "ban" => self.report.accept(span, ban(argument)).map(Response::Ban),
+            "ban" => {
+                let time = match ttl {
+                    Some(ttl) if argument.is_empty() => within(ttl),
+                    Some(_) => Err(Problem::new(
+                        "the ban has two times, its own and `ttl`",
+                        "write \"ban\" with `ttl`, or \"ban 10m\" without",
+                    )),
+                    None => ban(argument),
+                };
+                self.report.accept(span, time).map(Response::Ban)
+            }
             "lockdown" if !argument.is_empty() => {
                 self.group_named(argument, item.path(), span).map(Response::Lockdown)
             }
@@ -143,6 +205,52 @@ impl Reader<'_, '_, '_> {
             }
         }
     }
+
+    /// `[respond]`.
+    pub(super) fn responses(&mut self, root: &Table<'_>) -> Responses {
+        let mut responses = Responses::default();
+        let example = "[respond] with mode = \"act\"";
+        let Some(table) =
+            root.get("respond").and_then(|item| item.table(self.report, &RULES, example))
+        else {
+            return responses;
+        };
+        let report = &mut *self.report;
+        let mode = table.get("mode").and_then(|item| item.choice(report, &MODES));
+        responses.mode = mode.unwrap_or(responses.mode);
+        for (key, slot) in [
+            ("max_share_sources", &mut responses.max_share_sources),
+            ("max_share_requests", &mut responses.max_share_requests),
+        ] {
+            let given = table.get(key).and_then(|item| item.number(report, 0.0..=1.0));
+            *slot = given.unwrap_or(*slot);
+        }
+        for (key, range, slot) in [
+            ("per_minute", 1..=1_000, &mut responses.per_minute),
+            ("shared_credentials", 0..=40, &mut responses.shared_credentials),
+            ("shared_agents", 0..=40, &mut responses.shared_agents),
+        ] {
+            let given = table.get(key).and_then(|item| item.integer(report, range));
+            *slot = given.and_then(|number| u32::try_from(number).ok()).unwrap_or(*slot);
+        }
+        let within = table.get("approve_within").and_then(|item| self.time(&item));
+        responses.approve_within = within.unwrap_or(responses.approve_within);
+        responses
+    }
+
+    /// Warns where answers are given that nobody has said may be carried out.
+    pub(super) fn only_said(&mut self, root: &Table<'_>, apis: &[Api]) {
+        let silent = |api: &&Api| api.respond.acts() && api.respond.mode.is_none();
+        let names: Vec<&str> = apis.iter().filter(silent).map(|api| &*api.name).collect();
+        if root.get("respond").is_none() && !names.is_empty() {
+            let names = names.join(", ");
+            self.report.missing_warning(
+                &(0..0),
+                format!("answers to findings are only said, not carried out: {names}"),
+                "add [respond] with mode = \"act\", \"approve\" or \"dry_run\"",
+            );
+        }
+    }
 }
 
 /// The time of a ban.
@@ -150,9 +258,12 @@ fn ban(text: &str) -> Result<Duration, Problem> {
     if text.is_empty() {
         return Err(Problem::new("a ban says for how long", RESPONSES));
     }
-    let time = duration(text)?;
+    within(duration(text)?)
+}
+
+fn within(time: Duration) -> Result<Duration, Problem> {
     if time < Duration::from_secs(1) || time > LONGEST_BAN {
-        let message = format!("a ban of {} is out of range", text.escape_debug());
+        let message = format!("a ban of {} is out of range", show_duration(time));
         return Err(Problem::new(message, "write 1s to 30d: bans end by themselves"));
     }
     Ok(time)

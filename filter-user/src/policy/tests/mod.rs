@@ -54,15 +54,17 @@ fn the_example_of_the_design_is_accepted_and_understood() {
     assert_eq!(api.listen.len(), 3);
     assert_eq!(api.about.criticality, Criticality::High);
     assert_eq!(api.limit_for[0].per, Per::Group);
-    assert_eq!(api.respond.brute_force, Response::Ban(std::time::Duration::from_secs(600)));
+    let answer = api.respond.to(crate::detect::Detector::BruteForce);
+    assert_eq!(answer.response, Response::Ban(std::time::Duration::from_secs(600)));
     assert_eq!(api.login.as_ref().map(|login| login.failed.clone()), Some(vec![401, 403]));
     let found = policy.groups_of("198.51.101.7".parse().expect("an address"));
     assert_eq!(found.len(), 1);
     assert!(found[0].2.to_string().ends_with("feeds/partners.txt:2"), "{}", found[0].2);
-    // Only the proxies that nothing admits are worth a word.
+    // Only the proxies that nothing admits are worth a word, and answers that are only said.
     let told: Vec<_> = loaded.diagnostics.iter().map(|d| (d.severity, &*d.message)).collect();
     let refused = "proxies `cdn` are not in allow: they are refused";
-    assert_eq!(told, [(Severity::Warning, refused)]);
+    let said = "answers to findings are only said, not carried out: orders";
+    assert_eq!(told, [(Severity::Warning, said), (Severity::Warning, refused)]);
 }
 
 #[test]

@@ -151,6 +151,15 @@ impl Protocol {
         }
     }
 
+    /// Whether the client takes its time over a request that it began: `after` ns for a head or a
+    /// ClientHello, less than `rate` bytes a second of a body. Bodies of HTTP/2 are not told apart.
+    pub(super) fn trickles(&self, now: u64, since: u64, after: u64, rate: u64) -> bool {
+        match self {
+            Self::Http1(connection) => connection.trickles(now, after, rate),
+            Self::Http2(_) | Self::Tls(_) => self.in_head() && now.saturating_sub(since) >= after,
+        }
+    }
+
     /// Memory behind it.
     pub(super) fn footprint(&self) -> usize {
         match self {

@@ -34,6 +34,12 @@ use super::quic;
 use super::stats::Stats;
 use super::{Facts, Output};
 
+/// How long a request's head, or a slow body, may take before a flow is reported, ns: ten times what a
+/// phone on a bad network takes.
+pub(crate) const TRICKLE_AFTER: u64 = 10_000_000_000;
+/// Bytes a second from which on a body is none that trickles.
+const TRICKLE_RATE: u64 = 500;
+
 /// What a flow needs from the sensor.
 pub(crate) struct Environment<'a> {
     pub(crate) config: &'a SensorConfig,
@@ -279,6 +285,16 @@ impl Flow {
             handshake: self.is_mutual(),
             weight: self.weight,
             announced: self.announced,
+        }
+    }
+
+    /// Tells of the flow, while it goes on, when its client takes its time over a request.
+    pub(crate) fn report_trickle(&self, env: &mut Environment<'_>) {
+        let Carries::Known(protocol) = &self.carries else { return };
+        if !self.is_closed() && protocol.trickles(env.now, self.first, TRICKLE_AFTER, TRICKLE_RATE)
+        {
+            let summary = self.summary(Closed::Open, protocol.in_head());
+            (env.emit)(Output::Slow(summary));
         }
     }
 

@@ -21,9 +21,27 @@ pub enum Closed {
     Unsampled,
     /// The capture, or the sensor, ended before it.
     End,
+    /// It is not over.
+    Open,
 }
 
 impl Closed {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Fin,
+        Self::Rst,
+        Self::Timeout,
+        Self::Evicted,
+        Self::Unsampled,
+        Self::End,
+        Self::Open,
+    ];
+
+    /// The one of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|closed| closed.name() == name)
+    }
+
     /// The name in output.
     pub const fn name(self) -> &'static str {
         match self {
@@ -33,6 +51,7 @@ impl Closed {
             Self::Evicted => "evicted",
             Self::Unsampled => "unsampled",
             Self::End => "end",
+            Self::Open => "open",
         }
     }
 }
@@ -59,6 +78,23 @@ pub enum Application {
 }
 
 impl Application {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Unknown,
+        Self::Http,
+        Self::Http2,
+        Self::Tls,
+        Self::Quic,
+        Self::WebSocket,
+        Self::Upgraded,
+        Self::Opaque,
+    ];
+
+    /// The one of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|application| application.name() == name)
+    }
+
     /// The name in output.
     pub const fn name(self) -> &'static str {
         match self {

@@ -102,6 +102,18 @@ impl Table {
         unwanted.map(|(_, &slot)| handle(slot)).collect()
     }
 
+    /// Places there ever were: flows are at those below.
+    pub(crate) fn places(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The flow at one of [`Self::places`], if there is one.
+    pub(crate) fn at(&self, place: usize) -> Option<Handle> {
+        let slot = self.slots.get(place)?;
+        slot.flow.as_ref()?;
+        Some(Handle { slot: place as u32, generation: slot.generation })
+    }
+
     /// The flow that must go before another without payload, or with it, can come.
     pub(crate) fn surplus(&self) -> Option<Handle> {
         if self.lists[usize::from(BARE)].length * 4 >= self.max {

@@ -111,6 +111,11 @@ impl Connection {
         self.client.in_head()
     }
 
+    /// Whether the client's request trickles, see [`parser::Parser::trickles`].
+    pub(crate) fn trickles(&self, now: u64, after: u64, rate: u64) -> bool {
+        self.client.trickles(now, after, rate)
+    }
+
     /// Memory that is not the connection's own size.
     pub(crate) fn footprint(&self) -> usize {
         self.client.footprint() + self.server.footprint() + self.queued_bytes

@@ -165,6 +165,24 @@ impl Parser {
         self.state == State::Head
     }
 
+    /// Whether the message at hand trickles: its head is not whole, or less than `rate` bytes a second
+    /// of its body came, `after` ns from its first byte. `now` is on the records' clock.
+    pub(super) fn trickles(&self, now: u64, after: u64, rate: u64) -> bool {
+        let age = now.saturating_sub(self.origin.time);
+        match self.state {
+            State::Start | State::UntilClose | State::Seek => false,
+            State::Head => age >= after,
+            State::Fixed(_)
+            | State::Size { .. }
+            | State::Chunk(_)
+            | State::ChunkEnd
+            | State::Trailer { .. } => {
+                age >= after
+                    && u128::from(self.body) * 1_000_000_000 < u128::from(age) * u128::from(rate)
+            }
+        }
+    }
+
     /// Whether the body at hand ends with the stream.
     pub(super) fn until_close(&self) -> bool {
         self.state == State::UntilClose

@@ -323,3 +323,63 @@ fn upgrades() {
         assert_eq!((flow.transactions, flow.packets), (1, [4, 3]), "{response}");
     }
 }
+
+/// Requests that take their time are told of while they last, and others are not.
+#[test]
+fn trickles() {
+    type Send = fn(&mut Wire);
+    let rows: [(&str, Send, bool); 6] = [
+        ("a head", |wire| wire.send(CLIENT, b"GET / HTTP/1.1\r\nA: b\r\n", usize::MAX), true),
+        (
+            "a body",
+            |wire| {
+                wire.send(CLIENT, b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc", usize::MAX);
+            },
+            true,
+        ),
+        (
+            "chunks",
+            |wire| {
+                wire.send(
+                    CLIENT,
+                    b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+                    usize::MAX,
+                );
+            },
+            true,
+        ),
+        (
+            "a request that waits",
+            |wire| wire.send(CLIENT, b"GET / HTTP/1.1\r\n\r\n", usize::MAX),
+            false,
+        ),
+        ("kept alive", |wire| exchange(wire, "/a"), false),
+        ("nothing", |_| {}, false),
+    ];
+    for (what, send, expected) in rows {
+        let mut wire = Wire::open([10, 20]);
+        send(&mut wire);
+        let (mut seen, mut sensor) = (Seen::default(), Sensor::new(SensorConfig::default()));
+        let mut times = Vec::new();
+        for record in &wire.records {
+            sensor.push(&record.header, &record.payload, &mut |output| seen.take(output));
+        }
+        for second in 1..=60 {
+            let before = seen.slow.len();
+            sensor.tick(wire.time + second * SECOND, &mut |output| seen.take(output));
+            if seen.slow.len() > before {
+                times.push(second);
+            }
+        }
+        assert_eq!(seen.slow.is_empty(), !expected, "{what}");
+        assert!(
+            seen.slow.iter().all(|flow| flow.closed == Closed::Open && flow.handshake),
+            "{what}"
+        );
+        assert!(seen.flows.is_empty(), "{what}: it is not over");
+        if expected {
+            assert!((10..=20).contains(&times[0]), "{what}: {times:?}");
+            assert!((4..=6).contains(&times.len()), "{what}: every ten seconds: {times:?}");
+        }
+    }
+}

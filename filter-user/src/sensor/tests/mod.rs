@@ -25,6 +25,7 @@ struct Seen {
     handshakes: Vec<Handshake>,
     turns: Vec<Turn>,
     flows: Vec<FlowSummary>,
+    slow: Vec<FlowSummary>,
 }
 
 impl Seen {
@@ -34,6 +35,7 @@ impl Seen {
             Output::Tls(handshake) | Output::Quic(handshake) => self.handshakes.push(*handshake),
             Output::Turn(turn) => self.turns.push(turn),
             Output::Flow(flow) => self.flows.push(flow),
+            Output::Slow(flow) => self.slow.push(flow),
         }
     }
 }

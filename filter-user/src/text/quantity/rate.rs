@@ -22,6 +22,8 @@ pub enum Measure {
     Bytes,
     /// New connections: TCP segments with SYN and without ACK.
     Connections,
+    /// Requests, as far as the sensor reads them.
+    Requests,
 }
 
 impl Measure {
@@ -31,6 +33,7 @@ impl Measure {
             Self::Packets => "packets",
             Self::Bytes => "bytes",
             Self::Connections => "connections",
+            Self::Requests => "requests",
         }
     }
 
@@ -40,6 +43,7 @@ impl Measure {
             Self::Packets => "\"2000/s\"",
             Self::Bytes => "\"10MB/s\"",
             Self::Connections => "\"50/s\"",
+            Self::Requests => "\"10000/day\"",
         }
     }
 }
@@ -78,7 +82,9 @@ impl Rate {
         let unit = unit.map_or("s", |(name, _)| name);
         match measure {
             Measure::Bytes => format!("{}/{unit}", show_size(self.amount)),
-            Measure::Packets | Measure::Connections => format!("{}/{unit}", self.amount),
+            Measure::Packets | Measure::Connections | Measure::Requests => {
+                format!("{}/{unit}", self.amount)
+            }
         }
     }
 }
@@ -113,7 +119,7 @@ pub fn rate(text: &str, measure: Measure) -> Result<Rate, Problem> {
             ),
             _ => problem,
         })?,
-        Measure::Packets | Measure::Connections => match split(amount) {
+        Measure::Packets | Measure::Connections | Measure::Requests => match split(amount) {
             (number, "") => scale(number, 1).ok_or_else(|| {
                 let message = format!("\"{}\" is not a whole number", shown(amount));
                 Problem::new(message, format!("{example}; for less than 1/s use /min, /h or /day"))

@@ -1,0 +1,610 @@
+//! Who asks for what: one bounded table of sources and their users, for every detector that compares
+//! a source with others.
+//!
+//! Each (API, source) has a [`record`]; from the second credential on that a source sends within a
+//! window, each user of it has one too. Each of them has a further one for every route with objects
+//! that it asks ([`record::Pair`]). Windows of ten minutes begin with a source's first request; when one is over,
+//! its numbers join those of others ([`cohort`]), unless the source has a finding. A request looks
+//! up two records, four where a source has several users, and never walks over others. What looks
+//! strange is put on a list, of which the next tick decides.
+//!
+//! **Memory.** At most `sources` records and `pairs` pairs, some 450 MiB when all are taken, which
+//! takes a million sources that ask for objects. When there is no room the least active of the next
+//! eight goes, never one with a finding; each is counted. Whoever was idle for a day goes too.
+//!
+//! The formulas are in [`super::enumeration`], [`super::probing`], [`super::scraping`] and
+//! [`super::exfiltration`].
+
+pub(crate) mod cohort;
+pub(crate) mod distinct;
+pub(crate) mod gaps;
+pub(crate) mod object;
+pub(crate) mod record;
+pub(crate) mod route;
+pub(crate) mod share;
+pub(crate) mod table;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::collections::HashMap;
+use std::fmt;
+
+use filter_common::hash;
+
+use super::SECOND;
+use super::api::ApiProfile;
+use super::detector::{Detect, Tick};
+use super::engine::StateCount;
+use super::enumeration::EnumerationConfig;
+use super::exfiltration::ExfiltrationConfig;
+use super::finding::Detector;
+use super::observation::{FlowSeen, Observation, TurnSeen};
+use super::probing::ProbingConfig;
+use super::scraping::ScrapingConfig;
+use super::source::Source;
+use crate::inventory::route::says_exists;
+use crate::sensor::Application;
+use cohort::Cohort;
+use record::{NOBODY, Pair, Record, WHOLE, Who};
+use route::Route;
+use table::Table;
+use watch::Watch;
+
+/// Seconds of a window.
+pub(crate) const WINDOW: u32 = 600;
+/// Seconds of the short window.
+pub(crate) const MINUTE: u32 = 60;
+/// Seconds of the long one.
+pub(crate) const DAY: u32 = 86_400;
+/// Bytes that [`ApiCohorts::minute`] and [`ApiCohorts::day`] count as one.
+pub(crate) const UNIT: f64 = 1024.0;
+/// Seconds within which every record is looked at, to see whether its window is over.
+const ROUND: u64 = 120;
+
+/// Parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WhoConfig {
+    /// See [`super::enumeration`].
+    pub enumeration: EnumerationConfig,
+    /// See [`super::probing`].
+    pub probing: ProbingConfig,
+    /// See [`super::scraping`].
+    pub scraping: ScrapingConfig,
+    /// See [`super::exfiltration`].
+    pub exfiltration: ExfiltrationConfig,
+    /// Seconds without more of the same after which a finding closes.
+    pub quiet: u64,
+    /// Most records of sources and users.
+    pub sources: usize,
+    /// Most records of sources or users at routes.
+    pub pairs: usize,
+    /// Most routes that are told apart.
+    pub routes: usize,
+}
+
+impl Default for WhoConfig {
+    fn default() -> Self {
+        Self {
+            enumeration: EnumerationConfig::default(),
+            probing: ProbingConfig::default(),
+            scraping: ScrapingConfig::default(),
+            exfiltration: ExfiltrationConfig::default(),
+            quiet: 300,
+            sources: 1_000_000,
+            pairs: 500_000,
+            routes: 100_000,
+        }
+    }
+}
+
+/// What the sources of an API do.
+#[derive(Debug)]
+pub(crate) struct ApiCohorts {
+    /// Distinct missing paths, of those who missed any.
+    pub(crate) missing: Cohort,
+    /// Distinct pages.
+    pub(crate) pages: Cohort,
+    /// [`UNIT`]s sent within a minute, and a day.
+    pub(crate) minute: Cohort,
+    pub(crate) day: Cohort,
+}
+
+/// How strange something is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judged<'a> {
+    /// Evidence against its being usual, nats.
+    pub(crate) evidence: f64,
+    /// What of it does not come from comparing with others.
+    rest: f64,
+    /// What was seen.
+    pub(crate) observed: f64,
+    /// Of how many people.
+    pub(crate) people: f64,
+    /// What nine in ten others stay below.
+    pub(crate) usual: f64,
+    /// Over how long, seconds.
+    pub(crate) window: u32,
+    cohort: &'a Cohort,
+}
+
+impl<'a> Judged<'a> {
+    pub(crate) fn new(
+        cohort: &'a Cohort,
+        observed: f64,
+        people: f64,
+        rest: f64,
+        window: u32,
+    ) -> Self {
+        let standing = cohort.stand(observed / people);
+        let (evidence, usual) = (standing.evidence + rest, standing.usual);
+        Self { evidence, rest, observed, people, usual, window, cohort }
+    }
+
+    /// What would have to be seen, all else being the same, for so much evidence.
+    pub(crate) fn threshold(&self, evidence: f64) -> f64 {
+        self.cohort.threshold(evidence - self.rest) * self.people
+    }
+}
+
+/// A length of time for people.
+pub(crate) fn span(seconds: u32) -> &'static str {
+    match seconds {
+        MINUTE => "a minute",
+        WINDOW => "ten minutes",
+        _ => "a day",
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.user {
+            WHOLE => write!(f, "{}", self.source),
+            NOBODY => write!(f, "{} (without credentials)", self.source),
+            _ => write!(f, "one user of {}", self.source),
+        }
+    }
+}
+
+/// Something to be looked at.
+#[derive(Clone, Copy, Debug)]
+enum Suspect {
+    Record(Who, u64),
+    Pair(Who, u64, u64),
+}
+
+impl Suspect {
+    fn who(&self) -> &Who {
+        match self {
+            Self::Record(who, _) | Self::Pair(who, ..) => who,
+        }
+    }
+}
+
+/// The detector of sources.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    config: WhoConfig,
+    seed: u64,
+    /// The first time seen, ns: the table's clock begins there.
+    origin: Option<u64>,
+    records: Table<Record>,
+    pairs: Table<Pair>,
+    routes: HashMap<u64, Route>,
+    cohorts: HashMap<u32, ApiCohorts>,
+    suspects: Vec<Suspect>,
+    watched: Vec<Watch>,
+    /// Where the round over records and pairs stands, and when it was there.
+    cursor: [usize; 2],
+    swept: u64,
+    /// Routes for which there was no room.
+    refused: u64,
+}
+
+/// A request as far as records care.
+#[derive(Clone, Copy)]
+struct Seen {
+    time: u64,
+    now: u32,
+    weight: f32,
+    forged: bool,
+    missing: Option<u64>,
+    page: Option<u64>,
+    bytes: f32,
+    object: Option<(u64, object::Object)>,
+    granted: bool,
+    refused: bool,
+}
+
+impl Sources {
+    /// `seed` keys the hashes: who knows it can hide.
+    pub(crate) fn new(config: WhoConfig, seed: u64) -> Self {
+        Self {
+            config,
+            seed,
+            origin: None,
+            records: Table::new(config.sources),
+            pairs: Table::new(config.pairs),
+            routes: HashMap::new(),
+            cohorts: HashMap::new(),
+            suspects: Vec::new(),
+            watched: Vec::new(),
+            cursor: [0; 2],
+            swept: 0,
+            refused: 0,
+        }
+    }
+
+    /// Seconds on the table's clock; an hour has passed when it begins, so that a capture may go back
+    /// a little.
+    fn seconds(&mut self, time: u64) -> u32 {
+        let origin = *self.origin.get_or_insert(time.saturating_sub(3600 * SECOND));
+        u32::try_from(time.saturating_sub(origin) / SECOND).unwrap_or(u32::MAX)
+    }
+
+    fn hash(&self, who: &Who) -> u64 {
+        let source = match who.source.address {
+            std::net::IpAddr::V4(v4) => u64::from(u32::from(v4)),
+            std::net::IpAddr::V6(v6) => {
+                let bits = u128::from(v6);
+                hash::pair(self.seed, (bits >> 64) as u64, bits as u64)
+            }
+        };
+        let rest = u64::from(who.api) << 8 | u64::from(who.source.length);
+        hash::pair(hash::pair(self.seed, source, rest), who.user, 0)
+    }
+
+    /// The place of somebody's record, made if need be; its window has begun anew if it was over.
+    fn record(&mut self, who: Who, now: u32) -> Option<usize> {
+        let hash = self.hash(&who);
+        let place = match self.records.find(&who, hash) {
+            Some(place) => place,
+            None => return self.records.insert(Record::new(who, hash, now), now, |_| {}),
+        };
+        let record = self.records.at_mut(place)?;
+        if now.saturating_sub(record.minute) >= MINUTE {
+            roll_record(record, &mut self.cohorts, &self.config, now);
+        }
+        Some(place)
+    }
+
+    /// Takes something into account that somebody did; how many users the source has, if several.
+    fn take(&mut self, who: Who, seen: &Seen, user: u64) -> Option<bool> {
+        let place = self.record(who, seen.now)?;
+        let record = self.records.at_mut(place)?;
+        record.last = record.last.max(seen.now);
+        record.requests = record.requests.saturating_add(1);
+        record.weight += seen.weight;
+        record.forged += u32::from(seen.forged);
+        record.minute_bytes += seen.bytes;
+        record.day_bytes += seen.bytes;
+        let mut more = seen.bytes > 0.0;
+        if let Some(path) = seen.missing {
+            record.missing_requests += 1;
+            more |= record.missing.add(path);
+        }
+        if let Some(page) = seen.page {
+            more |= record.pages.add(page);
+        }
+        record.gaps.add(seen.time / 1_000_000);
+        if who.user == WHOLE && user > NOBODY {
+            record.users.add(hash::pair(self.seed, user, 1));
+            if record.sole == WHOLE {
+                record.sole = user;
+            } else if record.sole != user {
+                record.shared = true;
+            }
+        }
+        let shared = record.shared;
+        let config = &self.config;
+        if more
+            && !record.pending
+            && (config.probing.suspects(record)
+                || config.scraping.suspects(record)
+                || config.exfiltration.suspects(record))
+        {
+            record.pending = true;
+            self.suspects.push(Suspect::Record(who, record.hash));
+        }
+        Some(shared)
+    }
+
+    /// Takes an object that somebody asked for into account.
+    fn take_object(&mut self, who: Who, seen: &Seen, shared: bool) {
+        let Some((route, object)) = seen.object else { return };
+        let now = seen.now;
+        let hash = hash::pair(self.hash(&who), route, 2);
+        let place = match self.pairs.find(&(who, route), hash) {
+            Some(place) => place,
+            None => match self.pairs.insert(Pair::new(who, route, hash, now), now, |_| {}) {
+                Some(place) => place,
+                None => return,
+            },
+        };
+        let Some(pair) = self.pairs.at_mut(place) else { return };
+        if now.saturating_sub(pair.since) >= WINDOW {
+            roll_pair(pair, &mut self.routes, &self.config, now);
+        }
+        pair.last = pair.last.max(now);
+        pair.shared |= shared;
+        pair.requests = pair.requests.saturating_add(1);
+        pair.weight += seen.weight;
+        pair.forged += u32::from(seen.forged);
+        pair.granted += u32::from(seen.granted);
+        pair.refused += u32::from(seen.refused);
+        let mut more = pair.objects.add(object.hash);
+        more |= pair.day_objects.add(object.hash);
+        pair.step(object.number);
+        // Sketches seldom change when there are many: evidence grows by even steps too.
+        more |= pair.requests % 64 == 0;
+        if more && !pair.pending && self.config.enumeration.suspects(pair) {
+            pair.pending = true;
+            self.suspects.push(Suspect::Pair(who, route, hash));
+        }
+    }
+
+    /// The key of a route with objects; `None` when there is no room for another.
+    fn route(&mut self, api: u32, method: &str, route: &str) -> Option<u64> {
+        let key = hash::pair(
+            object::bytes(self.seed, route.as_bytes()),
+            object::bytes(self.seed, method.as_bytes()),
+            u64::from(api),
+        );
+        if !self.routes.contains_key(&key) {
+            if self.routes.len() >= self.config.routes {
+                self.refused += 1;
+                return None;
+            }
+            let usual = self.config.enumeration.usual;
+            self.routes.insert(key, Route::new(api, method, route, usual));
+        }
+        Some(key)
+    }
+
+    /// Bytes that went to a source outside of HTTP messages that were read.
+    fn bytes(&mut self, api: &ApiProfile, moment: &Moment, bytes: u64) {
+        let now = self.seconds(moment.time);
+        let who = Who { api: api.id, source: moment.source, user: WHOLE };
+        let Some(place) = self.record(who, now) else { return };
+        let Some(record) = self.records.at_mut(place) else { return };
+        record.last = record.last.max(now);
+        record.requests = record.requests.saturating_add(1);
+        record.weight += moment.weight;
+        record.forged += u32::from(!moment.handshake);
+        record.minute_bytes += bytes as f32;
+        record.day_bytes += bytes as f32;
+        if !record.pending && self.config.exfiltration.suspects(record) {
+            record.pending = true;
+            self.suspects.push(Suspect::Record(who, record.hash));
+        }
+    }
+
+    /// Looks at some of all records: windows that are over are learned from, idle ones go.
+    fn sweep(&mut self, now: u64) {
+        let passed = now.saturating_sub(self.swept).min(ROUND * SECOND);
+        if passed < SECOND / 4 {
+            return;
+        }
+        self.swept = now;
+        let seconds = self.seconds(now);
+        let part = |length: usize| {
+            (length as u128 * u128::from(passed) / u128::from(ROUND * SECOND)) as usize + 1
+        };
+        for _ in 0..part(self.records.len()) {
+            let place = self.cursor[0];
+            let Some(record) = self.records.at_mut(place) else {
+                self.cursor[0] = 0;
+                break;
+            };
+            if seconds.saturating_sub(record.minute) >= MINUTE {
+                roll_record(record, &mut self.cohorts, &self.config, seconds);
+            }
+            if record.open == 0 && seconds.saturating_sub(record.last) >= DAY {
+                self.records.remove(place);
+            } else {
+                self.cursor[0] += 1;
+            }
+        }
+        for _ in 0..part(self.pairs.len()) {
+            let place = self.cursor[1];
+            let Some(pair) = self.pairs.at_mut(place) else {
+                self.cursor[1] = 0;
+                break;
+            };
+            if seconds.saturating_sub(pair.since) >= WINDOW {
+                roll_pair(pair, &mut self.routes, &self.config, seconds);
+            }
+            if !pair.open && seconds.saturating_sub(pair.last) >= DAY {
+                self.pairs.remove(place);
+            } else {
+                self.cursor[1] += 1;
+            }
+        }
+    }
+}
+
+/// When somebody did something, and how far that is to be believed.
+struct Moment {
+    time: u64,
+    source: Source,
+    handshake: bool,
+    weight: f32,
+}
+
+/// The cohorts of an API.
+fn cohorts<'a>(
+    cohorts: &'a mut HashMap<u32, ApiCohorts>,
+    api: u32,
+    config: &WhoConfig,
+) -> &'a mut ApiCohorts {
+    cohorts.entry(api).or_insert_with(|| ApiCohorts {
+        missing: Cohort::new(config.probing.usual),
+        pages: Cohort::new(config.scraping.usual),
+        minute: Cohort::new(config.exfiltration.usual[0] / UNIT),
+        day: Cohort::new(config.exfiltration.usual[1] / UNIT),
+    })
+}
+
+/// A bit of [`Record::open`].
+fn bit(detector: Detector) -> u8 {
+    match detector {
+        Detector::Probing => 1,
+        Detector::Scraping => 2,
+        Detector::Exfiltration => 4,
+        _ => 0,
+    }
+}
+
+/// Ends what is over of a record's minute, ten minutes and day, and learns from it.
+fn roll_record(
+    record: &mut Record,
+    all: &mut HashMap<u32, ApiCohorts>,
+    config: &WhoConfig,
+    now: u32,
+) {
+    let others = cohorts(all, record.who.api, config);
+    // A network of several users is none of those that one is compared with.
+    let alone = !record.shared;
+    let usual = |detector| alone && record.open & bit(detector) == 0;
+    let takes = usual(Detector::Exfiltration);
+    let units = |bytes: f32| f64::from(bytes) / UNIT;
+    if record.minute_bytes > 0.0 && takes {
+        others.minute.learn(units(record.minute_bytes), config.exfiltration.usual[0] / UNIT);
+    }
+    if now.saturating_sub(record.day) >= DAY {
+        if record.day_bytes > 0.0 && takes {
+            others.day.learn(units(record.day_bytes), config.exfiltration.usual[1] / UNIT);
+        }
+        record.day = now;
+        record.day_bytes = 0.0;
+    }
+    record.minute = now;
+    record.minute_bytes = 0.0;
+    if now.saturating_sub(record.since) >= WINDOW {
+        if usual(Detector::Probing) {
+            others.missing.learn(record.missing.count(), config.probing.usual);
+        }
+        if usual(Detector::Scraping) {
+            others.pages.learn(record.pages.count(), config.scraping.usual);
+        }
+        record.begin(now);
+    }
+}
+
+/// The same of a pair.
+fn roll_pair(pair: &mut Pair, routes: &mut HashMap<u64, Route>, config: &WhoConfig, now: u32) {
+    let usual = config.enumeration.usual;
+    if let Some(route) = routes.get_mut(&pair.route)
+        && !(pair.open || pair.shared)
+        && pair.requests > 0
+    {
+        route.learn(pair, usual[0]);
+        if now.saturating_sub(pair.day) >= DAY {
+            route.slow.learn(pair.day_objects.count(), usual[1]);
+        }
+    }
+    if now.saturating_sub(pair.day) >= DAY {
+        pair.day = now;
+        pair.day_objects = distinct::Distinct::default();
+    }
+    pair.begin(now);
+}
+
+impl Detect for Sources {
+    fn observe(&mut self, api: &ApiProfile, observation: &Observation<'_>) {
+        let Observation { method, target, route, status, .. } = *observation;
+        let now = self.seconds(observation.time);
+        let objects = route.contains('{');
+        let exists = status.is_some_and(says_exists);
+        let path = object::path(target);
+        let object = object::object(self.seed, route, target);
+        let own = object::bytes(self.seed, path.as_bytes());
+        // A route that is made for what is missing tells nothing.
+        let known = objects && !route.ends_with(crate::inventory::route::VALUE);
+        let missing = match status {
+            Some(_) if exists => None,
+            Some(_) if known => Some(object::bytes(self.seed, route.as_bytes())),
+            Some(_) => Some(own),
+            None => None,
+        };
+        let page = match status {
+            Some(200..400) => Some(object.map_or(own, |object| hash::pair(own, object.hash, 3))),
+            _ => None,
+        };
+        let object = object.and_then(|object| Some((self.route(api.id, method, route)?, object)));
+        let seen = Seen {
+            time: observation.time,
+            now,
+            // A weight is a count below 2^16: exact.
+            weight: observation.stands_for() as f32,
+            forged: !observation.handshake,
+            missing,
+            page,
+            bytes: observation.response_bytes.unwrap_or_default() as f32,
+            object,
+            granted: matches!(status, Some(200..400)),
+            refused: matches!(status, Some(401 | 403 | 404 | 410)),
+        };
+        let source = Source::of(observation.source, api.sources);
+        let user = observation.credential.map_or(NOBODY, |hash| hash.max(NOBODY + 1));
+        let whole = Who { api: api.id, source, user: WHOLE };
+        let shared = self.take(whole, &seen, user).unwrap_or_default();
+        self.take_object(whole, &seen, shared);
+        if shared {
+            let one = Who { user, ..whole };
+            self.take(one, &seen, user);
+            self.take_object(one, &seen, false);
+        }
+    }
+
+    fn turn(&mut self, api: &ApiProfile, turn: &TurnSeen) {
+        let moment = Moment {
+            time: turn.time,
+            source: Source::of(turn.source, api.sources),
+            handshake: turn.handshake,
+            weight: super::observation::stands_for(turn.weight) as f32,
+        };
+        self.bytes(api, &moment, turn.response_bytes);
+    }
+
+    fn flow(&mut self, api: &ApiProfile, flow: &FlowSeen) {
+        use Application::{Http, Http2, Opaque, Quic, Tls, Unknown, Upgraded, WebSocket};
+        match flow.application {
+            // Their messages and turns were told.
+            Http | Http2 | Tls => return,
+            Unknown | Quic | WebSocket | Upgraded | Opaque => {}
+        }
+        let moment = Moment {
+            time: flow.end,
+            source: Source::of(flow.source, api.sources),
+            handshake: flow.handshake,
+            weight: super::observation::stands_for(flow.weight) as f32,
+        };
+        self.bytes(api, &moment, flow.bytes[1]);
+    }
+
+    fn tick(&mut self, tick: &mut Tick<'_>) {
+        self.sweep(tick.now);
+        self.decide(tick);
+    }
+
+    fn retain(&mut self, keep: &dyn Fn(u32) -> bool) {
+        self.records.retain(|record| keep(record.who.api));
+        self.pairs.retain(|pair| keep(pair.who.api));
+        self.routes.retain(|_, route| keep(route.api));
+        self.cohorts.retain(|api, _| keep(*api));
+        self.watched.retain(|watch| keep(watch.api()));
+    }
+
+    fn state_counts(&self) -> Vec<StateCount> {
+        let count = |detector, states: usize, evicted| StateCount {
+            detector,
+            states: states as u64,
+            evicted,
+        };
+        vec![
+            count(Detector::Exfiltration, self.records.len(), self.records.evicted()),
+            count(Detector::Enumeration, self.pairs.len(), self.pairs.evicted() + self.refused),
+        ]
+    }
+}

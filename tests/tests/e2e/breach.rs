@@ -1,0 +1,212 @@
+//! What an operator does in a breach: how soon it holds, playbooks, and drills that nobody notices.
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use weir_tests::lab::Host;
+use weir_tests::wait;
+use weir_tests::weir::Weir;
+
+use crate::site::{self, PORT};
+
+/// Far above what is promised: what was measured is printed.
+const SANITY: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(15);
+
+/// Blasts datagrams at a port that listens and notes when the last one arrived, while `during` runs;
+/// how long after the beginning of `during` that was, and how many arrived in all.
+fn last_passed<T>(
+    client: &Host,
+    server: &Host,
+    address: IpAddr,
+    during: impl FnOnce() -> Result<T>,
+) -> Result<(T, Duration, u64)> {
+    let any = if address.is_ipv4() { "0.0.0.0" } else { "::" };
+    let listening = server.netns.enter(|| Ok(UdpSocket::bind((address, PORT))?))?;
+    listening.set_read_timeout(Some(Duration::from_millis(20)))?;
+    let sending = client.netns.enter(|| Ok(UdpSocket::bind((any, 0))?))?;
+    sending.connect((address, PORT))?;
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                // What the switch has no room for is not sent.
+                let _sent = sending.send(b"still here?");
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        });
+        let receiver = scope.spawn(|| {
+            let (mut last, mut count) = (None, 0_u64);
+            let mut buffer = [0; 64];
+            while !over.load(Ordering::Relaxed) {
+                if listening.recv(&mut buffer).is_ok() {
+                    last = Some(Instant::now());
+                    count += 1;
+                }
+            }
+            (last, count)
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        let start = Instant::now();
+        let done = during();
+        // Long enough for what is still on its way.
+        std::thread::sleep(Duration::from_millis(300));
+        over.store(true, Ordering::Relaxed);
+        let (last, count) = receiver.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?;
+        sender.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?;
+        let last = last.context("no datagram arrived at all")?;
+        Ok((done?, last.saturating_duration_since(start), count))
+    })
+}
+
+#[test]
+fn a_shutdown_holds_a_moment_after_the_command() -> Result<()> {
+    let lab = site::lab()?;
+    let [server, client] = [lab.host("server")?, lab.host("client")?];
+    let weir = site::weir(&lab, &(site::orders(&lab, "")? + PLAYBOOKS))?;
+    let verbs: [&[&str]; 4] = [
+        &["breach", "shutdown", "orders"],
+        &["breach", "lockdown", "orders", "--ttl", "1h"],
+        &["breach", "run", "leak"],
+        &["breach", "shutdown", "orders", "--reason", "again"],
+    ];
+    for (round, verb) in verbs.iter().cycle().take(12).enumerate() {
+        let address = server.addresses()[round % 2];
+        let (_, last, count) = last_passed(client, server, address, || weir.verb(verb)?.success())?;
+        println!(
+            "weir {}: the last of {count} packets arrived {:.1} ms after the command was started",
+            verb.join(" "),
+            last.as_secs_f64() * 1e3
+        );
+        ensure!(last < SANITY, "{verb:?}: {last:?}");
+        ensure!(count > 100, "{count} packets are too few to tell");
+        weir.verb(&["breach", "lift", "orders"])?.success()?;
+    }
+    Ok(())
+}
+
+const PLAYBOOKS: &str = r#"
+[trusted]
+cidrs = ["192.0.2.9/32"]
+ports = ["tcp/22"]
+
+[groups.vip]
+cidrs = ["203.0.113.0/24"]
+[groups.nobody]
+cidrs = []
+
+[playbook.leak]
+apis = ["orders"]
+steps = [
+  "lockdown vip",
+  { do = "limit 10/s", ttl = "1h" },
+  { manual = "call the bank" },
+]
+contacts = ["security on call, +49 30 1234"]
+notify = ["pager"]
+ttl = "4h"
+
+[playbook.empty]
+apis = ["orders"]
+steps = ["lockdown nobody"]
+
+[playbook.close]
+apis = ["orders"]
+steps = ["lockdown clients"]
+"#;
+
+/// The orders in force by kind.
+fn kinds(weir: &Weir<'_>) -> Result<Vec<String>> {
+    let status = weir.json(&["breach", "status"])?;
+    let orders = status[0]["orders"].as_array().cloned().unwrap_or_default();
+    Ok(orders.iter().filter_map(|order| order["kind"].as_str().map(str::to_owned)).collect())
+}
+
+#[test]
+fn a_playbook_is_drilled_and_run() -> Result<()> {
+    let lab = site::lab()?;
+    let [server, client] = [lab.host("server")?, lab.host("client")?];
+    let _nginx = site::nginx(&lab)?;
+    let mut weir = site::weir(&lab, &(site::orders(&lab, "")? + PLAYBOOKS))?;
+    assert_eq!(site::answered(client, server)?, [true; 2]);
+
+    // The connection that is open goes on through a drill.
+    let mut open = client.netns.enter(|| Ok(TcpStream::connect((server.v4(), PORT))?))?;
+    open.set_read_timeout(Some(Duration::from_secs(2)))?;
+    for (name, code) in [("close", 0), ("orders", 0), ("leak", 1), ("empty", 1)] {
+        let drilled = weir.verb(&["breach", "drill", name, "--json"])?;
+        let report: serde_json::Value = serde_json::from_str(&drilled.stdout)
+            .with_context(|| format!("{}{}", drilled.stdout, drilled.stderr))?;
+        println!("{}", report["markdown"].as_str().unwrap_or_default());
+        assert_eq!(drilled.code, code, "{name}: {report:#}");
+        for file in report["files"].as_array().into_iter().flatten().filter_map(|f| f.as_str()) {
+            let text = std::fs::read_to_string(file)?;
+            assert!(text.contains(name), "{file}: {text}");
+        }
+        assert_eq!(report["files"].as_array().map(Vec::len), Some(2), "{name}");
+        assert_eq!(weir.json(&["breach", "status"])?, serde_json::json!([]), "nothing is ordered");
+        open.write_all(b"GET / HTTP/1.1\r\nHost: orders\r\n\r\n")?;
+        let mut answer = [0; 512];
+        let length = open.read(&mut answer)?;
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200"), "the traffic went on: {name}");
+    }
+    // Nobody of `vip` may reach the API in the first place, and that is what the drill says.
+    let failed = weir.verb(&["breach", "drill", "leak", "--output", "/dev/null/x"])?;
+    assert_eq!(failed.code, 2, "{failed:?}");
+    let elsewhere = lab.directory().join("reports").display().to_string();
+    let drilled = weir.verb(&["breach", "drill", "leak", "--output", &elsewhere])?;
+    assert!(drilled.stdout.contains("nobody of vip passes at orders"), "{}", drilled.stdout);
+    assert_eq!(std::fs::read_dir(&elsewhere)?.count(), 2);
+    let unknown = weir.verb(&["breach", "drill", "leek"])?;
+    assert_eq!((unknown.code, unknown.stderr.contains("leak")), (1, false), "{unknown:?}");
+
+    let books = weir.json(&["breach", "playbooks"])?;
+    let leak = &books[0];
+    assert_eq!((&leak["name"], &leak["drill_passed"]), (&"leak".into(), &false.into()), "{books}");
+    assert!(leak["drilled"].as_u64().is_some_and(|at| at > 1_700_000_000), "{books}");
+
+    let ran = weir.json(&["breach", "run", "leak", "--reason", "ticket 1"])?;
+    assert_eq!(ran["manual"], serde_json::json!(["call the bank"]));
+    assert_eq!(site::answered(client, server)?, [false; 2]);
+    assert_eq!(kinds(&weir)?, ["lockdown", "limit"]);
+    weir.crash()?;
+    weir.start_again()?;
+    let status = weir.json(&["breach", "status"])?;
+    let [lockdown, limit] = [&status[0]["orders"][0], &status[0]["orders"][1]];
+    for (order, least, most) in [(lockdown, 14_000, 14_400), (limit, 3_000, 3_600)] {
+        let left = order["remaining_seconds"].as_u64().unwrap_or_default();
+        assert!((least..=most).contains(&left), "{order}");
+        assert_eq!((&order["reason"], &order["playbook"]), (&"ticket 1".into(), &"leak".into()));
+        assert!(order["by"]["uid"].is_u64() && order["since"].is_u64(), "{order}");
+    }
+    let told = weir.verb(&["breach", "status"])?.success()?;
+    assert!(told.contains("playbook leak") && told.contains("ticket 1"), "{told}");
+    weir.verb(&["breach", "lift", "orders"])?.success()?;
+    assert_eq!(site::answered(client, server)?, [true; 2]);
+
+    weir.verb(&["breach", "run", "leak", "--ttl", "1s"])?.success()?;
+    wait::until("the end of the orders", SOON, || {
+        let expired = weir.events()?;
+        let expired = site::named(&expired, "breach_expired").len();
+        ensure!(expired == 2, "{expired} are told");
+        Ok(())
+    })?;
+    assert_eq!(site::answered(client, server)?, [true; 2]);
+    let events = weir.events()?;
+    let ordered = site::named(&events, "breach_ordered");
+    assert_eq!(ordered.len(), 4, "{ordered:?}");
+    for event in ordered.iter().chain(&site::named(&events, "breach_run")) {
+        assert_eq!(event["playbook"]["contacts"][0], "security on call, +49 30 1234", "{event}");
+        assert_eq!(event["playbook"]["notify"][0], "pager");
+    }
+    assert_eq!(site::named(&events, "breach_drilled").len(), 6, "each drill that was made");
+    let audit = weir.json(&["audit"])?;
+    let lines = |what: &str| {
+        audit.as_array().into_iter().flatten().filter(|line| line["what"] == what).count()
+    };
+    assert_eq!((lines("breach_run"), lines("order_set"), lines("breach_drill")), (2, 4, 6));
+    Ok(())
+}
