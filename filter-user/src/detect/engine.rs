@@ -6,12 +6,12 @@ use super::SECOND;
 use super::api::ApiProfile;
 use super::behaviour::{Behaviour, BehaviourConfig};
 use super::brute_force::{BruteForce, BruteForceConfig};
-use super::budget::Budget;
+use super::budget::{Alerts, Budget};
 use super::codec::{Reader, Writer};
 use super::credential_stuffing::{CredentialStuffing, CredentialStuffingConfig};
 use super::detector::{Detect, Tick};
 use super::dispersion::{Dispersion, DispersionConfig};
-use super::finding::{Detector, Finding};
+use super::finding::{Detector, Finding, Severity};
 use super::kept;
 use super::lifecycle::Lifecycle;
 use super::new_origin::{NewOrigin, NewOriginConfig};
@@ -141,6 +141,14 @@ impl Engine {
         self.findings.retain(keep, self.now);
     }
 
+    /// How many alerts a day the operator wants to see, shared out among the detectors for the APIs as
+    /// they are now.
+    pub fn set_alerts(&mut self, alerts: &Alerts) {
+        let apis = &self.apis;
+        let severity = |detector| apis.values().map(|api| api.severity(detector)).max();
+        self.budget.share(alerts, |detector| severity(detector).unwrap_or(Severity::Info));
+    }
+
     /// Takes a transaction into account. One of an API that the policy does not have is left out.
     pub fn observe(&mut self, observation: &Observation<'_>) {
         if let Some(api) = self.apis.get(&observation.api) {
@@ -256,7 +264,7 @@ impl Engine {
                 while !part.is_empty() {
                     let (subject, finding) = kept::read(&mut part, api.id, &api.name, epoch)?;
                     let goes_on = held.contains(&subject);
-                    self.findings.resume(subject, finding, goes_on, now);
+                    self.findings.resume(&subject, finding, goes_on, now);
                 }
                 Some(())
             });

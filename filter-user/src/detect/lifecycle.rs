@@ -137,12 +137,12 @@ impl Lifecycle {
     /// Goes on with a finding of before a restart, or tells that nobody does.
     pub(crate) fn resume(
         &mut self,
-        subject: Subject,
+        subject: &Subject,
         mut finding: Finding,
         goes_on: bool,
         now: u64,
     ) {
-        if self.open.contains_key(&subject) || self.open.len() >= self.capacity {
+        if self.open.contains_key(subject) || self.open.len() >= self.capacity {
             return;
         }
         finding.updated = now;
@@ -151,7 +151,7 @@ impl Lifecycle {
             self.due.push(finding);
         } else {
             let why = format!("{}; weir was restarted since, and looks anew", finding.measure.why);
-            self.end(&subject, why, now);
+            self.end(subject, why, now);
         }
     }
 
