@@ -227,8 +227,6 @@ impl Detect for Dispersion {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
     use crate::detect::simulation::{Random, client, orders};
     use crate::detect::{Finding, State as Is};
@@ -265,7 +263,6 @@ mod tests {
                 floor: 0.5,
                 apis: &apis,
                 findings: &mut findings,
-                maintained: &HashSet::new(),
                 budget: &mut budget,
             });
             found.extend(findings.take());

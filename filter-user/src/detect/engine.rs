@@ -97,7 +97,6 @@ pub struct Engine {
     detectors: Vec<Box<dyn Detect>>,
     budget: Budget,
     findings: Lifecycle,
-    maintained: HashSet<u32>,
     now: u64,
     epoch: i128,
 }
@@ -124,7 +123,6 @@ impl Engine {
             ],
             budget: Budget::default(),
             findings: Lifecycle::new(epoch, config.max_open, config.update_every * SECOND),
-            maintained: HashSet::new(),
             now: 0,
             epoch: 0,
         }
@@ -206,7 +204,6 @@ impl Engine {
             floor: self.config.min_completeness,
             apis: &self.apis,
             findings: &mut self.findings,
-            maintained: &self.maintained,
             budget: &mut self.budget,
         };
         self.detectors.iter_mut().for_each(|detector| detector.tick(&mut tick));

@@ -180,7 +180,7 @@ impl Behaviour {
             };
             let Some(endpoint) = endpoint else { continue };
             let Some(tally) = endpoint.close(step) else { continue };
-            if blind || tick.is_maintained(id) {
+            if blind {
                 endpoint.skip();
             } else {
                 let seen = self.completeness[1];
