@@ -68,14 +68,14 @@ pub(super) struct Core {
     pub(super) inventory: Mutex<Inventory>,
     /// Where it is written.
     pub(super) book: Mutex<Book>,
+    /// What detectors have learned, on its way to the store and from it.
+    pub(super) learned: Learned,
     /// Automatic actions.
     pub(super) actions: Arc<Mutex<Actions>>,
     /// What was used of quotas.
     pub(super) quotas: Mutex<Quotas>,
     /// Drills that wait for their end.
     pub(super) drills: Mutex<Drills>,
-    /// What detectors have learned, on its way to the store and from it.
-    pub(super) learned: Learned,
     /// How that goes.
     pub(super) told: Arc<Told>,
     /// The audit log.

@@ -255,7 +255,6 @@ mod tests {
                 completeness: 1.0,
                 floor: 0.5,
                 apis: &apis,
-                maintained: &Default::default(),
                 findings: &mut findings,
                 budget: &mut budget,
             });

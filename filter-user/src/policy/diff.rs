@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::Severity;
 use crate::text::quantity::{Measure, show_duration};
 
 use super::api::{Allow, Api, LimitSpec, Overflow, Per};
@@ -194,6 +195,10 @@ fn whole(policy: &Policy) -> Settings {
     to.put("unclaimed", if policy.unclaimed == Action::Drop { "drop" } else { "pass" });
     for (kind, treatment) in policy.packets.iter() {
         to.put(&format!("packets.{}", kind.key()), treatment_name(treatment));
+    }
+    for severity in Severity::ALL {
+        let per_day = policy.alerts.of(severity).to_string();
+        to.put(&format!("alerts.per_day.{}", severity.name()), per_day);
     }
     let rules = &policy.responses;
     to.put("respond.mode", rules.mode.name());

@@ -104,6 +104,7 @@ pub fn parse_with(text: &str, name: &str, from: &dyn ReadFile) -> Loaded {
             apis: draft.apis,
             playbooks: draft.playbooks,
             responses: draft.responses,
+            alerts: draft.alerts,
             texts: std::iter::once(Arc::clone(source.name())).chain(feeds).collect(),
             hash: files::hash(text, &files),
         }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::detect::Alerts;
 use crate::text::Location;
 
 use super::api::Api;
@@ -50,6 +51,8 @@ pub struct Policy {
     pub playbooks: Vec<Playbook>,
     /// How far weir may go by itself.
     pub responses: Responses,
+    /// How many alerts a day the operator wants to see.
+    pub alerts: Alerts,
     /// The texts it was made of: the policy itself, then each feed as it is called in messages.
     pub texts: Vec<Arc<str>>,
     pub(super) hash: [u8; 32],
@@ -68,6 +71,7 @@ impl Policy {
             apis: Vec::new(),
             playbooks: Vec::new(),
             responses: Responses::default(),
+            alerts: Alerts::default(),
             texts: Vec::new(),
             hash: super::files::hash("", &[]),
         }

@@ -49,7 +49,7 @@ kinds! {
     FeedRestored "feed_restored" Notice "A feed that was rejected is good again.";
     InterfaceOpen "interface_open" Critical "An interface that is to be gated is not; why, the message says.";
     InterfaceGated "interface_gated" Notice "An interface that was not gated is gated again.";
-    StateReset "state_reset" Warning "State in the kernel was begun anew; what, the message says.";
+    StateReset "state_reset" Warning "State in the kernel, or what was learned, was begun anew; what, the message says.";
     SourceLimited "source_limited" Info "A source went over a limit.";
     SourceRefused "source_refused" Info "A source was refused.";
     BanAdded "ban_added" Notice "A ban is in force.";
