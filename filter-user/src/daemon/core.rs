@@ -18,6 +18,7 @@ use crate::export::events::{ApiField, Event, EventLog, Kind, PolicyField, Source
 use crate::export::metrics::Metrics;
 use crate::export::sinks::Sinks;
 use crate::geo::Geo;
+use crate::policy::Policy;
 use crate::respond::Quotas;
 
 use super::actions::Actions;
@@ -291,9 +292,14 @@ impl Core {
             self.tell(&Event::new(Kind::StateReset, unix_ns(), note.clone()));
         }
         self.tell_applied(&gate.now);
+    }
+
+    /// Tells of the findings that ended with the daemon before; `goes_on`: the detectors have taken
+    /// this one up again.
+    pub(super) fn tell_ended(&self, policy: &Policy, goes_on: impl Fn(&str) -> bool) {
         let ended = std::mem::take(&mut lock(&self.inventory).ended);
-        for entry in &ended {
-            let api = gate.now.policy.api(&entry.api).map(ApiField::of);
+        for entry in ended.iter().filter(|entry| !goes_on(&entry.id)) {
+            let api = policy.api(&entry.api).map(ApiField::of);
             let named = || ApiField { name: entry.api.as_str().into(), ..ApiField::default() };
             let api = api.or_else(|| (!entry.api.is_empty()).then(named));
             if let Some(event) = Event::ended(entry, api) {
