@@ -52,7 +52,8 @@ impl Generation {
             } += bytes;
         }
         let untold = |e| Error::new("cannot inspect a loaded program").because(e);
-        let untold_file = |e| Error::new("the kernel does not tell what a program takes").because(e);
+        let untold_file =
+            |e| Error::new("the kernel does not tell what a program takes").because(e);
         // Asking by id, as `memory_locked` of its information does, takes CAP_SYS_ADMIN.
         for fd in [
             self.ingress()?.fd().map_err(untold)?.as_fd().as_raw_fd(),

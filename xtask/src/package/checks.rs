@@ -45,7 +45,10 @@ pub(super) fn run(package: &Path, weir: &Path, place: &Path) -> Result<bool> {
     // The host may lack what weir needs; the settings are right in any case.
     let answer = settings.stdin(Stdio::null()).output().context("cannot start weir")?;
     let fits = !String::from_utf8_lossy(&answer.stdout).contains("\"settings\"");
-    println!("package: {} the default settings are understood", if fits { "ok    " } else { "FAILED" });
+    println!(
+        "package: {} the default settings are understood",
+        if fits { "ok    " } else { "FAILED" }
+    );
     Ok(good && fits)
 }
 

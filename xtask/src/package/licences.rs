@@ -36,7 +36,8 @@ pub(super) fn collect() -> Result<String> {
         }
     }
     for (text, crates) in texts {
-        let _ = write!(page, "\n{}\n{}\n\n{}\n", "-".repeat(78), crates.join(", "), text.trim_end());
+        let _ =
+            write!(page, "\n{}\n{}\n\n{}\n", "-".repeat(78), crates.join(", "), text.trim_end());
     }
     Ok(page)
 }
@@ -87,8 +88,7 @@ mod tests {
     #[test]
     fn only_what_is_linked_counts() {
         let package = |name: &str, source: Value| serde_json::json!({"id": name, "name": name, "source": source});
-        let dependency =
-            |name: &str, kind: Value| serde_json::json!({"pkg": name, "dep_kinds": [{"kind": kind}]});
+        let dependency = |name: &str, kind: Value| serde_json::json!({"pkg": name, "dep_kinds": [{"kind": kind}]});
         let node = |name: &str, deps: Vec<Value>| serde_json::json!({"id": name, "deps": deps});
         let metadata = serde_json::json!({
             "packages": [

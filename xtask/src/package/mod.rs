@@ -74,7 +74,8 @@ fn install_cargo_deb() -> Result<()> {
 /// Makes what the package needs and the repository does not have.
 fn prepare(weir: &Path, place: &Path) -> Result<()> {
     if place.exists() {
-        std::fs::remove_dir_all(place).with_context(|| format!("cannot empty {}", place.display()))?;
+        std::fs::remove_dir_all(place)
+            .with_context(|| format!("cannot empty {}", place.display()))?;
     }
     let made = |directory: &str| {
         let directory = place.join(directory);
@@ -135,6 +136,8 @@ fn pack(debug: bool, build: Option<&str>) -> Result<PathBuf> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         name.starts_with(&suffix) && name.ends_with(".deb")
     });
-    let Some(made) = made else { bail!("cargo-deb left no {suffix}*.deb in {}", directory.display()) };
+    let Some(made) = made else {
+        bail!("cargo-deb left no {suffix}*.deb in {}", directory.display())
+    };
     Ok(made)
 }
