@@ -24,6 +24,7 @@ mod findings;
 mod history;
 mod human;
 mod log;
+mod man;
 mod monitor;
 mod order;
 mod outcome;
@@ -128,6 +129,8 @@ enum Verb {
     Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+    /// Write the manual pages to a directory
+    Man(man::ManArgs),
     /// Print the version
     Version(version::VersionArgs),
     /// Roll back what the daemon cannot (started by it)
@@ -240,6 +243,7 @@ impl Verb {
             Self::Detach(args) => detach::detach(args),
             Self::Doctor(args) => doctor::doctor(args),
             Self::Completions(args) => completions::completions(args),
+            Self::Man(args) => man::man(args),
             Self::Version(args) => version::version(args),
             Self::Watch(args) => watch::watch(args),
         }
@@ -248,7 +252,7 @@ impl Verb {
     /// Whether a failure is to be printed as JSON.
     fn json(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Completions(_) | Self::Watch(_) => false,
+            Self::Run(_) | Self::Completions(_) | Self::Man(_) | Self::Watch(_) => false,
             Self::Check(args) => args.common.output.json,
             Self::Apply(args) => args.common.output.json,
             Self::Diff(args) => args.common.output.json,

@@ -76,6 +76,19 @@ pub struct Caller {
     /// Supplementary groups when it connected.
     #[serde(default)]
     pub groups: Vec<u32>,
+    /// The SSH connection that the caller says they work over: their end of it last. Nothing but
+    /// their word; what it is good for, [`super::ssh`] says.
+    #[serde(default)]
+    pub claim: Option<Claim>,
+}
+
+/// A TCP connection that somebody names: the server's end and the client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The server's end.
+    pub local: std::net::SocketAddr,
+    /// The client's end.
+    pub peer: std::net::SocketAddr,
 }
 
 /// What a method answers.

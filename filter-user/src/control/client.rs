@@ -17,13 +17,14 @@ use tokio::runtime::Runtime;
 use super::api::{
     ActionDecision, ActionEntry, ActionQuery, ActionsStatus, ActionsStop, Answer, ApiDetail,
     ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, AuditEntry, AuditQuery,
-    AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Code, Confirmed, Detached,
+    AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Claim, Code, Confirmed, Detached,
     DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled, EndpointEntry,
     ErrorBody, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation, FindingEntry,
     FindingQuery, HistoryEntry, OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest,
     SinkTest, SinkTested, Status,
 };
 use super::peer::GROUP;
+use super::ssh;
 
 /// How long the daemon may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -36,6 +37,13 @@ const ANSWER_BYTES: usize = 256 << 20;
 
 /// Bytes of one event at most.
 const LINE_BYTES: usize = 1 << 20;
+
+/// Names the SSH connection that the asking process works over: `LOCAL PEER`, or nothing.
+pub(super) const SSH: &str = "weir-ssh";
+
+fn claim_header() -> String {
+    ssh::claim().map_or_else(String::new, |Claim { local, peer }| format!("{local} {peer}"))
+}
 
 /// A client of one daemon.
 #[derive(Debug)]
@@ -290,6 +298,7 @@ impl Client {
             .uri(path)
             .header(hyper::header::HOST, "weir")
             .header(hyper::header::CONTENT_TYPE, "application/json")
+            .header(SSH, claim_header())
             .body(Full::new(body))
             .map_err(|error| ApiError::internal(format!("cannot make a request: {error}")))?;
         sender.send_request(request).await.map_err(|error| self.broken(&error))
