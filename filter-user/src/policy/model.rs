@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::text::Location;
 
 use super::api::Api;
+use super::assess::Assess;
 use super::packets::Packets;
 use super::playbook::Playbook;
 use super::prefixes::Prefixes;
@@ -50,6 +51,8 @@ pub struct Policy {
     pub playbooks: Vec<Playbook>,
     /// How far weir may go by itself.
     pub responses: Responses,
+    /// When the posture is to be reported.
+    pub assess: Assess,
     /// The texts it was made of: the policy itself, then each feed as it is called in messages.
     pub texts: Vec<Arc<str>>,
     pub(super) hash: [u8; 32],
@@ -68,6 +71,7 @@ impl Policy {
             apis: Vec::new(),
             playbooks: Vec::new(),
             responses: Responses::default(),
+            assess: Assess::default(),
             texts: Vec::new(),
             hash: super::files::hash("", &[]),
         }

@@ -4,6 +4,7 @@
 //! finds all there is. The model is only complete when no error was reported.
 
 mod api;
+mod assess;
 mod groups;
 mod limit;
 mod listen;
@@ -19,6 +20,7 @@ use std::ops::Range;
 use crate::text::{Item, Location, Report, Table, read};
 
 use super::api::Api;
+use super::assess::Assess;
 use super::cidr::Cidr;
 use super::files::Files;
 use super::model::{Action, Group, Listen, Port, Sited, Trusted};
@@ -29,8 +31,8 @@ use super::response::Responses;
 
 type Span = Range<usize>;
 
-const ROOT: [&str; 8] =
-    ["policy", "trusted", "unclaimed", "packets", "groups", "api", "playbook", "respond"];
+const ROOT: [&str; 9] =
+    ["policy", "trusted", "unclaimed", "packets", "groups", "api", "playbook", "respond", "assess"];
 const CIDRS: &str = "cidrs = [\"192.0.2.0/24\", \"2001:db8::/32\"]";
 
 /// What could be read of a policy.
@@ -43,6 +45,7 @@ pub(super) struct Draft {
     pub(super) apis: Vec<Api>,
     pub(super) playbooks: Vec<Playbook>,
     pub(super) responses: Responses,
+    pub(super) assess: Assess,
 }
 
 /// What the readers of the parts share.
@@ -84,6 +87,7 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
         let apis = reader.apis(root);
         let playbooks = reader.playbooks(root);
         let responses = reader.responses(root);
+        let assess = reader.assess(root);
         reader.only_said(root, &apis);
         reader.unused_groups(&spans);
         if root.get("api").is_none() && unclaimed == Action::Pass {
@@ -102,6 +106,7 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
             apis,
             playbooks,
             responses,
+            assess,
         }
     })
 }
