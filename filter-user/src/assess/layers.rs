@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::facts::{ApiFacts, Facts, Sight};
-use super::words::{date, percent};
+use super::words::{date, percent, prefixes};
 
 /// What protects an API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -70,11 +70,11 @@ impl LayerKind {
             Self::Quota => "Quota",
             Self::Tls => "TLS",
             Self::Authentication => "Authentication",
-            Self::Login => "Login named",
+            Self::Login => "Login",
             Self::Response => "Response",
             Self::Openapi => "OpenAPI",
             Self::People => "Owner, responder",
-            Self::Playbook => "Playbook drilled",
+            Self::Playbook => "Playbook",
         }
     }
 }
@@ -178,8 +178,8 @@ fn allowlist(api: &ApiFacts) -> Found {
         };
         return (State::Missing, format!("any source may reach it{but}"));
     }
-    let prefixes = api.sources.prefixes;
-    enforced(api, format!("{} ({prefixes} prefixes)", api.allow.join(", ")))
+    let prefixes = prefixes(api.sources.prefixes);
+    enforced(api, format!("{} ({prefixes})", api.allow.join(", ")))
 }
 
 fn limits<'a>(limits: impl Iterator<Item = &'a super::LimitFact>) -> (String, bool, bool) {

@@ -51,7 +51,9 @@ pub(super) fn of(facts: &Facts, previous: Option<&Report>) -> Vec<Point> {
                 found.detector,
                 date(found.opened)
             );
-            let level = found.severity.parse().unwrap_or(Level::Notice).max(Level::Notice);
+            // The finding itself counts at its own level already.
+            let level = found.severity.parse().unwrap_or(Level::Notice);
+            let level = level.clamp(Level::Notice, Level::Warning);
             add(level, &found.api, format!("finding {}", found.id), text);
         }
     }

@@ -4,7 +4,7 @@ use super::changes::Changes;
 use super::facts::{ApiFacts, Facts, Sight};
 use super::points::Level;
 use super::words::{count, date, date_or_never, list, percent, plural, span};
-use super::{Report, State};
+use super::{Report, State, words};
 
 /// What it is and how to take it.
 pub(super) const ABOUT: &str = "What stands between each API of this host and its abuse, as far as weir knows: \
@@ -63,7 +63,7 @@ fn prefixes(sources: &crate::control::api::Sources) -> String {
     match sources.prefixes {
         0 => "none".to_owned(),
         number if number as usize > sources.first.len() => {
-            format!("{}: {shown}, …", plural(number, "prefix").replace("prefixs", "prefixes"))
+            format!("{}: {shown}, …", words::prefixes(number))
         }
         _ => shown,
     }
@@ -232,7 +232,7 @@ pub(super) fn telemetry(facts: &Facts) -> Vec<Row> {
             ),
         ),
         ("Records not understood", count(samples.decode_errors)),
-        ("The daemon runs since", span(facts.uptime_seconds)),
+        ("The daemon has been running for", span(facts.uptime_seconds)),
         (
             "Requests are kept since",
             facts.transactions_since.map_or_else(|| "none is kept".to_owned(), date),

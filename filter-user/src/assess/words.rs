@@ -71,6 +71,11 @@ pub(super) fn plural(number: u64, what: &str) -> String {
     format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// `1 prefix`, `2 prefixes`.
+pub(super) fn prefixes(number: u64) -> String {
+    format!("{} prefix{}", count(number), if number == 1 { "" } else { "es" })
+}
+
 /// Items with commas; `none` for none.
 pub(super) fn list(items: &[String]) -> String {
     if items.is_empty() { "none".to_owned() } else { items.join(", ") }

@@ -25,7 +25,7 @@ fn a_guarded_api_has_nothing_open() {
 fn layers_of_each_kind() {
     type Row = (&'static str, LayerKind, State, &'static str, fn(&mut Facts));
     let rows: [Row; 37] = [
-        ("groups", LayerKind::Allowlist, State::Present, "partners (1 prefixes)", |_| {}),
+        ("groups", LayerKind::Allowlist, State::Present, "partners (1 prefix)", |_| {}),
         ("any", LayerKind::Allowlist, State::Missing, "any source", |f| f.apis[0].any = true),
         ("monitored", LayerKind::Allowlist, State::Partly, "only counted", |f| {
             f.apis[0].mode = "monitor".to_owned();

@@ -36,7 +36,7 @@ fn markdown_says_it_all() {
         "| Unclaimed traffic | refused |",
         "critical: 1",
         "| critical | finding | orders | brute\\_force: 15 of 15 attempts failed |",
-        "| critical | overdue | orders | finding f-1 (brute\\_force) has been open since 2026-02-21 14:00 UTC |",
+        "| warning | overdue | orders | finding f-1 (brute\\_force) has been open since 2026-02-21 14:00 UTC |",
         "Since the report of 2025-12-01 14:00 UTC:",
         "- New: billing, edge-with-a-name-that-is-far-too-long, tcp/9000",
         "| orders | ✓ | ✓ | ✓ | ✗ | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ |",
