@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::facts::ApiFacts;
-use super::{Coverage, LayerKind, Point, Report, Risk, State};
+use super::{Coverage, LayerKind, Point, Report, Risk, State, Topic};
 use crate::control::api::Setting;
 
 /// What is different.
@@ -115,8 +115,13 @@ pub(super) fn between(before: &Report, after: &Report) -> Changes {
             }
         }
     }
+    // Of what came or went as a whole, findings only: that it lacks layers is with the API.
+    let whole =
+        |names: &[String], point: &Point| point.topic == Topic::Layer && names.contains(&point.api);
     changes.opened = points(&after.points, &before.points);
+    changes.opened.retain(|point| !whole(&changes.added, point));
     changes.closed = points(&before.points, &after.points);
+    changes.closed.retain(|point| !whole(&changes.removed, point));
     changes
 }
 

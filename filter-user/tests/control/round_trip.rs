@@ -119,7 +119,7 @@ fn state_changes_and_is_read_back() {
 
     let callers = served.daemon.callers();
     assert!(callers.iter().all(|caller| caller.pid == std::process::id()));
-    assert_eq!(callers.len(), 21);
+    assert_eq!(callers.len(), 22);
 }
 
 #[test]

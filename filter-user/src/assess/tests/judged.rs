@@ -276,7 +276,7 @@ fn what_changed() {
     );
     assert_eq!(changes.owasp.len(), 1, "{:?}", changes.owasp);
     let opened: Vec<_> = changes.opened.iter().map(|point| point.key.as_str()).collect();
-    assert_eq!(opened, ["f-9", "rate_limit", "quota", "declared"]);
+    assert_eq!(opened, ["f-9", "rate_limit", "quota"]);
     // The same again: nothing.
     let again = Facts { previous: Some(Box::new(before)), ..facts() };
     assert!(Report::of(again).changes.expect("a report before").is_empty());
