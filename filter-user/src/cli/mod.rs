@@ -8,6 +8,7 @@
 mod actions;
 mod apis;
 mod apply;
+mod assess;
 mod audit;
 mod ban;
 mod breach;
@@ -117,6 +118,8 @@ enum Verb {
     Findings(findings::FindingsArgs),
     /// Put together what is kept of a source or an API, sealed by hashes
     Evidence(evidence::EvidenceArgs),
+    /// Write the posture report: what protects each API, what is missing, what changed
+    Assess(assess::AssessArgs),
     /// Print events as JSON Lines
     Events(events::EventsArgs),
     /// Show receivers of events, and test them
@@ -237,6 +240,7 @@ impl Verb {
             Self::Apis(args) => apis::apis(args),
             Self::Findings(args) => findings::findings(args),
             Self::Evidence(args) => evidence::evidence(args),
+            Self::Assess(args) => assess::assess(args),
             Self::Events(args) => events::events(args),
             Self::Sink(args) => sink::sink(args),
             Self::Replay(args) => Ok(replay::replay(args)?),
@@ -269,6 +273,7 @@ impl Verb {
             Self::Apis(args) => args.json(),
             Self::Findings(args) => args.json(),
             Self::Evidence(args) => args.json(),
+            Self::Assess(args) => args.json(),
             Self::Events(args) => args.common.output.json,
             Self::Sink(args) => args.json(),
             Self::Replay(args) => args.json,

@@ -16,12 +16,12 @@ use tokio::runtime::Runtime;
 
 use super::api::{
     ActionDecision, ActionEntry, ActionQuery, ActionsStatus, ActionsStop, Answer, ApiDetail,
-    ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, AuditEntry, AuditQuery,
-    AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Claim, Code, Confirmed, Detached,
-    DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled, EndpointEntry,
-    ErrorBody, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation, FindingEntry,
-    FindingQuery, HistoryEntry, OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest,
-    SinkTest, SinkTested, Status,
+    ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, Assessed, AuditEntry,
+    AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Claim, Code,
+    Confirmed, Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
+    EndpointEntry, ErrorBody, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation,
+    Facts, FindingEntry, FindingQuery, HistoryEntry, OrderLift, OrderSet, PlaybookEntry, RareQuery,
+    RollbackRequest, SinkTest, SinkTested, Status,
 };
 use super::peer::GROUP;
 use super::ssh;
@@ -198,6 +198,16 @@ impl Client {
     /// See [`super::api::Daemon::evidence`].
     pub fn evidence(&self, query: &EvidenceQuery) -> Answer<Evidence> {
         self.post("/v1/evidence", query)
+    }
+
+    /// See [`super::api::Daemon::assess`].
+    pub fn assess(&self) -> Answer<Facts> {
+        self.get("/v1/assess")
+    }
+
+    /// See [`super::api::Daemon::assess_keep`].
+    pub fn assess_keep(&self) -> Answer<Assessed> {
+        self.post("/v1/assess", &())
     }
 
     /// See [`super::api::Daemon::playbooks`].

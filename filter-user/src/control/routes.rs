@@ -72,6 +72,7 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
         .route("/v1/actions/stop", post(actions_stop))
         .route("/v1/actions/start", post(actions_start))
         .route("/v1/evidence", post(evidence))
+        .route("/v1/assess", get(assess).post(assess_keep))
         .route("/v1/detach", post(detach))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
@@ -374,6 +375,14 @@ async fn actions_start(State(app): State<App>, caller: Extension<Admitted>) -> R
 
 async fn evidence(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
     ordered(app, caller, body, Daemon::evidence).await
+}
+
+async fn assess(State(app): State<App>) -> Response {
+    answer(app, Daemon::assess).await
+}
+
+async fn assess_keep(State(app): State<App>, caller: Extension<Admitted>) -> Response {
+    asked(app, caller, Daemon::assess_keep).await
 }
 
 async fn detach(State(app): State<App>, caller: Extension<Admitted>) -> Response {
