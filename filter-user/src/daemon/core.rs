@@ -75,6 +75,10 @@ pub(super) struct Core {
     pub(super) actions: Arc<Mutex<Actions>>,
     /// What was used of quotas.
     pub(super) quotas: Mutex<Quotas>,
+    /// When a posture report was last kept, seconds since 1970; 0: never.
+    pub(super) assessed: Arc<AtomicU64>,
+    /// Held while one is made.
+    pub(super) reporting: Mutex<()>,
     /// Drills that wait for their end.
     pub(super) drills: Mutex<Drills>,
     /// How that goes.
@@ -133,6 +137,8 @@ impl Core {
         let of_auditor = Arc::clone(&auditor);
         let sinks = Arc::new(sinks);
         let of_sinks = Arc::clone(&sinks);
+        let assessed = Arc::new(AtomicU64::new(super::assess::last(&config.state_dir)));
+        let of_reports = Arc::clone(&assessed);
         let metrics = Metrics::new(
             SERIES,
             Arc::new(move || {
@@ -147,6 +153,7 @@ impl Core {
                 snapshot.store_failures.push(("audit.jsonl", unwritten));
                 snapshot.store_failures.push(("weir.db", of_book.failures()));
                 snapshot.sinks = of_sinks.standings();
+                snapshot.assessed = of_reports.load(Ordering::Relaxed);
                 snapshot
             }),
         )
@@ -171,6 +178,8 @@ impl Core {
             book,
             actions,
             quotas: Mutex::new(quotas),
+            assessed,
+            reporting: Mutex::default(),
             drills: Mutex::default(),
             learned: Learned::new(learned),
             told: unwritten,
