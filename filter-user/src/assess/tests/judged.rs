@@ -215,7 +215,7 @@ fn what_is_overdue() {
         (
             "report",
             |f| {
-                let before = Facts { time: NOW - 91 * DAY, ..facts() };
+                let before = Facts { time: NOW - 100 * DAY, ..facts() };
                 f.previous = Some(Box::new(Report::of(before)));
             },
             &["notice report"],
