@@ -68,6 +68,8 @@ pub(super) struct Core {
     pub(super) inventory: Mutex<Inventory>,
     /// Where it is written.
     pub(super) book: Mutex<Book>,
+    /// What detectors have learned, on its way to the store and from it.
+    pub(super) learned: Learned,
     /// Automatic actions.
     pub(super) actions: Arc<Mutex<Actions>>,
     /// What was used of quotas.
@@ -78,8 +80,6 @@ pub(super) struct Core {
     pub(super) reporting: Mutex<()>,
     /// Drills that wait for their end.
     pub(super) drills: Mutex<Drills>,
-    /// What detectors have learned, on its way to the store and from it.
-    pub(super) learned: Learned,
     /// How that goes.
     pub(super) told: Arc<Told>,
     /// The audit log.
@@ -160,7 +160,9 @@ impl Core {
         for finding in inventory.ledger.open() {
             metrics.goes_on(finding);
         }
-        sinks.begin(inventory.ledger.open(), |name| policy.api(name).map(ApiField::of));
+        sinks.begin(inventory.ledger.open(), &inventory.ended, |name| {
+            policy.api(name).map(ApiField::of)
+        });
         Ok(Self {
             geo: Geo::new(&config.geo),
             config,
@@ -298,6 +300,15 @@ impl Core {
             self.tell(&Event::new(Kind::StateReset, unix_ns(), note.clone()));
         }
         self.tell_applied(&gate.now);
+        let ended = std::mem::take(&mut lock(&self.inventory).ended);
+        for entry in &ended {
+            let api = gate.now.policy.api(&entry.api).map(ApiField::of);
+            let named = || ApiField { name: entry.api.as_str().into(), ..ApiField::default() };
+            let api = api.or_else(|| (!entry.api.is_empty()).then(named));
+            if let Some(event) = Event::ended(entry, api) {
+                self.tell(&event);
+            }
+        }
     }
 
     /// The event of a policy in force.

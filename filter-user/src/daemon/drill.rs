@@ -121,6 +121,9 @@ impl Core {
             ..Drill::default()
         };
         drill.steps.push(way_back(&policy));
+        for name in &drill.notify {
+            drill.steps.push(self.receiver_step(name));
+        }
         let parts = parts(&gate, &policy, &plays, &apis)?;
         let connection = guarded(caller, false);
         for part in &parts {
@@ -186,6 +189,21 @@ impl Core {
         }
         drills.waiting.push_back((drill.clone(), book.map(field)));
         Ok(drill)
+    }
+
+    /// Whether a receiver of the playbook's events is there and takes them.
+    fn receiver_step(&self, name: &str) -> DrillStep {
+        timed(named(&format!("the receiver {name} is there")), || {
+            let standing = self.sinks.standings().into_iter().find(|one| one.name == name);
+            match standing {
+                None => (DrillState::Failed, format!("weir.toml has no [[sink]] {name}")),
+                Some(one) if one.failing_since.is_some() => {
+                    let why = one.last_error.unwrap_or_default();
+                    (DrillState::Failed, format!("it takes no events: {why}"))
+                }
+                Some(one) => (DrillState::Ok, format!("{} at {}", one.kind, one.place)),
+            }
+        })
     }
 
     /// Ends a drill: what people did goes into it, and its report is written.

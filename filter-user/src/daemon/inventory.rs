@@ -56,6 +56,8 @@ pub(super) struct Inventory {
     pub(super) register: Register,
     /// All findings, whoever found them.
     pub(super) ledger: Ledger,
+    /// Findings that ended with the daemon before, to be told.
+    pub(super) ended: Vec<FindingEntry>,
     samples: Samples,
     keep_samples: bool,
     declared: Vec<DeclaredApi>,
@@ -71,6 +73,7 @@ impl Inventory {
             catalog: Catalog::default(),
             register: Register::default(),
             ledger: Ledger::default(),
+            ended: Vec::new(),
             samples: Samples::new(unix_ns()),
             keep_samples,
             declared: Vec::new(),
@@ -115,6 +118,7 @@ impl Inventory {
                 "closed".clone_into(&mut entry.state);
                 entry.closed = Some(unix_now());
                 entry.why.push_str("; the daemon ended, and what goes on is found anew");
+                self.ended.push(entry.clone());
             }
         }
         self.ledger.restore(entry, changed);

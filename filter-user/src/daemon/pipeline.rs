@@ -410,6 +410,7 @@ impl Analysis {
     /// Another policy is in force.
     fn follow(&mut self, profile: Profile) {
         self.engine.set_apis(profile.for_detectors());
+        self.engine.set_alerts(&profile.policy.alerts);
         let known = |id| id == filter_common::tables::UNCLAIMED || profile.api(id).is_some();
         self.routes.retain(known);
         self.served.reach.retain(known);

@@ -66,7 +66,12 @@ impl Profile {
     /// The APIs as detectors want them.
     pub(crate) fn for_detectors(&self) -> Vec<ApiProfile> {
         let ids = self.by_id.keys();
-        ids.filter_map(|&id| Some(ApiProfile::declared(id, self.api(id)?))).collect()
+        let profile = |&id: &u32| {
+            let api = self.api(id)?;
+            let crawlers = self.policy.crawlers_of(api).map(Arc::new);
+            Some(ApiProfile { crawlers, ..ApiProfile::declared(id, api) })
+        };
+        ids.filter_map(profile).collect()
     }
 
     /// The APIs as the inventory wants them.

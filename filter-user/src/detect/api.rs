@@ -21,6 +21,8 @@ pub struct ApiProfile {
     pub sources: SourceLengths,
     /// How a login is told; `None`: every request counts as an attempt.
     pub login: Option<Login>,
+    /// Who is meant to fetch everything.
+    pub crawlers: Option<Arc<policy::Addresses>>,
 }
 
 /// Status codes that mean a failed attempt where the policy names none (RFC 9110, 15.5.2 and
@@ -74,6 +76,7 @@ impl ApiProfile {
             criticality: api.about.criticality,
             sources: api.source,
             login: api.login.as_ref().map(Login::from),
+            crawlers: None,
         }
     }
 
@@ -85,6 +88,7 @@ impl ApiProfile {
             criticality: Criticality::Medium,
             sources: SourceLengths::default(),
             login: None,
+            crawlers: None,
         }
     }
 

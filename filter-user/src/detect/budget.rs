@@ -12,7 +12,9 @@
 //! ```
 //!
 //! on: then nothing but chance opens `a` findings a day. `d` is counted. Before a detector has
-//! decided for an hour, [`UNKNOWN`] stands in.
+//! decided for an hour, [`UNKNOWN`] stands in. Detectors of sources decide about suspects only, so
+//! that their decisions cannot be counted: of them `UNKNOWN + ln(0.1 / a)` is asked, a chance of one
+//! in a million for a tenth of an alert a day.
 //!
 //! **Recalibration.** Evidence rests on assumptions that traffic does not always keep. So the
 //! evidence of decisions is kept in a histogram (half-life of a week; an alarm counts as just enough)
@@ -23,7 +25,8 @@
 //! ```
 //!
 //! is asked for where that is more (peaks over a threshold, Pickands 1975), up to [`MOST`] times the
-//! formula. `u` is where the last [`TAIL`] decisions begin. It only ever raises what is asked for.
+//! formula, or [`MOST_OF_SOURCES`]. Of a detector of sources the highest evidence of five minutes counts
+//! as one decision. `u` is where the last [`TAIL`] decisions begin. It only ever raises what is asked for.
 //!
 //! **Assumptions.** Decisions that follow each other are not the same decision: a detector asks once
 //! a window, not once a tick. Attacks are rare among decisions: one that has its finding is not asked
@@ -40,6 +43,12 @@ const UNKNOWN: f64 = 13.8;
 const LIMITS: (f64, f64) = (6.0, 30.0);
 /// The tail may raise what is asked for so many times.
 const MOST: f64 = 3.0;
+/// The same of what sources do: whoever stays just below what is asked for must not raise it far.
+const MOST_OF_SOURCES: f64 = 1.5;
+/// Alerts a day of a detector for which [`UNKNOWN`] is asked.
+const USUAL: f64 = 0.1;
+/// Time of which only the highest evidence counts, where decisions are not counted.
+const BLOCK: u64 = 300 * super::SECOND;
 /// Decisions that make a tail.
 const TAIL: f64 = 30.0;
 const HOUR: u64 = 3600 * super::SECOND;
@@ -73,6 +82,10 @@ impl Alerts {
 struct Ledger {
     /// Alerts a day for this detector.
     allowed: f64,
+    /// All its decisions pass here, so that they can be counted.
+    counted: bool,
+    /// The highest evidence of this block of time, where they do not.
+    block: (u64, f64),
     /// When it first decided.
     since: Option<u64>,
     /// Decisions, with a half-life of a week, up to `at`.
@@ -88,6 +101,8 @@ struct Ledger {
 impl Ledger {
     const NEW: Self = Self {
         allowed: 1.0,
+        counted: false,
+        block: (0, 0.0),
         since: None,
         decisions: 0.0,
         at: 0,
@@ -116,15 +131,18 @@ impl Ledger {
 
     fn work_out(&mut self, now: u64) {
         self.worked_out = now;
-        if now.saturating_sub(self.since.unwrap_or(now)) < HOUR {
-            self.threshold = UNKNOWN;
-            return;
-        }
+        let early = now.saturating_sub(self.since.unwrap_or(now)) < HOUR;
         let days = self.days(now);
-        let formula =
-            (self.decisions / days / self.allowed).max(1.0).ln().clamp(LIMITS.0, LIMITS.1);
-        let tail = self.tail(days).unwrap_or(0.0);
-        self.threshold = tail.clamp(formula, formula * MOST);
+        let (formula, most) = if !self.counted {
+            ((UNKNOWN + (USUAL / self.allowed).ln()).clamp(LIMITS.0, LIMITS.1), MOST_OF_SOURCES)
+        } else if early {
+            (UNKNOWN, MOST)
+        } else {
+            let formula = (self.decisions / days / self.allowed).max(1.0).ln();
+            (formula.clamp(LIMITS.0, LIMITS.1), MOST)
+        };
+        let tail = if early { 0.0 } else { self.tail(days).unwrap_or(0.0) };
+        self.threshold = tail.clamp(formula, formula * most);
     }
 
     fn tail(&self, days: f64) -> Option<f64> {
@@ -148,6 +166,17 @@ impl Ledger {
         self.since.get_or_insert(now);
         self.pass(now);
         self.decisions += 1.0;
+        if self.counted {
+            self.bin(evidence);
+        } else if now / BLOCK == self.block.0 {
+            self.block.1 = self.block.1.max(evidence);
+        } else {
+            let (_, highest) = std::mem::replace(&mut self.block, (now / BLOCK, evidence));
+            self.bin(highest);
+        }
+    }
+
+    fn bin(&mut self, evidence: f64) {
         if evidence > 0.0 {
             let place = (evidence.min(self.threshold) / BIN) as usize;
             self.bins[place.min(BINS - 1)] += 1.0;
@@ -182,6 +211,7 @@ impl Budget {
                 let of = severity(detector);
                 let sharing = halves(behaviour).filter(|&other| severity(other) == of).count();
                 let ledger = &mut self.ledgers[detector as usize];
+                ledger.counted = behaviour;
                 ledger.allowed = alerts.of(of) / 2.0 / sharing.max(1) as f64;
                 ledger.work_out(self.now);
             }

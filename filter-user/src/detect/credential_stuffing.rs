@@ -30,13 +30,12 @@
 
 use std::collections::HashMap;
 
-use filter_common::hash;
-
 use super::SECOND;
 use super::api::{ApiProfile, Attempt};
 use super::detector::{Detect, Tick};
 use super::engine::StateCount;
 use super::finding::{Detector, Measure};
+use super::hasher::Mixing;
 use super::lifecycle::Subject;
 use super::observation::Observation;
 use super::source::Source;
@@ -96,7 +95,7 @@ struct Counts {
 #[derive(Debug)]
 struct Login {
     began: u64,
-    tries: HashMap<u64, Tries>,
+    tries: HashMap<u64, Tries, Mixing>,
     /// Of how many halvings of the sources the rest is left.
     level: u32,
     weight: f64,
@@ -122,7 +121,7 @@ impl Login {
     fn new(began: u64) -> Self {
         Self {
             began,
-            tries: HashMap::new(),
+            tries: HashMap::default(),
             level: 0,
             weight: 0.0,
             attempts: 0,
@@ -286,12 +285,12 @@ impl Login {
 pub(crate) struct CredentialStuffing {
     config: CredentialStuffingConfig,
     seed: u64,
-    logins: HashMap<u32, Login>,
+    logins: HashMap<u32, Login, Mixing>,
 }
 
 impl CredentialStuffing {
     pub(crate) fn new(config: CredentialStuffingConfig, seed: u64) -> Self {
-        Self { config, seed, logins: HashMap::new() }
+        Self { config, seed, logins: HashMap::default() }
     }
 }
 
@@ -304,13 +303,7 @@ impl Detect for CredentialStuffing {
         }
         let login = self.logins.entry(api.id).or_insert_with(|| Login::new(observation.time));
         let source = Source::of(observation.source, api.sources);
-        let source = match source.address {
-            std::net::IpAddr::V4(v4) => hash::pair(self.seed, u64::from(u32::from(v4)), 4),
-            std::net::IpAddr::V6(v6) => {
-                let bits = u128::from(v6);
-                hash::pair(self.seed, (bits >> 64) as u64, bits as u64)
-            }
-        };
+        let source = source.hash(self.seed);
         let failed = attempt == Attempt::Failed;
         let weight = observation.stands_for();
         login.add(observation.time, source, failed, weight, &self.config);

@@ -68,18 +68,11 @@ pub(crate) struct Tick<'a> {
     pub(crate) apis: &'a HashMap<u32, ApiProfile>,
     /// Where findings open and close.
     pub(crate) findings: &'a mut Lifecycle,
-    /// APIs that are being maintained: nothing opens for them, and nothing is learned of them.
-    pub(crate) maintained: &'a std::collections::HashSet<u32>,
     /// How surprising something must be.
     pub(crate) budget: &'a mut Budget,
 }
 
 impl Tick<'_> {
-    /// Whether an API is being maintained.
-    pub(crate) fn is_maintained(&self, api: u32) -> bool {
-        self.maintained.contains(&api)
-    }
-
     /// Whether enough was seen to say anything.
     pub(crate) fn judges(&self) -> bool {
         self.completeness >= self.floor

@@ -19,13 +19,12 @@
 
 use std::collections::HashMap;
 
-use filter_common::hash;
-
 use super::SECOND;
 use super::api::ApiProfile;
 use super::detector::{Detect, Tick};
 use super::engine::StateCount;
 use super::finding::{Detector, Measure};
+use super::hasher::Mixing;
 use super::level::{Course, Level, LevelConfig};
 use super::lifecycle::Subject;
 use super::observation::Observation;
@@ -111,12 +110,12 @@ impl State {
 pub(crate) struct Dispersion {
     config: DispersionConfig,
     seed: u64,
-    states: HashMap<u32, State>,
+    states: HashMap<u32, State, Mixing>,
 }
 
 impl Dispersion {
     pub(crate) fn new(config: DispersionConfig, seed: u64) -> Self {
-        Self { config, seed, states: HashMap::new() }
+        Self { config, seed, states: HashMap::default() }
     }
 }
 
@@ -128,13 +127,7 @@ impl Detect for Dispersion {
         let config = &self.config;
         let state =
             self.states.entry(api.id).or_insert_with(|| State::new(observation.time, config));
-        let hash = match Source::of(observation.source, api.sources).address {
-            std::net::IpAddr::V4(v4) => hash::pair(self.seed, u64::from(u32::from(v4)), 4),
-            std::net::IpAddr::V6(v6) => {
-                let bits = u128::from(v6);
-                hash::pair(self.seed, (bits >> 64) as u64, bits as u64)
-            }
-        };
+        let hash = Source::of(observation.source, api.sources).hash(self.seed);
         state.requests = state.requests.saturating_add(1);
         state.weight += observation.stands_for();
         state.sources[(hash & 15) as usize].add(hash.rotate_left(8));
@@ -262,7 +255,6 @@ mod tests {
                 completeness: 1.0,
                 floor: 0.5,
                 apis: &apis,
-                maintained: &Default::default(),
                 findings: &mut findings,
                 budget: &mut budget,
             });

@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use super::SECOND;
 use super::api::ApiProfile;
+use super::behaviour::{Behaviour, BehaviourConfig};
 use super::brute_force::{BruteForce, BruteForceConfig};
-use super::budget::Budget;
+use super::budget::{Alerts, Budget};
 use super::codec::{Reader, Writer};
 use super::credential_stuffing::{CredentialStuffing, CredentialStuffingConfig};
 use super::detector::{Detect, Tick};
 use super::dispersion::{Dispersion, DispersionConfig};
-use super::finding::{Detector, Finding};
+use super::finding::{Detector, Finding, Severity};
 use super::kept;
 use super::lifecycle::Lifecycle;
 use super::new_origin::{NewOrigin, NewOriginConfig};
@@ -18,7 +19,6 @@ use super::observation::{FlowSeen, Observation, RefusedSeen, Traffic, TurnSeen};
 use super::port_scan::{PortScan, PortScanConfig};
 use super::pressure::{Pressure, PressureConfig};
 use super::rate_shift::{RateShift, RateShiftConfig};
-use super::shift::{Shift, ShiftConfig};
 use super::slow_attack::{SlowAttack, SlowAttackConfig};
 use super::who::{Sources, WhoConfig};
 
@@ -34,6 +34,8 @@ pub struct Config {
     pub brute_force: BruteForceConfig,
     /// See [`super::rate_shift`].
     pub rate_shift: RateShiftConfig,
+    /// See [`super::behaviour`].
+    pub behaviour: BehaviourConfig,
     /// See [`super::credential_stuffing`].
     pub credential_stuffing: CredentialStuffingConfig,
     /// See [`super::port_scan`].
@@ -48,8 +50,6 @@ pub struct Config {
     pub new_origin: NewOriginConfig,
     /// See [`super::who`].
     pub who: WhoConfig,
-    /// See [`super::shift`].
-    pub shift: ShiftConfig,
     /// Share of the telemetry, 0 to 1, below which nothing is decided.
     pub min_completeness: f64,
     /// Seconds between two updates of a finding.
@@ -63,6 +63,7 @@ impl Default for Config {
         Self {
             brute_force: BruteForceConfig::default(),
             rate_shift: RateShiftConfig::default(),
+            behaviour: BehaviourConfig::default(),
             credential_stuffing: CredentialStuffingConfig::default(),
             port_scan: PortScanConfig::default(),
             slow_attack: SlowAttackConfig::default(),
@@ -70,7 +71,6 @@ impl Default for Config {
             dispersion: DispersionConfig::default(),
             new_origin: NewOriginConfig::default(),
             who: WhoConfig::default(),
-            shift: ShiftConfig::default(),
             min_completeness: 0.5,
             update_every: 60,
             max_open: 1000,
@@ -97,7 +97,6 @@ pub struct Engine {
     detectors: Vec<Box<dyn Detect>>,
     budget: Budget,
     findings: Lifecycle,
-    maintained: HashSet<u32>,
     now: u64,
     epoch: i128,
 }
@@ -113,6 +112,7 @@ impl Engine {
             detectors: vec![
                 Box::new(BruteForce::new(config.brute_force)),
                 Box::new(RateShift::new(config.rate_shift)),
+                Box::new(Behaviour::new(config.behaviour)),
                 Box::new(Sources::new(config.who, epoch)),
                 Box::new(CredentialStuffing::new(config.credential_stuffing, epoch)),
                 Box::new(PortScan::new(config.port_scan, epoch)),
@@ -120,11 +120,9 @@ impl Engine {
                 Box::new(Pressure::new(config.pressure)),
                 Box::new(Dispersion::new(config.dispersion, epoch)),
                 Box::new(NewOrigin::new(config.new_origin, epoch)),
-                Box::new(Shift::new(config.shift)),
             ],
             budget: Budget::default(),
             findings: Lifecycle::new(epoch, config.max_open, config.update_every * SECOND),
-            maintained: HashSet::new(),
             now: 0,
             epoch: 0,
         }
@@ -139,6 +137,14 @@ impl Engine {
         let keep = |id| self.apis.contains_key(&id);
         self.detectors.iter_mut().for_each(|detector| detector.retain(&keep));
         self.findings.retain(keep, self.now);
+    }
+
+    /// How many alerts a day the operator wants to see, shared out among the detectors for the APIs as
+    /// they are now.
+    pub fn set_alerts(&mut self, alerts: &Alerts) {
+        let apis = &self.apis;
+        let severity = |detector| apis.values().map(|api| api.severity(detector)).max();
+        self.budget.share(alerts, |detector| severity(detector).unwrap_or(Severity::Info));
     }
 
     /// Takes a transaction into account. One of an API that the policy does not have is left out.
@@ -198,7 +204,6 @@ impl Engine {
             floor: self.config.min_completeness,
             apis: &self.apis,
             findings: &mut self.findings,
-            maintained: &self.maintained,
             budget: &mut self.budget,
         };
         self.detectors.iter_mut().for_each(|detector| detector.tick(&mut tick));

@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod baseline;
+pub mod behaviour;
 pub mod brute_force;
 mod budget;
 mod codec;
@@ -17,6 +18,7 @@ mod engine;
 pub mod enumeration;
 pub mod exfiltration;
 pub mod finding;
+mod hasher;
 mod kept;
 mod level;
 mod lifecycle;
@@ -28,7 +30,6 @@ pub mod probing;
 pub mod rate_shift;
 pub mod scraping;
 pub mod series;
-pub mod shift;
 #[cfg(test)]
 mod simulation;
 pub mod slow_attack;

@@ -23,13 +23,12 @@
 
 use std::collections::HashMap;
 
-use filter_common::hash;
-
 use super::SECOND;
 use super::api::ApiProfile;
 use super::detector::{Detect, Tick};
 use super::engine::StateCount;
 use super::finding::{Detector, Measure};
+use super::hasher::Mixing;
 use super::lifecycle::Subject;
 use super::observation::Observation;
 use super::source::Source;
@@ -49,7 +48,7 @@ pub struct NewOriginConfig {
 
 impl Default for NewOriginConfig {
     fn default() -> Self {
-        Self { min_bits: 9.5, min_counts: 500.0, origins: 2048 }
+        Self { min_bits: 10.0, min_counts: 600.0, origins: 2048 }
     }
 }
 
@@ -89,7 +88,7 @@ impl Count {
 struct Places {
     began: u64,
     learned: f64,
-    places: HashMap<Place, Count>,
+    places: HashMap<Place, Count, Mixing>,
     /// All of today's.
     all: Count,
     suspects: Vec<(Place, Source, f64)>,
@@ -139,13 +138,13 @@ impl Places {
 pub(crate) struct NewOrigin {
     config: NewOriginConfig,
     seed: u64,
-    apis: HashMap<u32, Places>,
+    apis: HashMap<u32, Places, Mixing>,
     open: Vec<(Subject, u64)>,
 }
 
 impl NewOrigin {
     pub(crate) fn new(config: NewOriginConfig, seed: u64) -> Self {
-        Self { config, seed, apis: HashMap::new(), open: Vec::new() }
+        Self { config, seed, apis: HashMap::default(), open: Vec::new() }
     }
 }
 
@@ -159,20 +158,14 @@ impl Detect for NewOrigin {
         let places = self.apis.entry(api.id).or_insert_with(|| Places {
             began: observation.time,
             learned: 0.0,
-            places: HashMap::new(),
+            places: HashMap::default(),
             all: Count::default(),
             suspects: Vec::new(),
             overflow: 0,
         });
         places.advance(observation.time);
         let source = Source::of(observation.source, api.sources);
-        let hash = match source.address {
-            std::net::IpAddr::V4(v4) => hash::pair(self.seed, u64::from(u32::from(v4)), 4),
-            std::net::IpAddr::V6(v6) => {
-                let bits = u128::from(v6);
-                hash::pair(self.seed, (bits >> 64) as u64, bits as u64)
-            }
-        };
+        let hash = source.hash(self.seed);
         places.all.requests = places.all.requests.saturating_add(1);
         places.all.sources.add(hash);
         let of = [origin.country.map(Place::Country), origin.asn.map(Place::Network)];

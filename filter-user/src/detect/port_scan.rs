@@ -13,8 +13,8 @@
 //!
 //! **Where ports come from.** With `[unclaimed] action = "pass"` from flows that the sensor follows:
 //! a SYN that nothing or a reset answered, told when the flow is over (at once for a reset, after two
-//! minutes of silence otherwise). With `action = "drop"` from the kernel's notices of refusal: at
-//! most sixteen a second for each source. `[sensor] sample` thins both out alike.
+//! minutes of silence otherwise). With `action = "drop"` from the kernel's notices of refusal, of
+//! which there is one a second for each source: a scan that is over within ten seconds goes unseen. `[sensor] sample` thins both out alike.
 //!
 //! **Assumptions.** What it does not see: fewer than `min_ports` in ten minutes; scans of hosts
 //! rather than of ports; ports that an API has; UDP with `pass`. **Forgery**: a SYN proves nothing of
@@ -132,13 +132,7 @@ impl PortScan {
     }
 
     fn note(&mut self, time: u64, source: Source, port: u16, answered: bool, weight: u32) {
-        let hash = match source.address {
-            std::net::IpAddr::V4(v4) => hash::pair(self.seed, u64::from(u32::from(v4)), 4),
-            std::net::IpAddr::V6(v6) => {
-                let bits = u128::from(v6);
-                hash::pair(self.seed, (bits >> 64) as u64, bits as u64)
-            }
-        };
+        let hash = source.hash(self.seed);
         let place = self.records.find(&source, hash).or_else(|| {
             let record = Record {
                 source,

@@ -18,8 +18,8 @@
 //! What a source goes through as objects of a route is told as enumeration, not as scraping beside it.
 //!
 //! **Assumptions.** A health check or a poll is even too, but covers few pages; a person covers many
-//! but unevenly. A program that is *meant* to fetch everything looks the same as one that is not:
-//! name its group in the API's `crawlers`. What it does not see: fewer than `min_pages` in ten minutes; requests that follow
+//! but unevenly. A program that is *meant* to fetch everything looks the same as one that is
+//! not: name its group in the API's `crawlers`, of whom neither scraping nor enumeration is told. What it does not see: fewer than `min_pages` in ten minutes; requests that follow
 //! each other faster than 50 ms, which are one burst (a flood: rate_shift); a scraper that imitates
 //! people's pauses, unless it covers some hundred times what they do; anything inside TLS.
 //!

@@ -164,11 +164,7 @@ impl SlowAttack {
 
     fn record(&mut self, api: &ApiProfile, flow: &FlowSeen, make: bool) -> Option<&mut Record> {
         let key = (api.id, Source::of(flow.source, api.sources));
-        let (hi, lo) = match key.1.address {
-            std::net::IpAddr::V4(v4) => (0, u64::from(u32::from(v4))),
-            std::net::IpAddr::V6(v6) => ((u128::from(v6) >> 64) as u64, u128::from(v6) as u64),
-        };
-        let hash = hash::pair(hash::pair(self.seed, hi, lo), u64::from(api.id), 5);
+        let hash = hash::pair(key.1.hash(self.seed), u64::from(api.id), 5);
         let place = match self.records.find(&key, hash) {
             Some(place) => place,
             None if !make => return None,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::hasher::mix;
 use crate::policy::SourceLengths;
 
 /// A source as an API tells it from another.
@@ -28,6 +29,17 @@ impl Source {
                 let length = lengths.v6.min(128);
                 let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
                 Self { address: Ipv6Addr::from(u128::from(v6) & mask).into(), length }
+            }
+        }
+    }
+
+    /// A hash of its address under a seed: who does not know that cannot aim at a place.
+    pub(crate) fn hash(&self, seed: u64) -> u64 {
+        match self.address {
+            IpAddr::V4(v4) => mix(seed, u64::from(u32::from(v4))),
+            IpAddr::V6(v6) => {
+                let bits = u128::from(v6);
+                mix(mix(seed, (bits >> 64) as u64), bits as u64)
             }
         }
     }

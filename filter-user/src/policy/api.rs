@@ -31,6 +31,8 @@ pub struct Api {
     pub deny: Vec<Sited<GroupIndex>>,
     /// Whose addresses stand for others: never banned automatically, never limited per source.
     pub proxies: Vec<Sited<GroupIndex>>,
+    /// Groups that are meant to fetch everything: scraping and enumeration are not told of them.
+    pub crawlers: Vec<Sited<GroupIndex>>,
     /// The limit of each source.
     pub limit: Option<LimitSpec>,
     /// Limits of groups instead of `limit`, the first that matches a source counting.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::Severity;
 use crate::text::quantity::{Measure, show_duration};
 
 use super::api::{Allow, Api, LimitSpec, Overflow, Per};
@@ -210,6 +211,10 @@ fn whole(policy: &Policy) -> Settings {
     for (kind, treatment) in policy.packets.iter() {
         to.put(&format!("packets.{}", kind.key()), treatment_name(treatment));
     }
+    for severity in Severity::ALL {
+        let per_day = policy.alerts.of(severity).to_string();
+        to.put(&format!("alerts.per_day.{}", severity.name()), per_day);
+    }
     let rules = &policy.responses;
     to.put("respond.mode", rules.mode.name());
     to.put("respond.max_share_sources", rules.max_share_sources.to_string());
@@ -260,6 +265,7 @@ fn settings(policy: &Policy, api: &Api) -> Settings {
     }
     to.groups("deny", &api.deny);
     to.groups("proxies", &api.proxies);
+    to.groups("crawlers", &api.crawlers);
     if let Some(limit) = &api.limit {
         to.put("limit", show_limit(limit));
     }

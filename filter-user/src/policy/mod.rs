@@ -107,6 +107,7 @@ pub fn parse_with(text: &str, name: &str, from: &dyn ReadFile) -> Loaded {
             playbooks: draft.playbooks,
             responses: draft.responses,
             assess: draft.assess,
+            alerts: draft.alerts,
             texts: std::iter::once(Arc::clone(source.name())).chain(feeds).collect(),
             hash: files::hash(text, &files),
         }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::detect::Alerts;
 use crate::text::Location;
 
 use super::api::Api;
@@ -53,6 +54,8 @@ pub struct Policy {
     pub responses: Responses,
     /// When the posture is to be reported.
     pub assess: Assess,
+    /// How many alerts a day the operator wants to see.
+    pub alerts: Alerts,
     /// The texts it was made of: the policy itself, then each feed as it is called in messages.
     pub texts: Vec<Arc<str>>,
     pub(super) hash: [u8; 32],
@@ -72,6 +75,7 @@ impl Policy {
             playbooks: Vec::new(),
             responses: Responses::default(),
             assess: Assess::default(),
+            alerts: Alerts::default(),
             texts: Vec::new(),
             hash: super::files::hash("", &[]),
         }
@@ -118,9 +122,18 @@ impl Policy {
 
     /// All proxies of an API; `None` when it has none.
     pub fn proxies_of(&self, api: &Api) -> Option<super::Addresses> {
-        let groups = api.proxies.iter().filter_map(|group| self.group(group.value));
-        let sets = groups.map(|group| &group.prefixes);
-        (!api.proxies.is_empty()).then(|| super::Addresses::of(sets))
+        self.addresses(&api.proxies)
+    }
+
+    /// All crawlers of an API; `None` when it has none.
+    pub fn crawlers_of(&self, api: &Api) -> Option<super::Addresses> {
+        self.addresses(&api.crawlers)
+    }
+
+    fn addresses(&self, groups: &[Sited<GroupIndex>]) -> Option<super::Addresses> {
+        let found = groups.iter().filter_map(|group| self.group(group.value));
+        let sets = found.map(|group| &group.prefixes);
+        (!groups.is_empty()).then(|| super::Addresses::of(sets))
     }
 
     /// The proxies of an API that an address belongs to.

@@ -203,4 +203,81 @@ mod tests {
         assert!(guard.is_trusted(&source), "{source}");
         assert!(!guard.is_trusted_in_part(&source), "{source}: it passes before any ban");
     }
+
+    #[test]
+    fn who_would_be_hit() {
+        use crate::policy::GroupIndex;
+        use crate::text::quantity::Rate;
+        use std::time::Duration;
+
+        let text = POLICY.to_owned()
+            + "\n[respond]\nmax_share_sources = 0.2\nmax_share_requests = 0.5\nshared_credentials = 3\nshared_agents = 0\n";
+        let loaded = crate::policy::parse(&text, std::path::Path::new("."), "edge.toml");
+        let policy = loaded.policy.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
+        let of = |text: &str| {
+            let (address, length) = text.split_once('/').unwrap_or((text, "32"));
+            let length = length.parse().expect("a length");
+            Source { address: address.parse().expect("an address"), length }
+        };
+        let mut served = Served::default();
+        // Ten sources of ten requests each, two of them of `cdn`, and one of a hundred and fifty.
+        for n in 1..=8 {
+            for _ in 0..10 {
+                served.reach.note(0, 0, of(&format!("198.51.100.{n}")), 1 << 16);
+            }
+        }
+        for n in 1..=2 {
+            for _ in 0..10 {
+                served.reach.note(0, 0, of(&format!("203.0.113.{n}")), 1 << 16);
+            }
+        }
+        for credential in 0..150 {
+            let busy = of("198.51.100.200");
+            served.reach.note(0, 0, busy, 1 << 16);
+            served.crowds.note(0, 0, busy, Some(credential % 6), Some("one"));
+        }
+        let guard = PolicyGuard::new(
+            &policy,
+            |id| policy.apis.get(id as usize),
+            |_| false,
+            Some((&served, 1)),
+        );
+        let (ttl, reason) = (Duration::from_secs(60), String::new());
+        let ban = |text| Action::Ban { source: of(text), api: 0, ttl, reason: reason.clone() };
+        let escalate = |text| Action::Escalate { network: of(text), api: 0, sources: 20, ttl };
+        let limit = |amount| Action::Limit {
+            api: 0,
+            rate: Rate { amount, period: Duration::from_secs(3_600) },
+            ttl,
+            reason: reason.clone(),
+        };
+        let lockdown =
+            Action::Lockdown { api: 0, group: GroupIndex(0), ttl, reason: reason.clone() };
+        // The action, and sources and requests it would hit, when that is too many.
+        let rows = [
+            (ban("198.51.100.1"), None),
+            (ban("192.0.2.77"), None),
+            (ban("198.51.100.200"), Some((1, 150))),
+            (ban("198.51.100.0/30"), Some((3, 30))),
+            (ban("203.0.113.0/24"), None),
+            (escalate("198.51.100.0/24"), Some((9, 230))),
+            (escalate("192.0.2.0/24"), None),
+            (lockdown, Some((9, 230))),
+            // A hundred and fifty in ten minutes are nine hundred an hour.
+            (limit(1_000), None),
+            (limit(800), Some((1, 150))),
+            (limit(50), Some((11, 250))),
+        ];
+        for (action, expected) in rows {
+            let hit = guard.too_wide(&action);
+            let found = hit.map(|hit| (hit.sources, hit.requests));
+            assert_eq!(found, expected, "{action:?}");
+            if let Some(hit) = hit {
+                assert_eq!((hit.of_sources, hit.of_requests), (11, 250), "{action:?}");
+            }
+        }
+        assert!(guard.shared(0, &of("198.51.100.200")).is_some_and(|crowd| crowd.credentials >= 3));
+        assert_eq!(guard.shared(0, &of("198.51.100.1")), None);
+        assert_eq!(guard.shared(1, &of("198.51.100.200")), None, "at another API");
+    }
 }

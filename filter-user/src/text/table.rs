@@ -138,6 +138,11 @@ impl<'a> Item<'a> {
         matches!(self.value, DeValue::String(_))
     }
 
+    /// Whether it is a table, for keys that take a number or a table.
+    pub fn is_table(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
+    }
+
     /// Whether it is a list without elements.
     pub fn is_empty_list(&self) -> bool {
         matches!(self.value, DeValue::Array(elements) if elements.is_empty())

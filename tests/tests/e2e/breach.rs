@@ -130,7 +130,14 @@ fn a_playbook_is_drilled_and_run() -> Result<()> {
     let lab = site::lab()?;
     let [server, client] = [lab.host("server")?, lab.host("client")?];
     let _nginx = site::nginx(&lab)?;
-    let mut weir = site::weir(&lab, &(site::orders(&lab, "")? + PLAYBOOKS))?;
+    let policy = site::write(&lab, "policy.toml", &(site::orders(&lab, "")? + PLAYBOOKS))?;
+    // The pager wants next to nothing by itself.
+    let paged = lab.directory().join("paged.jsonl").display().to_string();
+    let settings = format!(
+        "[[sink]]\nname = \"pager\"\nkind = \"file\"\npath = \"{paged}\"\nevents = [\"state_reset\"]\n"
+    );
+    let settings = site::write(&lab, "weir.toml", &settings)?;
+    let mut weir = Weir::start(&lab, server, &["--policy", &policy, "--config", &settings])?;
     assert_eq!(site::answered(client, server)?, [true; 2]);
 
     // The connection that is open goes on through a drill.
@@ -142,6 +149,10 @@ fn a_playbook_is_drilled_and_run() -> Result<()> {
             .with_context(|| format!("{}{}", drilled.stdout, drilled.stderr))?;
         println!("{}", report["markdown"].as_str().unwrap_or_default());
         assert_eq!(drilled.code, code, "{name}: {report:#}");
+        if name == "leak" {
+            let page = report["markdown"].as_str().unwrap_or_default();
+            assert!(page.contains("the receiver pager is there |  | ok |"), "{page}");
+        }
         for file in report["files"].as_array().into_iter().flatten().filter_map(|f| f.as_str()) {
             let text = std::fs::read_to_string(file)?;
             assert!(text.contains(name), "{file}: {text}");
@@ -208,5 +219,13 @@ fn a_playbook_is_drilled_and_run() -> Result<()> {
         audit.as_array().into_iter().flatten().filter(|line| line["what"] == what).count()
     };
     assert_eq!((lines("breach_run"), lines("order_set"), lines("breach_drill")), (2, 4, 6));
+    let told = wait::until("the pager is told", SOON, || {
+        let text = std::fs::read_to_string(&paged)?;
+        ensure!(text.matches("breach_expired").count() == 2, "{text}");
+        Ok(text)
+    })?;
+    for (name, count) in [("breach_drilled", 3), ("breach_run", 2), ("breach_lifted", 0)] {
+        assert_eq!(told.matches(&format!("\"{name}\"")).count(), count, "{name}: {told}");
+    }
     Ok(())
 }

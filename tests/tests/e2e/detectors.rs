@@ -1,6 +1,8 @@
 //! Detectors of sources, against real attacks: who is found, and who is named. What the daemon
 //! recorded gives the same when it is replayed.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -78,6 +80,42 @@ fn who_asks_for_what_is_not_there_is_found() -> Result<()> {
     assert!(answers.iter().all(|answer| answer.status == 404));
     let found = until_opened(&weir, "probing")?;
     assert_eq!(found["source"]["ip"], scanner.v4().to_string().as_str(), "{found}");
+    Ok(())
+}
+
+/// Closed ports one after another, and connections that are held open, at the same time.
+#[test]
+fn port_scans_and_held_connections_are_found() -> Result<()> {
+    let lab = site::lab()?;
+    let (server, client, scanner) =
+        (lab.host("server")?, lab.host("client")?, lab.host("stranger")?);
+    let _nginx = site::nginx(&lab)?;
+    let weir = site::weir(&lab, POLICY)?;
+    let to = server.v4();
+    scanner.netns.enter(|| {
+        for port in 2000..2030 {
+            let refused = TcpStream::connect((to, port)).is_err();
+            ensure!(refused, "something listens at {port}");
+        }
+        Ok(())
+    })?;
+    let found = until_opened(&weir, "port_scan")?;
+    assert_eq!(found["source"]["ip"], scanner.v4().to_string().as_str(), "{found}");
+    assert_eq!(found["finding"]["evidence_forgeable"], true, "{found}");
+
+    let held = client.netns.enter(|| {
+        let open = |_| -> Result<TcpStream> {
+            let mut stream = TcpStream::connect((to, PORT))?;
+            stream.write_all(b"GET /items/1 HTTP/1.1\r\nHost: a\r\nX: ")?;
+            Ok(stream)
+        };
+        (0..20).map(open).collect::<Result<Vec<_>>>()
+    })?;
+    wait::pause(Duration::from_secs(10))?;
+    let found = until_opened(&weir, "slow_attack")?;
+    assert_eq!(found["source"]["ip"], client.v4().to_string().as_str(), "{found}");
+    assert_eq!(found["finding"]["evidence_forgeable"], false, "{found}");
+    drop(held);
     Ok(())
 }
 

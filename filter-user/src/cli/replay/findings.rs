@@ -89,6 +89,7 @@ impl Findings {
     fn set_apis(&mut self) {
         if self.strict {
             self.engine.set_apis(self.profile.for_detectors());
+            self.engine.set_alerts(&self.profile.policy.alerts);
         } else {
             let named = |(name, id): (&Arc<str>, &u32)| ApiProfile {
                 id: *id,

@@ -37,14 +37,15 @@ impl Distinct {
 
     /// About how many there were.
     pub(crate) fn count(&self) -> f64 {
-        let mut sum = 0.0;
+        // In units of 2^-15.
+        let mut sum = 0_u32;
         let mut empty = 0_u32;
         for pair in self.pairs {
-            for rank in [pair & 0xf, pair >> 4] {
-                sum += 1.0 / f64::from(1_u32 << rank);
-                empty += u32::from(rank == 0);
-            }
+            let (low, high) = (pair & 0xf, pair >> 4);
+            sum += (1 << (MOST - low)) + (1 << (MOST - high));
+            empty += u32::from(low == 0) + u32::from(high == 0);
         }
+        let sum = f64::from(sum) / f64::from(1_u32 << MOST);
         let registers = REGISTERS as f64;
         let raw = ALPHA * registers * registers / sum;
         if raw <= 2.5 * registers && empty > 0 {

@@ -31,8 +31,10 @@ impl Gaps {
         let now = now.max(1);
         let gap = now.saturating_sub(self.last);
         if self.last != 0 && gap >= BURST {
-            let octaves = (gap as f64 / BURST as f64).log2() * 2.0;
-            let bin = (octaves as usize).min(BINS - 1);
+            let octave = (gap / BURST).ilog2().min(31);
+            // Beyond the square root of 2 times the octave's beginning.
+            let upper = gap.saturating_mul(1000) >= (BURST << octave) * 1414;
+            let bin = (octave as usize * 2 + usize::from(upper)).min(BINS - 1);
             self.bins[bin] += 1;
             self.count = self.count.saturating_add(1);
             if self.bins[bin] == u8::MAX {

@@ -20,6 +20,7 @@ pub(crate) mod distinct;
 pub(crate) mod gaps;
 pub(crate) mod object;
 pub(crate) mod record;
+mod roll;
 pub(crate) mod route;
 pub(crate) mod share;
 pub(crate) mod table;
@@ -30,8 +31,6 @@ mod watch;
 use std::collections::HashMap;
 use std::fmt;
 
-use filter_common::hash;
-
 use super::SECOND;
 use super::api::ApiProfile;
 use super::detector::{Detect, Tick};
@@ -39,6 +38,7 @@ use super::engine::StateCount;
 use super::enumeration::EnumerationConfig;
 use super::exfiltration::ExfiltrationConfig;
 use super::finding::Detector;
+use super::hasher::{Mixing, bytes, mix};
 use super::observation::{FlowSeen, Observation, TurnSeen};
 use super::probing::ProbingConfig;
 use super::scraping::ScrapingConfig;
@@ -47,6 +47,7 @@ use crate::inventory::route::says_exists;
 use crate::sensor::Application;
 use cohort::Cohort;
 use record::{NOBODY, Pair, Record, WHOLE, Who};
+use roll::{roll_pair, roll_record};
 use route::Route;
 use table::Table;
 use watch::Watch;
@@ -190,8 +191,8 @@ pub(crate) struct Sources {
     origin: Option<u64>,
     records: Table<Record>,
     pairs: Table<Pair>,
-    routes: HashMap<u64, Route>,
-    cohorts: HashMap<u32, ApiCohorts>,
+    routes: HashMap<u64, Route, Mixing>,
+    cohorts: HashMap<u32, ApiCohorts, Mixing>,
     suspects: Vec<Suspect>,
     watched: Vec<Watch>,
     /// Where the round over records and pairs stands, and when it was there.
@@ -225,8 +226,8 @@ impl Sources {
             origin: None,
             records: Table::new(config.sources),
             pairs: Table::new(config.pairs),
-            routes: HashMap::new(),
-            cohorts: HashMap::new(),
+            routes: HashMap::default(),
+            cohorts: HashMap::default(),
             suspects: Vec::new(),
             watched: Vec::new(),
             cursor: [0; 2],
@@ -243,15 +244,9 @@ impl Sources {
     }
 
     fn hash(&self, who: &Who) -> u64 {
-        let source = match who.source.address {
-            std::net::IpAddr::V4(v4) => u64::from(u32::from(v4)),
-            std::net::IpAddr::V6(v6) => {
-                let bits = u128::from(v6);
-                hash::pair(self.seed, (bits >> 64) as u64, bits as u64)
-            }
-        };
+        let source = who.source.hash(self.seed);
         let rest = u64::from(who.api) << 8 | u64::from(who.source.length);
-        hash::pair(hash::pair(self.seed, source, rest), who.user, 0)
+        mix(mix(source, rest), who.user ^ self.seed)
     }
 
     /// The place of somebody's record, made if need be; its window has begun anew if it was over.
@@ -288,7 +283,7 @@ impl Sources {
         }
         record.gaps.add(seen.time / 1_000_000);
         if who.user == WHOLE && user > NOBODY {
-            record.users.add(hash::pair(self.seed, user, 1));
+            record.users.add(mix(self.seed, user));
             if record.sole == WHOLE {
                 record.sole = user;
             } else if record.sole != user {
@@ -297,7 +292,12 @@ impl Sources {
         }
         let shared = record.shared;
         let config = &self.config;
+        // Now and then will do: looking closely takes longer than the rest.
+        let due = record.requests % 8 == 0
+            || seen.missing.is_some()
+            || seen.bytes >= UNIT as f32 * UNIT as f32;
         if more
+            && due
             && !record.pending
             && (config.probing.suspects(record)
                 || config.scraping.suspects(record)
@@ -313,7 +313,7 @@ impl Sources {
     fn take_object(&mut self, who: Who, seen: &Seen, shared: bool) {
         let Some((route, object)) = seen.object else { return };
         let now = seen.now;
-        let hash = hash::pair(self.hash(&who), route, 2);
+        let hash = mix(self.hash(&who), route);
         let place = match self.pairs.find(&(who, route), hash) {
             Some(place) => place,
             None => match self.pairs.insert(Pair::new(who, route, hash, now), now, |_| {}) {
@@ -335,9 +335,10 @@ impl Sources {
         let mut more = pair.objects.add(object.hash);
         more |= pair.day_objects.add(object.hash);
         pair.step(object.number);
-        // Sketches seldom change when there are many: evidence grows by even steps too.
-        more |= pair.requests % 64 == 0;
-        if more && !pair.pending && self.config.enumeration.suspects(pair) {
+        // Now and then will do: looking closely takes longer than the rest. Sketches seldom change when
+        // there are many, but evidence grows by even steps too.
+        let due = more && pair.requests % 4 == 0 || pair.requests % 64 == 0;
+        if due && !pair.pending && self.config.enumeration.suspects(pair) {
             pair.pending = true;
             self.suspects.push(Suspect::Pair(who, route, hash));
         }
@@ -345,11 +346,8 @@ impl Sources {
 
     /// The key of a route with objects; `None` when there is no room for another.
     fn route(&mut self, api: u32, method: &str, route: &str) -> Option<u64> {
-        let key = hash::pair(
-            object::bytes(self.seed, route.as_bytes()),
-            object::bytes(self.seed, method.as_bytes()),
-            u64::from(api),
-        );
+        let name = bytes(self.seed, route.as_bytes()) ^ u64::from(api);
+        let key = mix(name, bytes(self.seed, method.as_bytes()));
         if !self.routes.contains_key(&key) {
             if self.routes.len() >= self.config.routes {
                 self.refused += 1;
@@ -431,85 +429,6 @@ struct Moment {
     weight: f32,
 }
 
-/// The cohorts of an API.
-fn cohorts<'a>(
-    cohorts: &'a mut HashMap<u32, ApiCohorts>,
-    api: u32,
-    config: &WhoConfig,
-) -> &'a mut ApiCohorts {
-    cohorts.entry(api).or_insert_with(|| ApiCohorts {
-        missing: Cohort::new(config.probing.usual),
-        pages: Cohort::new(config.scraping.usual),
-        minute: Cohort::new(config.exfiltration.usual[0] / UNIT),
-        day: Cohort::new(config.exfiltration.usual[1] / UNIT),
-    })
-}
-
-/// A bit of [`Record::open`].
-fn bit(detector: Detector) -> u8 {
-    match detector {
-        Detector::Probing => 1,
-        Detector::Scraping => 2,
-        Detector::Exfiltration => 4,
-        _ => 0,
-    }
-}
-
-/// Ends what is over of a record's minute, ten minutes and day, and learns from it.
-fn roll_record(
-    record: &mut Record,
-    all: &mut HashMap<u32, ApiCohorts>,
-    config: &WhoConfig,
-    now: u32,
-) {
-    let others = cohorts(all, record.who.api, config);
-    // A network of several users is none of those that one is compared with.
-    let alone = !record.shared;
-    let usual = |detector| alone && record.open & bit(detector) == 0;
-    let takes = usual(Detector::Exfiltration);
-    let units = |bytes: f32| f64::from(bytes) / UNIT;
-    if record.minute_bytes > 0.0 && takes {
-        others.minute.learn(units(record.minute_bytes), config.exfiltration.usual[0] / UNIT);
-    }
-    if now.saturating_sub(record.day) >= DAY {
-        if record.day_bytes > 0.0 && takes {
-            others.day.learn(units(record.day_bytes), config.exfiltration.usual[1] / UNIT);
-        }
-        record.day = now;
-        record.day_bytes = 0.0;
-    }
-    record.minute = now;
-    record.minute_bytes = 0.0;
-    if now.saturating_sub(record.since) >= WINDOW {
-        if usual(Detector::Probing) {
-            others.missing.learn(record.missing.count(), config.probing.usual);
-        }
-        if usual(Detector::Scraping) {
-            others.pages.learn(record.pages.count(), config.scraping.usual);
-        }
-        record.begin(now);
-    }
-}
-
-/// The same of a pair.
-fn roll_pair(pair: &mut Pair, routes: &mut HashMap<u64, Route>, config: &WhoConfig, now: u32) {
-    let usual = config.enumeration.usual;
-    if let Some(route) = routes.get_mut(&pair.route)
-        && !(pair.open || pair.shared)
-        && pair.requests > 0
-    {
-        route.learn(pair, usual[0]);
-        if now.saturating_sub(pair.day) >= DAY {
-            route.slow.learn(pair.day_objects.count(), usual[1]);
-        }
-    }
-    if now.saturating_sub(pair.day) >= DAY {
-        pair.day = now;
-        pair.day_objects = distinct::Distinct::default();
-    }
-    pair.begin(now);
-}
-
 impl Detect for Sources {
     fn observe(&mut self, api: &ApiProfile, observation: &Observation<'_>) {
         let Observation { method, target, route, status, .. } = *observation;
@@ -518,19 +437,22 @@ impl Detect for Sources {
         let exists = status.is_some_and(says_exists);
         let path = object::path(target);
         let object = object::object(self.seed, route, target);
-        let own = object::bytes(self.seed, path.as_bytes());
+        let own = bytes(self.seed, path.as_bytes());
         // A route that is made for what is missing tells nothing.
         let known = objects && !route.ends_with(crate::inventory::route::VALUE);
         let missing = match status {
             Some(_) if exists => None,
-            Some(_) if known => Some(object::bytes(self.seed, route.as_bytes())),
+            Some(_) if known => Some(bytes(self.seed, route.as_bytes())),
             Some(_) => Some(own),
             None => None,
         };
         let page = match status {
-            Some(200..400) => Some(object.map_or(own, |object| hash::pair(own, object.hash, 3))),
+            Some(200..400) => Some(object.map_or(own, |object| mix(own, object.hash))),
             _ => None,
         };
+        // Who is meant to fetch everything is not counted by what it fetches.
+        let crawls = api.crawlers.as_ref().is_some_and(|who| who.contains(observation.source));
+        let (page, object) = if crawls { (None, None) } else { (page, object) };
         let object = object.and_then(|object| Some((self.route(api.id, method, route)?, object)));
         let seen = Seen {
             time: observation.time,

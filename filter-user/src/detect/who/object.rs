@@ -5,8 +5,7 @@
 //! where it has none the values of query parameters whose name ends in `id`. Everything else in a
 //! query is left out: what a cache is kept off with is no object.
 
-use filter_common::hash;
-
+use crate::detect::hasher::{bytes, mix};
 use crate::inventory::path::Path;
 
 /// An object of a route.
@@ -34,7 +33,7 @@ impl Values {
 
     fn add(&mut self, value: &[u8]) {
         self.any = true;
-        self.hash = hash::pair(self.seed, self.hash, bytes(self.seed, value));
+        self.hash = mix(self.hash ^ bytes(self.seed, value), self.seed);
         // 19 digits always fit.
         let digits = !value.is_empty() && value.len() < 20 && value.iter().all(u8::is_ascii_digit);
         self.number = self.number.filter(|_| digits).map(|before| {
@@ -50,17 +49,6 @@ impl Values {
     }
 }
 
-/// Hashes bytes under a seed.
-pub(crate) fn bytes(seed: u64, bytes: &[u8]) -> u64 {
-    let mut hash = hash::pair(seed, bytes.len() as u64, 0);
-    for chunk in bytes.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = hash::pair(seed, hash, u64::from_le_bytes(word));
-    }
-    hash
-}
-
 /// The path of a target in origin form, without query.
 pub(crate) fn path(target: &str) -> &str {
     let end = target.bytes().position(|byte| byte == b'?' || byte == b'#').unwrap_or(target.len());
@@ -73,11 +61,7 @@ pub(crate) fn object(seed: u64, route: &str, target: &str) -> Option<Object> {
         return in_query(seed, target);
     }
     let path = path(target);
-    let plain = path.starts_with('/')
-        && !path.contains('%')
-        && !path.contains(';')
-        && !path.contains("//")
-        && !path.contains("/.");
+    let plain = path.starts_with('/') && is_plain(path);
     let mut values = Values::new(seed);
     let segments = route.split('/').filter(|segment| !segment.is_empty());
     if plain {
@@ -96,6 +80,16 @@ pub(crate) fn object(seed: u64, route: &str, target: &str) -> Option<Object> {
         }
     }
     values.object()
+}
+
+/// Whether a path has one spelling only: its segments are what stands between its slashes.
+fn is_plain(path: &str) -> bool {
+    let mut before = 0;
+    path.bytes().all(|byte| {
+        let odd = matches!(byte, b'%' | b';') || before == b'/' && matches!(byte, b'/' | b'.');
+        before = byte;
+        !odd
+    })
 }
 
 fn in_query(seed: u64, target: &str) -> Option<Object> {

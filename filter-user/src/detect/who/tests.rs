@@ -405,3 +405,21 @@ fn bytes_inside_tls_count() {
     assert_eq!(ours.len(), 1, "{ours:#?}");
     assert_eq!(ours[0].source.map(|source| source.address), Some(client(7)));
 }
+
+#[test]
+fn a_crawler_that_is_allowed_raises_nothing() {
+    use crate::policy::{Addresses, Cidr, Prefixes};
+    let mut prefixes = Prefixes::default();
+    prefixes.add(Cidr::parse(b"10.0.255.1").unwrap(), 0, 1);
+    let crawlers = Some(std::sync::Arc::new(Addresses::of(std::iter::once(&prefixes))));
+    for (crawlers, expected) in [(crawlers, 0), (None, 1)] {
+        let mut engine = engine();
+        engine.set_apis([crate::detect::ApiProfile { crawlers, ..orders() }]);
+        let page = |n: u64| Ask {
+            target: format!("/orders/{n}"),
+            ..Ask::object(START + n * 1000, client(THIEF), None, n, 200)
+        };
+        let found = play(&mut engine, (0..400).map(page).collect());
+        assert_eq!(opened(&found).len(), expected, "{found:#?}");
+    }
+}

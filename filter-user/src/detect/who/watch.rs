@@ -2,7 +2,8 @@
 
 use super::distinct::Distinct;
 use super::record::{Pair, Record, WHOLE, Who};
-use super::{ApiCohorts, Judged, Sources, Suspect, bit, cohorts};
+use super::roll::{bit, cohorts};
+use super::{ApiCohorts, Judged, Sources, Suspect};
 use crate::detect::SECOND;
 use crate::detect::api::ApiProfile;
 use crate::detect::detector::Tick;

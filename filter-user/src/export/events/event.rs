@@ -1,5 +1,6 @@
 //! The schema: what an event can say. A field without a value is left out.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
@@ -48,7 +49,7 @@ kinds! {
     FeedRestored "feed_restored" Notice "A feed that was rejected is good again.";
     InterfaceOpen "interface_open" Critical "An interface that is to be gated is not; why, the message says.";
     InterfaceGated "interface_gated" Notice "An interface that was not gated is gated again.";
-    StateReset "state_reset" Warning "State in the kernel was begun anew; what, the message says.";
+    StateReset "state_reset" Warning "State in the kernel, or what was learned, was begun anew; what, the message says.";
     SourceLimited "source_limited" Info "A source went over a limit.";
     SourceRefused "source_refused" Info "A source was refused.";
     BanAdded "ban_added" Notice "A ban is in force.";
@@ -238,7 +239,7 @@ pub struct FindingField {
     /// From where on it counts.
     pub threshold: f64,
     /// Of these three.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// Which user of the source: a keyed hash of what it logs in with, in hex, until the key rotates;
     /// left out when it is not about one of several.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -253,7 +254,7 @@ pub struct FindingField {
     pub why: String,
     /// Entry of the OWASP API Security Top 10.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub owasp: Option<&'static str>,
+    pub owasp: Option<Cow<'static, str>>,
     /// Anyone could have forged the evidence.
     pub evidence_forgeable: bool,
     /// When it opened.
@@ -331,6 +332,13 @@ pub struct PlaybookField {
     pub notify: Vec<String>,
     /// What is left for people.
     pub manual: Vec<String>,
+}
+
+impl PlaybookField {
+    /// Whether it is meant for an event sink.
+    pub fn names(&self, sink: &str) -> bool {
+        self.notify.iter().any(|name| name == sink)
+    }
 }
 
 /// Telemetry that was lost.

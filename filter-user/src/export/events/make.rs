@@ -4,7 +4,8 @@ use super::event::{
     ActionField, ApiField, Event, FindingField, HttpField, Kind, SourceField, TrafficField,
 };
 use super::sources::Summary;
-use crate::detect::{Finding, Severity, State};
+use crate::control::api::FindingEntry;
+use crate::detect::{Detector, Finding, Severity, State};
 use crate::respond::{Action, Outcome, Refusal, escalation_reason};
 
 impl Event {
@@ -33,19 +34,64 @@ impl Event {
                 observed: measure.observed,
                 baseline: measure.baseline,
                 threshold: measure.threshold,
-                unit: measure.unit,
+                unit: measure.unit.into(),
                 credential: finding.credential.map(|hash| format!("{hash:016x}")),
                 window: measure.window_seconds,
                 completeness: finding.completeness,
                 weight: measure.weight,
                 why: measure.why.clone(),
-                owasp: measure.owasp,
+                owasp: measure.owasp.map(Into::into),
                 evidence_forgeable: measure.evidence_forgeable,
                 opened: wall(finding.opened),
                 closed: finding.closed.map(wall),
             }),
             ..Self::new(kind, wall(time), measure.why.clone())
         }
+    }
+
+    /// The end of a finding that ended with the daemon before. `None`: it is not over, or is no
+    /// finding of a detector that is known.
+    pub fn ended(entry: &FindingEntry, api: Option<ApiField>) -> Option<Self> {
+        let nanoseconds = |seconds: u64| seconds.saturating_mul(1_000_000_000);
+        let closed = nanoseconds(entry.closed?);
+        let detector = Detector::ALL.into_iter().find(|known| known.name() == entry.detector)?;
+        let source = entry.source.as_deref().and_then(|source| {
+            let (address, length) = match source.split_once('/') {
+                Some((address, length)) => (address, Some(length.parse().ok()?)),
+                None => (source, None),
+            };
+            Some(SourceField::new(address.parse().ok()?, length))
+        });
+        let http = entry.method.clone().zip(entry.route.as_deref());
+        Some(Self {
+            severity: Severity::Info,
+            api,
+            source,
+            http: http.map(|(method, route)| HttpField {
+                method,
+                route: route.into(),
+                status: None,
+            }),
+            finding: Some(FindingField {
+                id: entry.id.as_str().into(),
+                state: State::Closed.name(),
+                detector: detector.name(),
+                observed: entry.observed,
+                baseline: entry.baseline,
+                threshold: entry.threshold,
+                unit: entry.unit.clone().into(),
+                credential: None,
+                window: entry.window_seconds,
+                completeness: entry.completeness,
+                weight: entry.weight,
+                why: entry.why.clone(),
+                owasp: entry.owasp.clone().map(Into::into),
+                evidence_forgeable: entry.evidence_forgeable,
+                opened: nanoseconds(entry.opened),
+                closed: Some(closed),
+            }),
+            ..Self::new(Kind::FindingClosed, closed, entry.why.clone())
+        })
     }
 
     /// What became of the answer to a finding. `time` is ns since 1970.

@@ -112,11 +112,12 @@ impl Sinks {
         }
     }
 
-    /// Tells them which findings are open when the daemon begins; `api` is what the policy says of
-    /// an API.
+    /// Tells them which findings are open when the daemon begins, and which `ended` with the one
+    /// before; `api` is what the policy says of an API.
     pub fn begin<'a>(
         &self,
         open: impl Iterator<Item = &'a FindingEntry>,
+        ended: &'a [FindingEntry],
         api: impl Fn(&str) -> Option<ApiField>,
     ) {
         if self.sinks.is_empty() {
@@ -125,13 +126,15 @@ impl Sinks {
         let severity = |entry: &FindingEntry| {
             Severity::ALL.into_iter().find(|known| known.name() == entry.severity)
         };
-        let open = open.map(|entry| {
+        let open = open.map(|entry| (entry, true)).chain(ended.iter().map(|entry| (entry, false)));
+        let open = open.map(|(entry, lives)| {
             let named = || ApiField { name: entry.api.as_str().into(), ..ApiField::default() };
             let field = api(&entry.api).unwrap_or_else(named);
             OpenFinding {
                 report: alert::Report::of_entry(entry, Some(&field)),
                 severity: severity(entry).unwrap_or(Severity::Warning),
                 api: entry.api.clone(),
+                lives,
             }
         });
         let open = Arc::new(open.collect::<Vec<_>>());

@@ -333,7 +333,7 @@ fn an_alertmanager_is_told_again_and_ends_are_not_forgotten() {
     sinks.stop();
     let before = server.requests();
     let sinks = Sinks::start(&config, directory.path()).expect("starts");
-    sinks.begin([].iter(), |_| None);
+    sinks.begin([].iter(), &[], |_| None);
     until("it is ended", || server.requests() > before);
     until("and forgotten", || standing(&sinks).alerts == 0);
     assert!(ends().last().is_some_and(|end| *end <= now()), "{:?}", ends());

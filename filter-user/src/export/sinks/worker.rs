@@ -39,12 +39,14 @@ pub(super) enum Message {
     Open(Arc<Vec<OpenFinding>>),
 }
 
-/// A finding that is open.
+/// A finding that is open, or was when the daemon before ended.
 #[derive(Clone, Debug)]
 pub(super) struct OpenFinding {
     pub(super) report: Report,
     pub(super) severity: crate::detect::Severity,
     pub(super) api: String,
+    /// Otherwise its end is told next.
+    pub(super) lives: bool,
 }
 
 /// What is on its way.
@@ -196,7 +198,9 @@ impl Worker {
 
     /// Puts an event into the spool, if the receiver wants it; true when it is not to be lost.
     fn push(&mut self, event: &Event) -> bool {
-        if !self.filter.wants(event) {
+        // A playbook that names the receiver reaches it, whatever it wants otherwise.
+        let is_named = event.playbook.as_ref().is_some_and(|book| book.names(&self.sink.name));
+        if !self.filter.wants(event) && !is_named {
             return false;
         }
         let Some(payload) = format::payload(&self.sink.receiver, event, &self.host) else {
@@ -213,11 +217,12 @@ impl Worker {
             let api = (!found.api.is_empty()).then_some(found.api.as_str());
             self.filter.matters(found.severity) && self.filter.wants_api(api)
         };
-        let open: Vec<Report> =
-            open.iter().filter(wanted).map(|found| found.report.clone()).collect();
-        for report in &open {
-            self.filter.remember(report.id.as_str().into());
+        let open: Vec<&OpenFinding> = open.iter().filter(wanted).collect();
+        for found in &open {
+            self.filter.remember(found.report.id.as_str().into());
         }
+        let lives = open.iter().filter(|found| found.lives);
+        let open: Vec<Report> = lives.map(|found| found.report.clone()).collect();
         let Some(alerts) = &self.alerts else { return false };
         let waiting = self.spool.peek(usize::MAX, usize::MAX);
         self.spool.keep();
@@ -295,7 +300,7 @@ async fn arrive(flight: &mut Option<Flight>) -> Answer {
 
 /// Whether an event may be lost before others.
 pub(super) fn class(event: &Event) -> Class {
-    let kept = event.finding.is_some() || event.action.is_some();
+    let kept = event.finding.is_some() || event.action.is_some() || event.playbook.is_some();
     if kept { Class::Kept } else { Class::Other }
 }
 

@@ -10,7 +10,7 @@ use crate::text::Table;
 
 use super::{Reader, Span, listen};
 
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 26] = [
     "name",
     "kind",
     "owner",
@@ -27,6 +27,7 @@ const KEYS: [&str; 25] = [
     "allow",
     "deny",
     "proxies",
+    "crawlers",
     "limit",
     "limit_for",
     "limit_total",
@@ -80,6 +81,7 @@ impl Reader<'_, '_, '_> {
         let allow = self.allow(table, &shown);
         let deny = table.get("deny").map(|item| self.group_list(&item)).unwrap_or_default();
         let proxies = table.get("proxies").map(|item| self.group_list(&item)).unwrap_or_default();
+        let crawlers = table.get("crawlers").map(|item| self.group_list(&item)).unwrap_or_default();
         self.contradictions(allow.as_ref(), &deny, &proxies, table);
         let mode = table.get("mode").and_then(|item| item.choice(self.report, &MODES));
         let overflow = table.get("overflow").and_then(|item| item.choice(self.report, &OVERFLOWS));
@@ -113,6 +115,7 @@ impl Reader<'_, '_, '_> {
             allow: allow?,
             deny,
             proxies,
+            crawlers,
             limit,
             limit_for: limit_for.unwrap_or_default(),
             limit_total,

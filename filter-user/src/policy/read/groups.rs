@@ -95,7 +95,7 @@ impl Reader<'_, '_, '_> {
                 self.report.missing_warning(
                     span,
                     format!("group `{}` is not used", group.name.escape_debug()),
-                    "name it in an API's allow, deny, proxies or limit_for, or remove it",
+                    "name it in an API's allow, deny, proxies, crawlers or limit_for, or remove it",
                 );
             }
         }

@@ -3,6 +3,7 @@
 //! A part that cannot be used is reported and left out, and the rest is read on, so that one run
 //! finds all there is. The model is only complete when no error was reported.
 
+mod alerts;
 mod api;
 mod assess;
 mod groups;
@@ -17,6 +18,7 @@ mod respond;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
+use crate::detect::Alerts;
 use crate::text::{Item, Location, Report, Table, read};
 
 use super::api::Api;
@@ -31,8 +33,18 @@ use super::response::Responses;
 
 type Span = Range<usize>;
 
-const ROOT: [&str; 9] =
-    ["policy", "trusted", "unclaimed", "packets", "groups", "api", "playbook", "respond", "assess"];
+const ROOT: [&str; 10] = [
+    "policy",
+    "trusted",
+    "unclaimed",
+    "packets",
+    "groups",
+    "api",
+    "playbook",
+    "respond",
+    "alerts",
+    "assess",
+];
 const CIDRS: &str = "cidrs = [\"192.0.2.0/24\", \"2001:db8::/32\"]";
 
 /// What could be read of a policy.
@@ -46,6 +58,7 @@ pub(super) struct Draft {
     pub(super) playbooks: Vec<Playbook>,
     pub(super) responses: Responses,
     pub(super) assess: Assess,
+    pub(super) alerts: Alerts,
 }
 
 /// What the readers of the parts share.
@@ -88,6 +101,7 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
         let playbooks = reader.playbooks(root);
         let responses = reader.responses(root);
         let assess = reader.assess(root);
+        let alerts = reader.alerts(root);
         reader.only_said(root, &apis);
         reader.unused_groups(&spans);
         if root.get("api").is_none() && unclaimed == Action::Pass {
@@ -107,6 +121,7 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
             playbooks,
             responses,
             assess,
+            alerts,
         }
     })
 }

@@ -28,6 +28,16 @@ fn one_mistake_gives_one_diagnostic_that_says_where_and_what_to_do() {
         ("[policy]\nname = \"Edge 1\"", Error, 8, 8, "not a name", "write \"edge-1\""),
         ("[unclaimed]\naction = \"reject\"", Error, 8, 10, "cannot be", "\"pass\", \"drop\""),
         // Kinds of packets.
+        ("[alerts]\nper_day = 0", Error, 8, 11, "`alerts.per_day` is out of range", "0.01"),
+        ("[alerts]\nper_day = \"few\"", Error, 8, 11, "a number", "0.01"),
+        (
+            "[alerts]\nper_day = { warn = 2 }",
+            Error,
+            8,
+            13,
+            "unknown key `warn`",
+            "info, notice, warning, critical",
+        ),
         ("[packets]\ntcp_flag = \"drop\"", Error, 8, 1, "unknown key `tcp_flag`", "`tcp_flags`?"),
         (
             "[packets]\nbad_ip = \"reject\"",

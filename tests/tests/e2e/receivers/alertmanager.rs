@@ -76,6 +76,10 @@ fn a_finding_fires_goes_on_over_a_crash_and_ends() -> Result<()> {
     weir.start_again()?;
     fire(&alertmanager, server, &[names[0], names[2]])?;
     assert_eq!(drained(&weir, "am")?["alerts"], 2);
+    let events = weir.events()?;
+    let closed = site::named(&events, "finding_closed");
+    let ids: Vec<&Value> = closed.iter().map(|event| &event["finding"]["id"]).collect();
+    assert_eq!(ids, [&opened["finding"]["id"]], "its end is an event too");
     Ok(())
 }
 

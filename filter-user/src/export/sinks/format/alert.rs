@@ -48,13 +48,14 @@ impl Report {
             severity: event.severity.name(),
             api: event.api.as_ref(),
             source: source.as_deref(),
+            credential: finding.credential.as_deref(),
             endpoint: event.http.as_ref().map(|http| (http.method.as_str(), &*http.route)),
             id: &finding.id,
             why: &finding.why,
             numbers: [finding.observed, finding.baseline, finding.threshold],
-            unit: finding.unit,
+            unit: &finding.unit,
             window: finding.window,
-            owasp: finding.owasp,
+            owasp: finding.owasp.as_deref(),
             since: finding.opened,
         });
         Some(Self { id: finding.id.to_string(), closed: finding.closed, alert })
@@ -67,6 +68,7 @@ impl Report {
             severity: &entry.severity,
             api,
             source: entry.source.as_deref(),
+            credential: None,
             endpoint: entry.method.as_deref().zip(entry.route.as_deref()),
             id: &entry.id,
             why: &entry.why,
@@ -92,6 +94,7 @@ struct About<'a> {
     severity: &'a str,
     api: Option<&'a ApiField>,
     source: Option<&'a str>,
+    credential: Option<&'a str>,
     endpoint: Option<(&'a str, &'a str)>,
     id: &'a str,
     why: &'a str,
@@ -118,6 +121,7 @@ impl Alert {
         label("responder", about.api.and_then(|api| api.responder.as_deref()));
         label("criticality", about.api.and_then(|api| api.criticality));
         label("source", about.source);
+        label("credential", about.credential);
         label("method", about.endpoint.map(|(method, _)| method));
         label("route", about.endpoint.map(|(_, route)| route));
         let at = about.api.map(|api| format!(" at {}", api.name)).unwrap_or_default();

@@ -32,7 +32,7 @@ pub(super) fn finding(event: &Event) -> Option<Value> {
         "modified_time": event.time / 1_000_000,
         "analytic": { "name": finding.detector, "uid": finding.detector, "type_id": analytic(finding) },
     });
-    put(&mut info, "types", finding.owasp.map(|entry| json!([entry])));
+    put(&mut info, "types", finding.owasp.as_ref().map(|entry| json!([entry])));
     let mut whole = base(event, activity, name);
     put(&mut whole, "status_id", Some(json!(status)));
     put(&mut whole, "status", Some(json!(status_name)));
@@ -153,6 +153,8 @@ fn unmapped(event: &Event) -> Option<Value> {
     let mut rest = Value::Object(Map::new());
     let responder = event.api.as_ref().and_then(|api| api.responder.as_ref());
     put(&mut rest, "responder", responder.map(|responder| json!(responder)));
+    let credential = event.finding.as_ref().and_then(|finding| finding.credential.as_ref());
+    put(&mut rest, "credential", credential.map(|hash| json!(hash)));
     let prefix = event.source.and_then(|source| source.prefix);
     put(&mut rest, "source_prefix_length", prefix.map(Value::from));
     let policy = event.policy.as_ref();

@@ -43,6 +43,7 @@ pub(super) fn message(event: &Event, facility: u8, host: &Host, text: &str) -> S
         parameter("finding", Some(&finding.id));
         parameter("state", Some(finding.state));
         parameter("detector", Some(finding.detector));
+        parameter("credential", finding.credential.as_deref());
     }
     if let Some(action) = &event.action {
         parameter("action", Some(action.kind));

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::alert::{Report, Standing};
 use super::*;
+use crate::control::api::FindingEntry;
 use crate::detect::Severity;
 use crate::export::events::{
     ActionField, ApiField, FindingField, HttpField, Kind, PolicyField, SourceField,
@@ -19,13 +20,13 @@ pub(in crate::export::sinks) fn finding() -> FindingField {
         observed: 1.0,
         baseline: 0.3,
         threshold: 0.561,
-        unit: "share of attempts that fail",
+        unit: "share of attempts that fail".into(),
         window: 600,
         completeness: 1.0,
         weight: 1.0,
         why: "15 of 15 \"attempts\" failed".to_owned(),
         credential: None,
-        owasp: Some("API2:2023 Broken Authentication"),
+        owasp: Some("API2:2023 Broken Authentication".into()),
         evidence_forgeable: false,
         opened: TIME,
         closed: None,
@@ -323,6 +324,51 @@ fn the_life_of_an_alert() {
     let told = body(open.follow(&reports(&[opened(), closed()]), until));
     assert_eq!(told.len(), 1, "opened and closed in one go is over");
     assert_eq!(told[0]["endsAt"], "2024-06-01T12:01:00.123Z");
+}
+
+#[test]
+fn users_behind_one_address_are_told_apart() {
+    let mut event = opened();
+    if let Some(finding) = &mut event.finding {
+        finding.credential = Some("00ff".into());
+    }
+    let told = body(Standing::default().follow(&reports(&[event.clone()]), TIME));
+    assert_eq!(told[0]["labels"]["credential"], "00ff");
+    assert!(syslog::message(&event, 1, &host(), "").contains(" credential=\"00ff\"]"));
+    assert_eq!(ocsf::finding(&event).expect("is one")["unmapped"]["credential"], "00ff");
+}
+
+#[test]
+fn an_end_that_the_daemon_before_left_is_an_event() {
+    let entry = |source: Option<&str>| FindingEntry {
+        id: "5c0e7a11-3".into(),
+        detector: "brute_force".into(),
+        severity: "warning".into(),
+        state: "closed".into(),
+        api: "orders".into(),
+        source: source.map(str::to_owned),
+        opened: TIME / 1_000_000_000,
+        closed: Some(1_717_243_260),
+        unit: "share".into(),
+        why: "the daemon ended".into(),
+        ..FindingEntry::default()
+    };
+    let rows = [
+        (Some("198.51.100.7"), Some("198.51.100.7".parse().ok()), None),
+        (Some("2001:db8::/64"), Some("2001:db8::".parse().ok()), Some(64)),
+        (Some("nobody"), None, None),
+        (None, None, None),
+    ];
+    for (source, address, length) in rows {
+        let event = Event::ended(&entry(source), None).expect("is over");
+        assert_eq!((event.kind, event.time), (Kind::FindingClosed, 1_717_243_260_000_000_000));
+        assert_eq!(event.source.map(|source| Some(source.ip)), address, "{source:?}");
+        assert_eq!(event.source.and_then(|source| source.prefix), length);
+        assert_eq!(event.finding.as_ref().map(|finding| finding.closed), Some(Some(event.time)));
+    }
+    assert_eq!(Event::ended(&FindingEntry { closed: None, ..entry(None) }, None), None);
+    let unknown = FindingEntry { detector: "tea_leaves".into(), ..entry(None) };
+    assert_eq!(Event::ended(&unknown, None), None);
 }
 
 #[test]

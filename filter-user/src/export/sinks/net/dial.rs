@@ -57,7 +57,7 @@ impl Dialer {
         if !self.url.is_tls() {
             return Ok(Connection { stream: Box::new(stream), tls: None });
         }
-        let config = self.config()?;
+        let config = self.config().await?;
         let name = ServerName::try_from(host.clone())
             .map_err(|_| format!("{host} is no name that a certificate can have"))?;
         match TlsConnector::from(config).connect(name, stream).await {
@@ -75,24 +75,30 @@ impl Dialer {
         }
     }
 
-    fn config(&self) -> Result<Arc<ClientConfig>, String> {
-        let mut kept = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(config) = &*kept {
-            return Ok(Arc::clone(config));
+    async fn config(&self) -> Result<Arc<ClientConfig>, String> {
+        let kept = self.tls.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(config) = kept {
+            return Ok(config);
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS cannot be set up: {error}"))?
-            .with_root_certificates(roots(self.files.ca.as_deref())?);
-        let config = match &self.files.identity {
-            None => config.with_no_client_auth(),
-            Some((cert, key)) => config
-                .with_client_auth_cert(certificates(cert)?, private_key(key)?)
-                .map_err(|error| format!("{} and its key: {error}", cert.display()))?,
-        };
-        let config = Arc::new(config);
-        *kept = Some(Arc::clone(&config));
+        // Reading all certificates of a system takes a while: events go into the spool meanwhile.
+        let files = self.files.clone();
+        let built = tokio::task::spawn_blocking(move || build(&files)).await;
+        let config = Arc::new(built.map_err(|error| format!("TLS cannot be set up: {error}"))??);
+        *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&config));
         Ok(config)
+    }
+}
+
+fn build(files: &Tls) -> Result<ClientConfig, String> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS cannot be set up: {error}"))?
+        .with_root_certificates(roots(files.ca.as_deref())?);
+    match &files.identity {
+        None => Ok(config.with_no_client_auth()),
+        Some((cert, key)) => config
+            .with_client_auth_cert(certificates(cert)?, private_key(key)?)
+            .map_err(|error| format!("{} and its key: {error}", cert.display())),
     }
 }
 

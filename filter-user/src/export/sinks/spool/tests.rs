@@ -253,3 +253,73 @@ fn a_limit_that_became_much_smaller_is_no_work_for_hours() {
     let mut spool = open(directory.path(), 100_000);
     assert_eq!((spool.pending().0, spool.take_lost()), (waiting, Lost::new()));
 }
+
+/// Random lives of a spool against a plain list of what should wait: batches that arrive or do not,
+/// crashes at any moment, with the last line torn or not.
+#[test]
+fn whatever_happens_what_was_pushed_waits_is_done_or_is_counted() {
+    for seed in 1..=40 {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut random = crate::text::Random::new(seed);
+        let limit = [400, 3_000, 1 << 20][random.below(3)];
+        let mut spool = open(directory.path(), limit);
+        // What should wait, oldest first, and whether it may be lost before others.
+        let mut model: Vec<(String, Class)> = Vec::new();
+        let (mut pushed, mut done, mut lost) = (0_u64, 0, [0, 0]);
+        for step in 0..400 {
+            match random.below(10) {
+                0..=4 => {
+                    let class = *random.pick(&[Class::Kept, Class::Other]);
+                    let payload = format!("{pushed}:{}", "x".repeat(random.below(90)));
+                    spool.push(class, &payload);
+                    model.push((payload, class));
+                    pushed += 1;
+                }
+                5..=7 => {
+                    let batch = spool.peek(1 + random.below(6), 1 + random.below(300));
+                    if random.below(3) == 0 {
+                        spool.keep();
+                    } else if !batch.payloads.is_empty() {
+                        spool.done(batch.last);
+                        done += batch.payloads.len() as u64;
+                        model.retain(|(payload, _)| !batch.payloads.contains(payload));
+                    }
+                }
+                8 => spool.sync(),
+                _ => {
+                    drop(spool);
+                    if random.below(2) == 0 {
+                        // Torn while something more was being written.
+                        let path = directory.path().join("events");
+                        let mut bytes = fs::read(&path).unwrap_or_default();
+                        bytes.extend_from_slice(&b"0badc0de + 99999 k t half"[..random.below(25)]);
+                        fs::write(&path, bytes).expect("writes");
+                    }
+                    let (again, aside) = Spool::open(directory.path(), limit, "t");
+                    assert_eq!(aside, None, "seed {seed}, step {step}");
+                    spool = again;
+                }
+            }
+            for (reason, counts) in spool.take_lost() {
+                assert_eq!(reason, "spool_full", "seed {seed}, step {step}");
+                lost = [lost[0] + counts[0], lost[1] + counts[1]];
+            }
+            // What waits is what should, in its order, but for what was counted as lost.
+            let waiting = all(&mut spool);
+            let mut rest = model.iter();
+            for payload in &waiting {
+                let found = rest.any(|(expected, _)| expected == payload);
+                assert!(found, "seed {seed}, step {step}: {payload} in {waiting:?}");
+            }
+            assert_eq!(
+                waiting.len() as u64 + done + lost[0] + lost[1],
+                pushed,
+                "seed {seed}, step {step}"
+            );
+            model.retain(|(payload, _)| waiting.contains(payload));
+            assert_eq!(spool.pending().0, waiting.len() as u64);
+            assert!(spool.pending().1 <= limit, "seed {seed}, step {step}");
+        }
+        assert!(pushed > 100 && done > 20, "seed {seed}: {pushed} {done}");
+    }
+}

@@ -1,6 +1,6 @@
 //! The numbers and sentences of findings.
 
-use super::ShiftConfig;
+use super::BehaviourConfig;
 use super::endpoint::Tally;
 use crate::detect::api::ApiProfile;
 use crate::detect::finding::{Detector, Measure};
@@ -13,7 +13,7 @@ pub(super) fn measure(
     tally: &Tally,
     subject: &Subject,
     api: &ApiProfile,
-    config: &ShiftConfig,
+    config: &BehaviourConfig,
 ) -> Measure {
     let window = u64::from(config.series.step);
     let why = format!(
@@ -44,7 +44,7 @@ pub(super) fn over(
     step: Step,
     subject: &Subject,
     api: &ApiProfile,
-    config: &ShiftConfig,
+    config: &BehaviourConfig,
 ) -> String {
     let now = format!("{} {}", said(detector, judged.value), place(subject, api));
     let minutes = |steps: u32| steps.saturating_mul(config.series.step).div_ceil(60);
@@ -65,7 +65,7 @@ pub(super) fn tail(
     tally: &Tally,
     subject: &Subject,
     api: &ApiProfile,
-    config: &ShiftConfig,
+    config: &BehaviourConfig,
 ) -> Measure {
     let window = u64::from(config.series.step);
     let threshold = judged.usual * config.tail.ratio;

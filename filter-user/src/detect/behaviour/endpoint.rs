@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::tail::{self, TailState};
-use super::{DETECTORS, ShiftConfig, TAILS, text};
+use super::{BehaviourConfig, DETECTORS, TAILS, text};
 use crate::detect::api::ApiProfile;
 use crate::detect::codec::{Reader, Writer};
 use crate::detect::detector::Tick;
@@ -73,7 +73,7 @@ impl Tally {
     }
 
     /// The values of the step, as [`DETECTORS`].
-    fn values(&self, completeness: f64, config: &ShiftConfig) -> [Option<f64>; 4] {
+    fn values(&self, completeness: f64, config: &BehaviourConfig) -> [Option<f64>; 4] {
         let seconds = f64::from(config.series.step.max(1));
         let errors = f64::from(self.errors) / f64::from(self.answered.max(1));
         [
@@ -193,7 +193,7 @@ impl EndpointState {
         minute: u16,
         completeness: f64,
         api: &ApiProfile,
-        config: &ShiftConfig,
+        config: &BehaviourConfig,
         tick: &mut Tick<'_>,
     ) {
         self.age = self.age.saturating_add(1);
@@ -245,7 +245,7 @@ impl EndpointState {
         tally: &Tally,
         completeness: f64,
         api: &ApiProfile,
-        config: &ShiftConfig,
+        config: &BehaviourConfig,
         tick: &mut Tick<'_>,
     ) {
         for (tail, detector) in self.tails.iter_mut().zip(TAILS) {
@@ -275,7 +275,7 @@ impl EndpointState {
     }
 
     /// A new series; of errors, one that knows that there were none so far.
-    fn begin(&self, detector: Detector, minute: u16, config: &ShiftConfig) -> Box<Series> {
+    fn begin(&self, detector: Detector, minute: u16, config: &BehaviourConfig) -> Box<Series> {
         let mut series = Box::new(Series::new());
         if detector != Detector::ErrorShift || self.name.is_none() {
             return series;

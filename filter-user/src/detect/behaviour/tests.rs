@@ -115,10 +115,10 @@ fn turns_stand_in() {
         for _ in 0..random.poisson(5.0) {
             let slow = if second > 2 * DAY + 40_000 { 4.0 } else { 1.0 };
             engine.turn(&TurnSeen {
-                source: [192, 0, 2, 1].into(),
                 complete: true,
                 time: second * SECOND,
                 api: 1,
+                source: crate::detect::simulation::client(1),
                 latency: Some((slow * (20.0 + 10.0 * random.share()) * 1e6) as u64),
                 response_bytes: 900 + (random.share() * 100.0) as u64,
                 handshake: true,
@@ -189,7 +189,7 @@ fn what_is_open_goes_on() {
 #[test]
 fn bounded() {
     let mut config = Config::default();
-    config.shift.routes = 3;
+    config.behaviour.routes = 3;
     let mut engine = Engine::new(config, 1);
     engine.set_apis([orders()]);
     for number in 0..10 {

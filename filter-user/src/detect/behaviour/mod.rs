@@ -1,4 +1,4 @@
-//! Shifts of what an API does: its request rate, the share of errors, latency and the size of
+//! What an API does, and shifts of it: its request rate, the share of errors, latency and the size of
 //! responses, for the API and for each of its routes.
 //!
 //! **Formula.** Every five minutes make one value of each: requests a second (weighted, divided by
@@ -39,7 +39,7 @@ use endpoint::{EndpointState, Sample};
 
 /// Parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ShiftConfig {
+pub struct BehaviourConfig {
     /// How values are judged.
     pub series: SeriesConfig,
     /// How tails are.
@@ -56,7 +56,7 @@ pub struct ShiftConfig {
     pub a_tick: usize,
 }
 
-impl Default for ShiftConfig {
+impl Default for BehaviourConfig {
     fn default() -> Self {
         Self {
             series: SeriesConfig::default(),
@@ -86,8 +86,8 @@ struct ApiState {
 
 /// The detector.
 #[derive(Debug)]
-pub(crate) struct Shift {
-    config: ShiftConfig,
+pub(crate) struct Behaviour {
+    config: BehaviourConfig,
     apis: HashMap<u32, ApiState>,
     endpoints: usize,
     refused: u64,
@@ -99,8 +99,8 @@ pub(crate) struct Shift {
     waiting: VecDeque<(u32, Option<u64>)>,
 }
 
-impl Shift {
-    pub(crate) fn new(config: ShiftConfig) -> Self {
+impl Behaviour {
+    pub(crate) fn new(config: BehaviourConfig) -> Self {
         Self {
             config,
             apis: HashMap::new(),
@@ -180,7 +180,7 @@ impl Shift {
             };
             let Some(endpoint) = endpoint else { continue };
             let Some(tally) = endpoint.close(step) else { continue };
-            if blind || tick.is_maintained(id) {
+            if blind {
                 endpoint.skip();
             } else {
                 let seen = self.completeness[1];
@@ -190,7 +190,7 @@ impl Shift {
     }
 }
 
-impl Detect for Shift {
+impl Detect for Behaviour {
     fn observe(&mut self, api: &ApiProfile, observation: &Observation<'_>) {
         let sample = Sample {
             weight: observation.stands_for(),
