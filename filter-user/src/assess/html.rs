@@ -96,7 +96,7 @@ fn points(text: &mut String, report: &Report) {
             let level = point.level.name();
             put!(
                 text,
-                "<tr><td><span class=\"level {level}\">{level}</span></td><td>{}</td><td>{}</td></tr>",
+                "<tr><td><span class=\"level {level}\">{level}</span></td><td class=\"at\">{}</td><td>{}</td></tr>",
                 safe(at),
                 safe(&point.text)
             );

@@ -82,6 +82,8 @@ pub(super) fn of(facts: &Facts, previous: Option<&Report>) -> Vec<Point> {
         add(Level::Warning, "", format!("feed {}", feed.feed), text);
     }
     let due = facts.terms.every_seconds.unwrap_or(REPORT_DUE);
+    // One that is made when it is due is a moment late, and that is no news.
+    let due = due.saturating_add(due / 10);
     if let Some(before) = previous.filter(|before| facts.older(before.facts.time, due)) {
         let text = format!(
             "the report before this one is of {}, more than {} ago",

@@ -129,6 +129,14 @@ fn read(path: &Path) -> Result<Report, super::Failure> {
     Ok(report)
 }
 
+/// Who may reach what is not for everyone on the host.
+fn put(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o640).open(path)?.write_all(bytes)
+}
+
 /// Writes into a file, or into a directory every format or the one that was asked for. Returns what to
 /// say.
 fn write(path: &Path, report: &Report, format: Option<Format>) -> Result<String, super::Failure> {
@@ -152,7 +160,7 @@ fn write(path: &Path, report: &Report, format: Option<Format>) -> Result<String,
     }
     let mut said = format!("open points: {}\n", said.trim_end().replace('\n', ", "));
     for (file, one) in files {
-        std::fs::write(&file, report.write(one))
+        put(&file, report.write(one).as_bytes())
             .with_context(|| format!("cannot write {}", file.display()))?;
         said.push_str(&format!(
             "written to {}\n",

@@ -93,7 +93,7 @@ fn layers_of_each_kind() {
             f.apis[0].respond_mode = "dry_run".to_owned();
         }),
         ("stopped", LayerKind::Response, State::Partly, "has stopped", |f| {
-            f.actions_stopped = true
+            f.actions_stopped = true;
         }),
         ("document", LayerKind::Openapi, State::Present, "orders.yaml", |_| {}),
         ("nobody", LayerKind::People, State::Missing, "nobody", |f| f.apis[0] = bare("orders")),
@@ -183,7 +183,8 @@ fn what_is_overdue() {
         let points = report.points.iter().filter(|point| point.topic == Topic::Overdue);
         points.map(|point| format!("{} {}", point.level.name(), point.key)).collect::<Vec<_>>()
     };
-    let rows: [(&str, fn(&mut Facts), &[&str]); 9] = [
+    type Row = (&'static str, fn(&mut Facts), &'static [&'static str]);
+    let rows: [Row; 9] = [
         ("nothing", |_| {}, &[]),
         ("never drilled", |f| f.playbooks[0].drilled = None, &["notice drill leak"]),
         ("drilled long ago", |f| f.terms.drill_seconds = 29 * DAY, &["notice drill leak"]),
@@ -214,7 +215,7 @@ fn what_is_overdue() {
         (
             "report",
             |f| {
-                let before = Facts { time: NOW - 91 * DAY, ..facts() };
+                let before = Facts { time: NOW - 100 * DAY, ..facts() };
                 f.previous = Some(Box::new(Report::of(before)));
             },
             &["notice report"],
