@@ -12,7 +12,7 @@ mod trial;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::process;
 use crate::setup::{self, Purpose};
@@ -48,11 +48,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let weir = crate::root().join("target").join(profile).join("weir");
     let place = crate::root().join("target/package");
     prepare(&weir, &place)?;
-    let package = pack(options.debug, None)?;
+    // cargo-deb removes what it has left in target/debian before: the package itself comes last.
+    let newer = match options.trial {
+        true => Some(pack(options.debug, 2, &place.join("newer"))?),
+        false => None,
+    };
+    let package = pack(options.debug, 1, &crate::root().join("target/debian"))?;
     println!("package: {}", package.display());
     let mut good = checks::run(&package, &weir, &place)?;
-    if options.trial {
-        let newer = pack(options.debug, Some("1"))?;
+    if let Some(newer) = newer {
         good &= trial::run(&package, &newer, options.root.as_deref(), &place)?;
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
@@ -113,31 +117,29 @@ fn changelog() -> Result<String> {
     let version = env!("CARGO_PKG_VERSION");
     Ok(format!(
         "weir ({version}-1) unstable; urgency=medium\n\n  * See \
-         CHANGELOG.md of the project.\n\n -- The weir maintainers <weir@localhost>  {date}\n"
+         CHANGELOG.md of the project.\n\n -- The weir maintainers <weir@example.org>  {date}\n"
     ))
 }
 
-/// Runs cargo-deb. `build` is added to the version, for an upgrade to be tried.
-fn pack(debug: bool, build: Option<&str>) -> Result<PathBuf> {
-    let directory = crate::root().join("target/debian");
+/// Runs cargo-deb into a directory, which it empties of other packages. `revision` ends the version,
+/// for an upgrade to be tried.
+fn pack(debug: bool, revision: u32, directory: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    let version = format!("{}-{revision}", env!("CARGO_PKG_VERSION"));
     let mut command = process::cargo();
-    command.args(["deb", "--quiet", "--no-build", "--package", "filter-user", "--output"]);
-    command.arg(&directory);
+    command.args(["deb", "--quiet", "--no-build", "--package", "filter-user"]);
+    command.args(["--deb-version", &version, "--output"]).arg(directory);
     if debug {
         command.args(["--profile", "dev"]);
     }
-    let version = format!("{}-{}", env!("CARGO_PKG_VERSION"), if build.is_some() { 2 } else { 1 });
-    command.args(["--deb-version", &version]);
     process::run(&mut command)?;
-    let suffix = format!("weir_{version}_");
-    let entries = std::fs::read_dir(&directory)
+    let prefix = format!("weir_{version}_");
+    let entries = std::fs::read_dir(directory)
         .with_context(|| format!("cannot read {}", directory.display()))?;
     let made = entries.flatten().map(|entry| entry.path()).find(|path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with(&suffix) && name.ends_with(".deb")
+        name.starts_with(&prefix) && name.ends_with(".deb")
     });
-    let Some(made) = made else {
-        bail!("cargo-deb left no {suffix}*.deb in {}", directory.display())
-    };
-    Ok(made)
+    made.with_context(|| format!("cargo-deb left no {prefix}*.deb in {}", directory.display()))
 }

@@ -5,7 +5,7 @@
 set -u
 package=$1 newer=$2 tar=$3 root=$4
 gated=weir-try-$$ client=weir-try-c-$$
-failed=0
+failed=0 daemon= server= prober=
 
 say() { # result, what
     if [ "$1" = 0 ]; then echo "package: ok     $2"; else echo "package: FAILED $2"; failed=1; fi
@@ -21,9 +21,9 @@ reaches() { nsenter --net=/run/netns/$client curl --silent --max-time 1 --output
 not() { ! "$@"; }
 
 cleanup() {
-    [ -n "${prober:-}" ] && kill $prober 2>/dev/null
-    [ -n "${server:-}" ] && kill $server 2>/dev/null
-    [ -n "${daemon:-}" ] && kill $daemon 2>/dev/null && wait $daemon 2>/dev/null
+    end_prober
+    [ -z "$server" ] || kill $server
+    stop
     inside weir detach >/dev/null 2>&1
     umount "$root/sys/fs/bpf" "$root/sys" "$root/proc" "$root/dev" 2>/dev/null
     ip netns del $gated; ip netns del $client
@@ -43,7 +43,7 @@ mount -t tmpfs tmpfs "$root/dev" && mknod -m 666 "$root/dev/null" c 1 3 && mknod
 # A BPF file system of its own: what the package leaves is there or nowhere.
 nsenter --net=/run/netns/$gated mount -t sysfs sysfs "$root/sys"
 mount -t bpf bpf "$root/sys/fs/bpf" || exit 2
-cp "$package" "$root/weir.deb"; cp "$newer" "$root/newer.deb"
+cp "$package" "$root/weir.deb" && cp "$newer" "$root/newer.deb" || exit 2
 
 # The unit's group, rights and directories, without its systemd.
 start() {
@@ -56,9 +56,11 @@ start() {
     for _ in $(seq 100); do inside weir status >/dev/null 2>&1 && return 0; sleep 0.2; done
     return 1
 }
-stop() { kill $daemon; wait $daemon 2>/dev/null; }
+stop() { [ -z "$daemon" ] || { kill $daemon; wait $daemon; } 2>/dev/null; daemon=; }
+end_prober() { [ -z "$prober" ] || { kill $prober; wait $prober; } 2>/dev/null; prober=; }
 
 try "install" inside dpkg --install /weir.deb
+[ $failed = 0 ] || exit 1
 try "group weir is there" inside getent group weir
 try "the unit is there, and not enabled" sh -c "[ -f '$root/usr/lib/systemd/system/weir.service' ] && ! find '$root/etc/systemd' -name 'weir.service' | grep -q ."
 try "the program runs" inside weir version
@@ -93,7 +95,7 @@ stop
 sleep 2
 try "the new daemon starts" start
 sleep 2
-kill $prober; wait $prober 2>/dev/null; prober=
+end_prober
 try "enforcement had no gap" sh -c "[ ! -s '$root/probes' ]"
 try "the new daemon took over" grep -q "adopted=true" "$root/log"
 
@@ -102,12 +104,12 @@ try "remove" inside dpkg --remove weir
 try "removal takes the filter off" reaches
 try "and leaves no pins" sh -c "[ -z \"\$(ls -A '$root/sys/fs/bpf/weir' 2>/dev/null)\" ]"
 try "state and settings stay" sh -c "[ -f '$root/var/lib/weir/weir.db' ] && [ -f '$root/etc/weir/weir.toml' ]"
-wait $daemon 2>/dev/null; daemon=
+[ -z "$daemon" ] || wait $daemon 2>/dev/null; daemon=
 
 try "install again" inside dpkg --install /newer.deb
 try "the daemon starts again" start
 try "apply again" inside weir apply /etc/weir/policy.toml
-stop; daemon=
+stop
 try "without a daemon the policy refuses" not reaches
 try "remove, told to keep" env WEIR_ON_REMOVE=keep nsenter --net=/run/netns/$gated chroot "$root" dpkg --remove weir
 try "the policy refuses still" not reaches
