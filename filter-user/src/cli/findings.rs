@@ -1,5 +1,7 @@
 //! `weir findings`: what detectors and the inventory have found.
 
+mod said;
+
 use clap::{Args, Subcommand};
 
 use super::Common;
@@ -17,6 +19,8 @@ const ALL: usize = 10_000;
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  weir findings\n  weir findings --all --api orders\n  weir findings show 1f2e3d4c-1\n  \
+    weir findings --unacknowledged       those that nobody has seen\n  \
+    weir findings ack 1f2e3d4c-1 --note \"ticket 4711\"\n  \
     weir findings --json | jq '.[] | select(.severity == \"critical\").why'"
 )]
 pub(super) struct FindingsArgs {
@@ -32,6 +36,16 @@ enum FindingsVerb {
     List(ListArgs),
     /// Show one finding with all its numbers
     Show(ShowArgs),
+    /// Note that you have seen one
+    Ack(said::AckArgs),
+    /// Take that back
+    Unack(said::UnackArgs),
+    /// Do not tell receivers what a detector finds at an API, nor answer it
+    Mute(said::MuteArgs),
+    /// Tell them again
+    Unmute(said::UnmuteArgs),
+    /// List what is muted
+    Mutes(said::MutesArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -46,6 +60,9 @@ struct ListArgs {
     /// The latest so many
     #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 100)]
     limit: usize,
+    /// Those only that nobody has acknowledged
+    #[arg(long)]
+    unacknowledged: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -66,6 +83,11 @@ impl FindingsArgs {
             None => self.list.common.output.json,
             Some(FindingsVerb::List(args)) => args.common.output.json,
             Some(FindingsVerb::Show(args)) => args.common.output.json,
+            Some(FindingsVerb::Ack(args)) => args.common.output.json,
+            Some(FindingsVerb::Unack(args)) => args.common.output.json,
+            Some(FindingsVerb::Mute(args)) => args.common.output.json,
+            Some(FindingsVerb::Unmute(args)) => args.common.output.json,
+            Some(FindingsVerb::Mutes(args)) => args.common.output.json,
         }
     }
 }
@@ -75,19 +97,25 @@ pub(super) fn findings(args: &FindingsArgs) -> Verdict {
         None => list(&args.list),
         Some(FindingsVerb::List(args)) => list(args),
         Some(FindingsVerb::Show(args)) => show(args),
+        Some(FindingsVerb::Ack(args)) => said::ack(args),
+        Some(FindingsVerb::Unack(args)) => said::unack(args),
+        Some(FindingsVerb::Mute(args)) => said::mute(args),
+        Some(FindingsVerb::Unmute(args)) => said::unmute(args),
+        Some(FindingsVerb::Mutes(args)) => said::mutes(args),
     }
 }
 
 fn list(args: &ListArgs) -> Verdict {
-    let ListArgs { all, api, limit, common } = args;
-    let query = FindingQuery { all: *all, api: api.clone(), limit: *limit };
+    let ListArgs { all, api, limit, unacknowledged, common } = args;
+    let (all, limit, unacknowledged) = (*all, *limit, *unacknowledged);
+    let query = FindingQuery { all, api: api.clone(), limit, unacknowledged };
     let findings = common.target.client()?.findings(&query)?;
-    common.output.printer().print(&findings, |style| table(&findings, *all, style))?;
+    common.output.printer().print(&findings, |style| table(&findings, all, style))?;
     Ok(Outcome::Done)
 }
 
 fn show(args: &ShowArgs) -> Verdict {
-    let query = FindingQuery { all: true, api: None, limit: ALL };
+    let query = FindingQuery { all: true, limit: ALL, ..FindingQuery::default() };
     let findings = args.common.target.client()?.findings(&query)?;
     let named: Vec<_> = findings.iter().filter(|found| found.id.starts_with(&args.id)).collect();
     let found = match named[..] {
@@ -108,11 +136,20 @@ fn show(args: &ShowArgs) -> Verdict {
 
 fn tone(finding: &FindingEntry) -> Tone {
     match (finding.state.as_str(), finding.severity.as_str()) {
+        _ if finding.muted => Tone::Quiet,
         ("closed", _) | (_, "info") => Tone::Quiet,
         (_, "critical") => Tone::Bad,
         (_, "warning") => Tone::Warn,
         _ => Tone::Plain,
     }
+}
+
+/// Whether it goes on, and what operators said of it.
+fn state(finding: &FindingEntry) -> String {
+    let seen = finding.acknowledged.as_ref().map(|_| "seen");
+    let muted = finding.muted.then_some("muted");
+    let words = [Some(finding.state.as_str()), seen, muted];
+    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn table(findings: &[FindingEntry], all: bool, style: Style) -> String {
@@ -130,7 +167,7 @@ pub(super) fn table(findings: &[FindingEntry], all: bool, style: Style) -> Strin
         table.row([
             (&finding.id).into(),
             cell(&finding.severity, tone(finding)),
-            (&finding.state).into(),
+            state(finding).into(),
             (&finding.api).into(),
             (&finding.detector).into(),
             ago(Some(finding.opened), now).into(),
@@ -149,7 +186,7 @@ fn one(finding: &FindingEntry, style: Style) -> String {
         "{} {} {}\n{}\n\n",
         style.paint(Tone::Strong, clean(&finding.id)),
         style.paint(tone(finding), clean(&finding.severity)),
-        clean(&finding.state),
+        clean(&state(finding)),
         clean(&finding.why)
     );
     let mut fact = |name: &str, value: &str| {
@@ -171,6 +208,7 @@ fn one(finding: &FindingEntry, style: Style) -> String {
     fact("weight", &number(finding.weight));
     fact("opened", &ago(Some(finding.opened), now));
     fact("updated", &ago(Some(finding.updated), now));
+    fact("acknowledged", &said::seen(finding, now));
     fact("closed", &finding.closed.map_or_else(String::new, |time| ago(Some(time), now)));
     if finding.evidence_forgeable {
         fact("evidence", "anyone could have forged it");

@@ -50,7 +50,9 @@ pub use explain::{
     ExplainRequest, Explanation, Layer, LimitState, MAX_FRAME, Origin, Step, parse_flags,
     show_flags,
 };
-pub use finding::{FindingEntry, FindingQuery};
+pub use finding::{
+    Acknowledged, FindingAck, FindingEntry, FindingQuery, MuteEntry, MuteLift, MuteSet,
+};
 pub use inventory::{
     ApiDetail, ApiEntry, ApiQuery, Drift, EndpointEntry, RareQuery, RecentRequest,
     UndocumentedEndpoint, UnusedOperation,
@@ -162,6 +164,21 @@ pub trait Daemon: Send + Sync + 'static {
 
     /// Findings, the latest first.
     fn findings(&self, query: &FindingQuery) -> Answer<Vec<FindingEntry>>;
+
+    /// Notes that somebody has seen a finding. [`Code::NotFound`] when there is none of the id.
+    fn finding_ack(&self, request: &FindingAck, caller: &Caller) -> Answer<FindingEntry>;
+
+    /// Takes that back. [`Code::Refused`] when nobody had said so.
+    fn finding_unack(&self, request: &FindingAck, caller: &Caller) -> Answer<FindingEntry>;
+
+    /// The mutes in force, by API and detector.
+    fn mutes(&self) -> Answer<Vec<MuteEntry>>;
+
+    /// Tells nobody of what a detector finds at an API, from now on and over restarts.
+    fn mute(&self, request: &MuteSet, caller: &Caller) -> Answer<MuteEntry>;
+
+    /// Ends that. [`Code::NotFound`] when it is not in force.
+    fn unmute(&self, request: &MuteLift, caller: &Caller) -> Answer<MuteEntry>;
 
     /// The APIs with orders in force.
     fn orders(&self) -> Answer<Vec<ApiOrders>>;

@@ -20,8 +20,8 @@ use super::api::{
     AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Claim, Code,
     Confirmed, Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
     EndpointEntry, ErrorBody, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation,
-    Facts, FindingEntry, FindingQuery, HistoryEntry, OrderLift, OrderSet, PlaybookEntry, RareQuery,
-    RollbackRequest, SinkTest, SinkTested, Status,
+    Facts, FindingAck, FindingEntry, FindingQuery, HistoryEntry, MuteEntry, MuteLift, MuteSet,
+    OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
 };
 use super::peer::GROUP;
 use super::ssh;
@@ -130,9 +130,36 @@ impl Client {
 
     /// See [`super::api::Daemon::findings`].
     pub fn findings(&self, query: &FindingQuery) -> Answer<Vec<FindingEntry>> {
-        let FindingQuery { all, api, limit } = query;
-        let api = api.as_ref().map(|api| format!("&api={}", encoded(api)));
-        self.get(&format!("/v1/findings?all={all}&limit={limit}{}", api.unwrap_or_default()))
+        let FindingQuery { all, api, limit, unacknowledged } = query;
+        let api = api.as_ref().map(|api| format!("&api={}", encoded(api))).unwrap_or_default();
+        self.get(&format!(
+            "/v1/findings?all={all}&limit={limit}&unacknowledged={unacknowledged}{api}"
+        ))
+    }
+
+    /// See [`super::api::Daemon::finding_ack`].
+    pub fn finding_ack(&self, request: &FindingAck) -> Answer<FindingEntry> {
+        self.post("/v1/findings/ack", request)
+    }
+
+    /// See [`super::api::Daemon::finding_unack`].
+    pub fn finding_unack(&self, request: &FindingAck) -> Answer<FindingEntry> {
+        self.post("/v1/findings/unack", request)
+    }
+
+    /// See [`super::api::Daemon::mutes`].
+    pub fn mutes(&self) -> Answer<Vec<MuteEntry>> {
+        self.get("/v1/mutes")
+    }
+
+    /// See [`super::api::Daemon::mute`].
+    pub fn mute(&self, request: &MuteSet) -> Answer<MuteEntry> {
+        self.post("/v1/mutes", request)
+    }
+
+    /// See [`super::api::Daemon::unmute`].
+    pub fn unmute(&self, request: &MuteLift) -> Answer<MuteEntry> {
+        self.post("/v1/mutes/remove", request)
     }
 
     /// See [`super::api::Daemon::bans`].

@@ -60,6 +60,10 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
         .route("/v1/apis/drift", get(api_drift))
         .route("/v1/apis/rare", get(api_rare))
         .route("/v1/findings", get(findings))
+        .route("/v1/findings/ack", post(finding_ack))
+        .route("/v1/findings/unack", post(finding_unack))
+        .route("/v1/mutes", get(mutes).post(mute))
+        .route("/v1/mutes/remove", post(unmute))
         .route("/v1/orders", get(orders).post(order_set))
         .route("/v1/orders/lift", post(order_lift))
         .route("/v1/sinks/test", post(sink_test))
@@ -315,6 +319,30 @@ async fn api_rare(State(app): State<App>, query: Asked<RareQuery>) -> Response {
 
 async fn findings(State(app): State<App>, query: Asked<FindingQuery>) -> Response {
     queried(app, query, Daemon::findings).await
+}
+
+async fn finding_ack(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::finding_ack).await
+}
+
+async fn finding_unack(
+    State(app): State<App>,
+    caller: Extension<Admitted>,
+    body: Body,
+) -> Response {
+    ordered(app, caller, body, Daemon::finding_unack).await
+}
+
+async fn mutes(State(app): State<App>) -> Response {
+    answer(app, Daemon::mutes).await
+}
+
+async fn mute(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::mute).await
+}
+
+async fn unmute(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, Daemon::unmute).await
 }
 
 async fn orders(State(app): State<App>) -> Response {

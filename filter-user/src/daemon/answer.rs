@@ -8,8 +8,8 @@ use crate::control::api::{
     AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Caller, Confirmed,
     Daemon, Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
     EndpointEntry, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation, Facts, Feed,
-    FindingEntry, FindingQuery, HistoryEntry, OrderKind, OrderLift, OrderSet, PlaybookEntry,
-    RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
+    FindingAck, FindingEntry, FindingQuery, HistoryEntry, MuteEntry, MuteLift, MuteSet, OrderKind,
+    OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
 };
 use crate::control::ssh::who;
 use crate::detect::Source;
@@ -326,6 +326,26 @@ impl Daemon for Core {
 
     fn findings(&self, query: &FindingQuery) -> Answer<Vec<FindingEntry>> {
         Ok(self.list_findings(query))
+    }
+
+    fn finding_ack(&self, request: &FindingAck, caller: &Caller) -> Answer<FindingEntry> {
+        self.acknowledge(request, caller, true)
+    }
+
+    fn finding_unack(&self, request: &FindingAck, caller: &Caller) -> Answer<FindingEntry> {
+        self.acknowledge(request, caller, false)
+    }
+
+    fn mutes(&self) -> Answer<Vec<MuteEntry>> {
+        Ok(self.list_mutes())
+    }
+
+    fn mute(&self, request: &MuteSet, caller: &Caller) -> Answer<MuteEntry> {
+        self.set_mute(request, caller)
+    }
+
+    fn unmute(&self, request: &MuteLift, caller: &Caller) -> Answer<MuteEntry> {
+        self.lift_mute(request, caller)
     }
 
     fn orders(&self) -> Answer<Vec<ApiOrders>> {

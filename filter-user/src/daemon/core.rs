@@ -28,7 +28,7 @@ use super::clients::Clients;
 use super::drill::Drills;
 use super::gate::Gate;
 use super::in_force::InForce;
-use super::inventory::{Book, Inventory, Told};
+use super::inventory::{Book, Inventory, Mutes, Told};
 use super::learned::Learned;
 use super::pipeline::Report;
 use super::profile::Profile;
@@ -113,7 +113,10 @@ impl Core {
     ) -> Result<Self> {
         let kept = gate.keeper.with(|store| store.inventory()).unwrap_or_default();
         let learned = gate.keeper.with(|store| store.learned()).unwrap_or_default();
-        let inventory = Inventory::new(kept, config.store.transactions > 0);
+        let mutes = gate.keeper.with(|store| store.mutes()).unwrap_or_default();
+        let mut inventory = Inventory::new(kept, config.store.transactions > 0);
+        inventory.ledger.mutes = Mutes::restore(&mutes);
+        inventory.ledger.mute_again();
         let unwritten = Arc::new(Told::default());
         let book = Mutex::new(Book::new(config.state_dir.clone(), Arc::clone(&unwritten)));
         let of_book = Arc::clone(&unwritten);
@@ -161,9 +164,8 @@ impl Core {
         for finding in inventory.ledger.open() {
             metrics.goes_on(finding);
         }
-        sinks.begin(inventory.ledger.open(), &inventory.ended, |name| {
-            policy.api(name).map(ApiField::of)
-        });
+        let loud = inventory.ledger.open().filter(|entry| !entry.muted);
+        sinks.begin(loud, &inventory.ended, |name| policy.api(name).map(ApiField::of));
         Ok(Self {
             geo: Geo::new(&config.geo),
             config,

@@ -124,8 +124,8 @@ impl Core {
         }
         self.metrics.finding(&finding);
         let epoch = i128::from(unix_ns()) - i128::from(now);
-        self.note_finding(&finding, epoch);
-        let event = Event::finding(&finding, ApiField::unclaimed(), epoch);
+        let entry = self.note_finding(&finding, epoch);
+        let event = Event::finding(&finding, ApiField::unclaimed(), epoch).with_said(&entry);
         self.tell(&Event { api: None, policy: Some(policy), ..event });
     }
 }

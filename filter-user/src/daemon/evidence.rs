@@ -170,7 +170,11 @@ impl Core {
             .map_err(|error| ApiError::internal(error.to_string()))?;
         let oldest_ms = store.oldest_exchange().ok().flatten();
         let reached = tallies.told();
-        let findings = self.list_findings(&FindingQuery { all: true, api: None, limit: LINES });
+        let findings = self.list_findings(&FindingQuery {
+            all: true,
+            limit: LINES,
+            ..FindingQuery::default()
+        });
         let findings: Vec<_> = findings
             .into_iter()
             .filter(|found| found.opened <= until && found.closed.unwrap_or(until) >= since)

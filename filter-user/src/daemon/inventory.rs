@@ -3,6 +3,7 @@
 
 mod book;
 mod ledger;
+mod mutes;
 mod view;
 
 use std::collections::{BTreeSet, HashMap};
@@ -34,6 +35,7 @@ use super::gate::unix_now;
 use super::profile::{Profile, UNCLAIMED as UNCLAIMED_NAME};
 pub(super) use book::{Book, Told};
 use ledger::Ledger;
+pub(super) use mutes::{MOST as MOST_MUTES, Mutes};
 
 /// Between two looks at whether there is something to do.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -299,8 +301,11 @@ impl Core {
     }
 
     /// Notes a report of a finding. `epoch` is what to add to its times for ns since 1970.
-    pub(super) fn note_finding(&self, finding: &Finding, epoch: i128) {
-        lock(&self.inventory).ledger.note(finding, epoch);
+    /// Returns it with what operators said of it.
+    pub(super) fn note_finding(&self, finding: &Finding, epoch: i128) -> FindingEntry {
+        let entry = lock(&self.inventory).ledger.note(finding, epoch);
+        self.metrics.mute(&entry.id, entry.muted);
+        entry
     }
 
     /// Says what is wrong with what exists now.
@@ -319,18 +324,21 @@ impl Core {
             completeness,
         });
         let due = inventory.register.follow(conditions, now, completeness);
-        let due: Vec<_> =
-            due.into_iter().map(|found| (inventory.field(&found.api_name), found)).collect();
-        for (_, finding) in &due {
-            inventory.ledger.note(finding, 0);
-        }
+        let due: Vec<_> = due
+            .into_iter()
+            .map(|found| {
+                let entry = inventory.ledger.note(&found, 0);
+                (inventory.field(&found.api_name), found, entry)
+            })
+            .collect();
         drop(inventory);
-        for (field, finding) in due {
+        for (field, finding, entry) in due {
             if finding.state == State::Open {
                 tracing::warn!(id = %finding.id, api = %field.name, "{}", finding.measure.why);
             }
             self.metrics.finding(&finding);
-            self.tell(&Event::finding(&finding, field, 0));
+            self.metrics.mute(&entry.id, entry.muted);
+            self.tell(&Event::finding(&finding, field, 0).with_said(&entry));
             self.answer_finding(finding);
         }
     }

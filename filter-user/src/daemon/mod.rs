@@ -31,6 +31,7 @@ mod pipeline;
 mod places;
 pub(crate) mod profile;
 mod quota;
+mod said;
 mod sampling;
 mod settings;
 mod sinks;

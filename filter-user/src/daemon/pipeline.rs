@@ -284,6 +284,7 @@ impl Pipeline {
     fn look_after(&mut self, now: u64) {
         self.core.sweep_bans();
         self.core.look_after_actions();
+        self.core.look_after_mutes();
         self.analysis.escalate(now);
         self.core.look_after_enforcement(&mut self.enforcement);
         self.read_losses();
@@ -585,8 +586,9 @@ impl Analysis {
             }
             // Findings are on the records' clock.
             self.core.metrics.finding(&finding);
-            self.core.note_finding(&finding, self.epoch);
-            self.core.tell(&Event::finding(&finding, field.clone(), self.epoch));
+            let entry = self.core.note_finding(&finding, self.epoch);
+            let event = Event::finding(&finding, field.clone(), self.epoch);
+            self.core.tell(&event.with_said(&entry));
             if finding.state == State::Open {
                 tracing::warn!(id = %finding.id, api = %field.name, "{}", finding.measure.why);
             }
@@ -602,6 +604,10 @@ impl Analysis {
 
     /// Answers a report of a finding, as the policy says.
     fn respond(&mut self, finding: &Finding) {
+        // The end of one is the responder's to know, whoever is told.
+        if finding.state != State::Closed && self.core.is_muted(finding) {
+            return;
+        }
         let Some(profile) = self.profile.as_ref() else { return };
         let stopped = lock(&self.core.actions).is_stopped();
         let wanted = profile.wanted(finding.api, finding.detector, stopped);

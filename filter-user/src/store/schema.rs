@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::error::{Error, Result};
 
 /// What each version adds to the one before; the version is in `user_version`.
-const VERSIONS: [&str; 5] = [
+const VERSIONS: [&str; 6] = [
     "
     CREATE TABLE generation (
         number     INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -45,6 +45,7 @@ const VERSIONS: [&str; 5] = [
     super::standing::TABLES,
     super::inventory::TABLES,
     super::respond::TABLES,
+    super::mute::TABLES,
 ];
 
 /// Brings the file to the newest version, in one step or not at all.

@@ -252,7 +252,41 @@ impl Daemon for InMemory {
     fn findings(&self, query: &FindingQuery) -> Answer<Vec<FindingEntry>> {
         let api = query.api.clone().unwrap_or_else(|| "orders".into());
         let state = if query.all { "closed" } else { "open" }.into();
-        Ok(vec![FindingEntry { id: "f-1".into(), api, state, ..FindingEntry::default() }])
+        let muted = query.unacknowledged;
+        Ok(vec![FindingEntry { id: "f-1".into(), api, state, muted, ..FindingEntry::default() }])
+    }
+
+    fn finding_ack(&self, request: &FindingAck, caller: &Caller) -> Answer<FindingEntry> {
+        drop(self.change(caller));
+        if request.id != "f-1" {
+            return Err(ApiError::not_found("there is no such finding"));
+        }
+        let by = Who { uid: caller.uid, ..Who::default() };
+        let said = Acknowledged { time: 7, by, note: request.note.clone() };
+        let id = request.id.clone();
+        Ok(FindingEntry { id, acknowledged: Some(said), ..FindingEntry::default() })
+    }
+
+    fn finding_unack(&self, request: &FindingAck, caller: &Caller) -> Answer<FindingEntry> {
+        drop(self.change(caller));
+        Ok(FindingEntry { id: request.id.clone(), muted: true, ..FindingEntry::default() })
+    }
+
+    fn mutes(&self) -> Answer<Vec<MuteEntry>> {
+        Ok(vec![MuteEntry { findings: 3, ..MuteEntry::default() }])
+    }
+
+    fn mute(&self, request: &MuteSet, caller: &Caller) -> Answer<MuteEntry> {
+        drop(self.change(caller));
+        let MuteSet { detector, api, ttl_seconds, reason } = request.clone();
+        let until = ttl_seconds.map(|ttl| ttl as u64);
+        Ok(MuteEntry { detector, api, until, reason, ..MuteEntry::default() })
+    }
+
+    fn unmute(&self, request: &MuteLift, caller: &Caller) -> Answer<MuteEntry> {
+        drop(self.change(caller));
+        let MuteLift { detector, api } = request.clone();
+        Ok(MuteEntry { detector, api, ..MuteEntry::default() })
     }
 
     fn orders(&self) -> Answer<Vec<ApiOrders>> {

@@ -110,16 +110,38 @@ fn state_changes_and_is_read_back() {
     assert_eq!(missing.code, Code::NotFound);
     let rare = client.api_rare(&RareQuery { limit: 3, api: Some(odd.clone()) }).expect("endpoints");
     assert_eq!((rare.len(), &rare[0].api), (3, &odd));
-    let query = FindingQuery { all: true, api: Some(odd.clone()), limit: 5 };
+    let query = FindingQuery { all: true, api: Some(odd.clone()), limit: 5, unacknowledged: true };
     let findings = client.findings(&query).expect("findings");
     assert_eq!((&findings[0].api, findings[0].state.as_str()), (&odd, "closed"));
+    assert!(findings[0].muted, "what is asked for arrives");
     assert_eq!(client.findings(&FindingQuery::default()).expect("findings")[0].api, "orders");
+
+    let ack = |id: &str| FindingAck { id: id.into(), note: "ticket 9".into() };
+    let seen = client.finding_ack(&ack("f-1")).expect("acknowledges").acknowledged.expect("is");
+    assert_eq!((seen.time, seen.note.as_str()), (7, "ticket 9"));
+    assert_eq!(client.finding_ack(&ack("f-2")).expect_err("none").code, Code::NotFound);
+    let back = client.finding_unack(&ack("f-1")).expect("takes back");
+    assert_eq!((back.acknowledged, back.muted), (None, true));
+    let muted = MuteSet {
+        detector: "rate_shift".into(),
+        api: odd.clone(),
+        ttl_seconds: Some(60.0),
+        reason: "campaign".into(),
+    };
+    let entry = client.mute(&muted).expect("mutes");
+    assert_eq!(
+        (entry.api, entry.until, entry.reason.as_str()),
+        (odd.clone(), Some(60), "campaign")
+    );
+    assert_eq!(client.mutes().expect("mutes")[0].findings, 3);
+    let lift = MuteLift { detector: "rate_shift".into(), api: odd.clone() };
+    assert_eq!(client.unmute(&lift).expect("ends").api, odd);
 
     assert_eq!(client.detach().expect("detaches").interfaces, ["eth0"]);
 
     let callers = served.daemon.callers();
     assert!(callers.iter().all(|caller| caller.pid == std::process::id()));
-    assert_eq!(callers.len(), 22);
+    assert_eq!(callers.len(), 27);
 }
 
 #[test]

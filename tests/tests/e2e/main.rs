@@ -13,6 +13,7 @@ mod escalation;
 mod evidence;
 mod explain;
 mod feeds;
+mod findings;
 mod gate;
 mod guard;
 mod http2;

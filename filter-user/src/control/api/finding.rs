@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::Who;
+
 /// A finding. `observed`, `baseline` and `threshold` are in `unit`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -53,6 +55,83 @@ pub struct FindingEntry {
     pub owasp: Option<String>,
     /// Anyone could have forged the evidence.
     pub evidence_forgeable: bool,
+    /// Set when an operator has seen it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledged>,
+    /// Nobody is told of it: see [`MuteEntry`]. Of one that is over, whether nobody was at its end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub muted: bool,
+}
+
+/// That an operator has seen a finding.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Acknowledged {
+    /// When.
+    pub time: u64,
+    /// Who.
+    pub by: Who,
+    /// What he says of it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// An acknowledgement, or its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FindingAck {
+    /// Of which finding: its id, or a beginning that no other has.
+    pub id: String,
+    /// A word about it.
+    #[serde(default)]
+    pub note: String,
+}
+
+/// An order not to tell of what a detector finds at an API.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MuteSet {
+    /// The detector's name.
+    pub detector: String,
+    /// The API's name.
+    pub api: String,
+    /// For so many seconds; `None`: until it is lifted.
+    #[serde(default)]
+    pub ttl_seconds: Option<f64>,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// Which mute is to end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MuteLift {
+    /// The detector's name.
+    pub detector: String,
+    /// The API's name.
+    pub api: String,
+}
+
+/// A mute in force: what the detector finds at the API is recorded, and neither delivered to
+/// receivers nor answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MuteEntry {
+    /// The detector's name.
+    pub detector: String,
+    /// The API's name.
+    pub api: String,
+    /// Since when.
+    pub since: u64,
+    /// When it ends by itself; `None`: when it is lifted.
+    pub until: Option<u64>,
+    /// Who ordered it.
+    pub by: Who,
+    /// Why.
+    pub reason: String,
+    /// Findings that are open and not told of because of it.
+    pub findings: u64,
 }
 
 /// Which findings.
@@ -66,10 +145,12 @@ pub struct FindingQuery {
     pub api: Option<String>,
     /// The latest so many.
     pub limit: usize,
+    /// Those only that nobody has acknowledged.
+    pub unacknowledged: bool,
 }
 
 impl Default for FindingQuery {
     fn default() -> Self {
-        Self { all: false, api: None, limit: 1000 }
+        Self { all: false, api: None, limit: 1000, unacknowledged: false }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::control::api::{FindingEntry, FindingQuery};
+use super::mutes::Mutes;
+use crate::control::api::{Acknowledged, Answer, ApiError, FindingEntry, FindingQuery};
 use crate::detect::{Finding, State};
 use crate::store::FindingRow;
 
@@ -16,6 +17,8 @@ const MOST: usize = 5_000;
 pub(in crate::daemon) struct Ledger {
     entries: BTreeMap<String, FindingEntry>,
     changed: BTreeSet<String>,
+    /// What nobody is to be told of.
+    pub(in crate::daemon) mutes: Mutes,
 }
 
 impl Ledger {
@@ -27,9 +30,14 @@ impl Ledger {
         self.entries.insert(entry.id.clone(), entry);
     }
 
-    /// Notes a report. `epoch` is what to add to its times for ns since 1970.
-    pub(super) fn note(&mut self, finding: &Finding, epoch: i128) {
-        let entry = told(finding, epoch);
+    /// Notes a report, and returns it with what operators said of the finding. `epoch` is what to
+    /// add to its times for ns since 1970.
+    pub(super) fn note(&mut self, finding: &Finding, epoch: i128) -> FindingEntry {
+        let mut entry = told(finding, epoch);
+        let before = self.entries.get(&entry.id);
+        entry.acknowledged = before.and_then(|before| before.acknowledged.clone());
+        entry.muted = self.mutes.covers(&entry.detector, &entry.api);
+        let noted = entry.clone();
         self.changed.insert(entry.id.clone());
         self.entries.insert(entry.id.clone(), entry);
         let closed = self.entries.values().filter(|entry| entry.state == "closed").count();
@@ -44,6 +52,52 @@ impl Ledger {
                 self.entries.remove(&id);
             }
         }
+        noted
+    }
+
+    /// Notes that an operator has seen a finding, or that he has not. `id` may be a beginning.
+    pub(in crate::daemon) fn acknowledge(
+        &mut self,
+        id: &str,
+        said: Option<Acknowledged>,
+    ) -> Answer<FindingEntry> {
+        let beginning = id.to_owned();
+        let mut named = self.entries.range_mut(beginning..).filter(|(key, _)| key.starts_with(id));
+        let Some((key, entry)) = named.next().filter(|_| !id.is_empty()) else {
+            return Err(ApiError::not_found(format!("there is no finding {id}"))
+                .hint("`weir findings --all` lists those that are kept"));
+        };
+        if key != id && named.next().is_some() {
+            return Err(ApiError::invalid(format!("more than one finding begins with {id}"))
+                .hint("write more of the id"));
+        }
+        if said.is_none() && entry.acknowledged.is_none() {
+            return Err(ApiError::refused(format!("nobody has acknowledged finding {key}")));
+        }
+        entry.acknowledged = said;
+        self.changed.insert(key.clone());
+        Ok(entry.clone())
+    }
+
+    /// Mutes changed: returns the open findings of which somebody is told now and was not, or is no
+    /// longer.
+    pub(in crate::daemon) fn mute_again(&mut self) -> Vec<FindingEntry> {
+        let mut changed = Vec::new();
+        for entry in self.entries.values_mut().filter(|entry| entry.state == "open") {
+            let muted = self.mutes.covers(&entry.detector, &entry.api);
+            if muted != entry.muted {
+                entry.muted = muted;
+                self.changed.insert(entry.id.clone());
+                changed.push(entry.clone());
+            }
+        }
+        changed
+    }
+
+    /// Open ones of a detector at an API.
+    pub(in crate::daemon) fn open_of(&self, detector: &str, api: &str) -> u64 {
+        let of = |entry: &&FindingEntry| entry.detector == detector && entry.api == api;
+        self.open().filter(of).count() as u64
     }
 
     /// Open ones by API.
@@ -57,6 +111,7 @@ impl Ledger {
         let wanted = |entry: &&FindingEntry| {
             (query.all || entry.state == "open")
                 && query.api.as_ref().is_none_or(|api| *api == entry.api)
+                && !(query.unacknowledged && entry.acknowledged.is_some())
         };
         let mut list: Vec<_> = self.entries.values().filter(wanted).cloned().collect();
         list.sort_by(|a, b| {
@@ -118,5 +173,73 @@ fn told(finding: &Finding, epoch: i128) -> FindingEntry {
         why: measure.why.clone(),
         owasp: measure.owasp.map(str::to_owned),
         evidence_forgeable: measure.evidence_forgeable,
+        acknowledged: None,
+        muted: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::api::{Code, MuteEntry};
+
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::default();
+        for (id, detector, state) in [
+            ("a1-1", "probing", "open"),
+            ("a1-12", "probing", "closed"),
+            ("b2-2", "scraping", "open"),
+        ] {
+            let [id, detector, state] = [id, detector, state].map(str::to_owned);
+            let api = "orders".to_owned();
+            let entry = FindingEntry { id, detector, state, api, ..FindingEntry::default() };
+            ledger.restore(entry, false);
+        }
+        ledger
+    }
+
+    #[test]
+    fn an_id_or_its_beginning_is_acknowledged() {
+        let mut ledger = ledger();
+        let said = || Some(Acknowledged { time: 7, ..Acknowledged::default() });
+        for (id, found) in [
+            ("a1-1", Ok("a1-1")),
+            ("a1-12", Ok("a1-12")),
+            ("b", Ok("b2-2")),
+            ("a1", Err(Code::Invalid)),
+            ("", Err(Code::NotFound)),
+            ("c", Err(Code::NotFound)),
+        ] {
+            let got = ledger.acknowledge(id, said());
+            let got = got.as_ref().map(|entry| entry.id.as_str()).map_err(|error| error.code);
+            assert_eq!(got, found, "{id}");
+        }
+        let query =
+            |unacknowledged| FindingQuery { all: true, unacknowledged, ..FindingQuery::default() };
+        assert_eq!((ledger.list(&query(false)).len(), ledger.list(&query(true)).len()), (3, 0));
+        assert_eq!(ledger.acknowledge("b2-2", None).map(|entry| entry.acknowledged), Ok(None));
+        assert_eq!(ledger.list(&query(true))[0].id, "b2-2");
+        let twice = ledger.acknowledge("b2-2", None).map_err(|error| error.code);
+        assert_eq!(twice, Err(Code::Refused));
+        assert_eq!(ledger.take_changes().len(), 3, "they are written");
+    }
+
+    #[test]
+    fn a_mute_changes_what_is_open() {
+        let mut ledger = ledger();
+        let mute = MuteEntry {
+            detector: "probing".to_owned(),
+            api: "orders".to_owned(),
+            ..MuteEntry::default()
+        };
+        assert!(ledger.mutes.set(mute));
+        let ids = |changed: Vec<FindingEntry>| -> Vec<(String, bool)> {
+            changed.into_iter().map(|entry| (entry.id, entry.muted)).collect()
+        };
+        assert_eq!(ids(ledger.mute_again()), [("a1-1".to_owned(), true)]);
+        assert_eq!(ids(ledger.mute_again()), [], "it is so already");
+        assert_eq!((ledger.open_of("probing", "orders"), ledger.open_at("orders")), (1, 2));
+        assert!(ledger.mutes.lift("probing", "orders").is_some());
+        assert_eq!(ids(ledger.mute_again()), [("a1-1".to_owned(), false)]);
     }
 }

@@ -58,6 +58,10 @@ kinds! {
     FindingOpened "finding_opened" Warning "A detector found something.";
     FindingUpdated "finding_updated" Warning "A finding goes on, with newer numbers.";
     FindingClosed "finding_closed" Info "A finding is over.";
+    FindingAcknowledged "finding_acknowledged" Notice "An operator has seen a finding.";
+    FindingUnacknowledged "finding_unacknowledged" Notice "An operator took back that a finding was seen.";
+    FindingMuted "finding_muted" Notice "An operator ordered that receivers are not told of what a detector finds at an API.";
+    FindingUnmuted "finding_unmuted" Notice "They are told of it again.";
     ActionTaken "action_taken" Warning "A finding was answered, or a network banned because its sources are.";
     ActionRefused "action_refused" Warning "A finding was not answered, or a network not banned, as the policy says; why, the action says.";
     ActionDryRun "action_dry_run" Notice "A finding would have been answered, were it not a dry run.";
@@ -88,7 +92,14 @@ kinds! {
 impl Kind {
     /// Whether events of this kind are about a finding.
     pub const fn is_of_finding(self) -> bool {
-        matches!(self, Self::FindingOpened | Self::FindingUpdated | Self::FindingClosed)
+        matches!(
+            self,
+            Self::FindingOpened
+                | Self::FindingUpdated
+                | Self::FindingClosed
+                | Self::FindingAcknowledged
+                | Self::FindingUnacknowledged
+        )
     }
 }
 
@@ -263,6 +274,25 @@ pub struct FindingField {
     /// When it closed.
     #[serde(serialize_with = "rfc3339_or_none", skip_serializing_if = "Option::is_none")]
     pub closed: Option<u64>,
+    /// An operator has seen it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<AcknowledgedField>,
+    /// Receivers are not told of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub muted: bool,
+}
+
+/// That an operator has seen a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AcknowledgedField {
+    /// When.
+    #[serde(serialize_with = "rfc3339")]
+    pub time: u64,
+    /// His user id: the one that logged in, where there is one.
+    pub uid: u32,
+    /// What he says of it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 /// A policy.

@@ -1,10 +1,11 @@
 //! Events out of what other parts of weir say.
 
 use super::event::{
-    ActionField, ApiField, Event, FindingField, HttpField, Kind, SourceField, TrafficField,
+    AcknowledgedField, ActionField, ApiField, Event, FindingField, HttpField, Kind, SourceField,
+    TrafficField,
 };
 use super::sources::Summary;
-use crate::control::api::FindingEntry;
+use crate::control::api::{Acknowledged, FindingEntry};
 use crate::detect::{Detector, Finding, Severity, State};
 use crate::respond::{Action, Outcome, Refusal, escalation_reason};
 
@@ -44,17 +45,43 @@ impl Event {
                 evidence_forgeable: measure.evidence_forgeable,
                 opened: wall(finding.opened),
                 closed: finding.closed.map(wall),
+                acknowledged: None,
+                muted: false,
             }),
             ..Self::new(kind, wall(time), measure.why.clone())
         }
     }
 
+    /// The same with what operators said of the finding.
+    #[must_use]
+    pub fn with_said(mut self, entry: &FindingEntry) -> Self {
+        if let Some(finding) = &mut self.finding {
+            finding.acknowledged = entry.acknowledged.as_ref().map(AcknowledgedField::of);
+            finding.muted = entry.muted;
+        }
+        self
+    }
+
     /// The end of a finding that ended with the daemon before. `None`: it is not over, or is no
     /// finding of a detector that is known.
     pub fn ended(entry: &FindingEntry, api: Option<ApiField>) -> Option<Self> {
+        let closed = entry.closed?.saturating_mul(1_000_000_000);
+        let event = Self::of_entry(Kind::FindingClosed, entry, api, closed)?;
+        Some(Self { severity: Severity::Info, ..event })
+    }
+
+    /// A finding as it is remembered, of its own severity. `time` is ns since 1970. `None`: its
+    /// detector is not known.
+    pub fn of_entry(
+        kind: Kind,
+        entry: &FindingEntry,
+        api: Option<ApiField>,
+        time: u64,
+    ) -> Option<Self> {
         let nanoseconds = |seconds: u64| seconds.saturating_mul(1_000_000_000);
-        let closed = nanoseconds(entry.closed?);
         let detector = Detector::ALL.into_iter().find(|known| known.name() == entry.detector)?;
+        let severity = Severity::ALL.into_iter().find(|known| known.name() == entry.severity);
+        let state = if entry.closed.is_some() { State::Closed } else { State::Update };
         let source = entry.source.as_deref().and_then(|source| {
             let (address, length) = match source.split_once('/') {
                 Some((address, length)) => (address, Some(length.parse().ok()?)),
@@ -64,7 +91,7 @@ impl Event {
         });
         let http = entry.method.clone().zip(entry.route.as_deref());
         Some(Self {
-            severity: Severity::Info,
+            severity: severity.unwrap_or_else(|| kind.severity()),
             api,
             source,
             http: http.map(|(method, route)| HttpField {
@@ -74,7 +101,7 @@ impl Event {
             }),
             finding: Some(FindingField {
                 id: entry.id.as_str().into(),
-                state: State::Closed.name(),
+                state: state.name(),
                 detector: detector.name(),
                 observed: entry.observed,
                 baseline: entry.baseline,
@@ -88,9 +115,11 @@ impl Event {
                 owasp: entry.owasp.clone().map(Into::into),
                 evidence_forgeable: entry.evidence_forgeable,
                 opened: nanoseconds(entry.opened),
-                closed: Some(closed),
+                closed: entry.closed.map(nanoseconds),
+                acknowledged: entry.acknowledged.as_ref().map(AcknowledgedField::of),
+                muted: entry.muted,
             }),
-            ..Self::new(Kind::FindingClosed, closed, entry.why.clone())
+            ..Self::new(kind, time, entry.why.clone())
         })
     }
 
@@ -241,6 +270,17 @@ impl ApiField {
     /// Traffic that no API claims.
     pub fn unclaimed() -> Self {
         Self { name: "__unclaimed__".into(), ..Self::default() }
+    }
+}
+
+impl AcknowledgedField {
+    fn of(acknowledged: &Acknowledged) -> Self {
+        let Acknowledged { time, by, note } = acknowledged;
+        Self {
+            time: time.saturating_mul(1_000_000_000),
+            uid: by.login_uid.unwrap_or(by.uid),
+            note: note.clone(),
+        }
     }
 }
 

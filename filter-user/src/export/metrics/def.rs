@@ -123,7 +123,9 @@ metrics! {
     FINDINGS Counter "weir_findings_total" ["detector", "severity", "api"]
         "Findings that opened.";
     FINDINGS_OPEN Gauge "weir_findings_open" ["api", "severity"]
-        "Findings that are open.";
+        "Findings that are open, but for those that are muted.";
+    FINDINGS_MUTED Gauge "weir_findings_muted" ["api", "severity"]
+        "Findings that are open and muted: receivers are not told of them.";
     ACTIONS Counter "weir_actions_total" ["action", "outcome"]
         "Automatic answers to findings, and bans of networks (escalate), by what became of them.";
     ACTIONS_HELD Gauge "weir_actions_held" []

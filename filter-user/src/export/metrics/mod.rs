@@ -59,7 +59,7 @@ struct Live {
     flows: FlowMetrics,
     findings: BTreeMap<(&'static str, &'static str, Arc<str>), u64>,
     /// By id: API and severity.
-    open: HashMap<Arc<str>, (Arc<str>, &'static str)>,
+    open: HashMap<Arc<str>, (Arc<str>, &'static str, bool)>,
     actions: BTreeMap<(&'static str, &'static str), u64>,
     /// By API, in 65536ths of a request.
     countries: BTreeMap<(Arc<str>, Country), u64>,
@@ -140,7 +140,7 @@ impl Metrics {
                 let api = Arc::clone(&finding.api_name);
                 let labels = (finding.detector.name(), severity, Arc::clone(&api));
                 *live.findings.entry(labels).or_default() += 1;
-                live.open.insert(Arc::clone(&finding.id), (api, severity));
+                live.open.insert(Arc::clone(&finding.id), (api, severity, false));
             }
             State::Update => {}
             State::Closed => drop(live.open.remove(&finding.id)),
@@ -151,8 +151,15 @@ impl Metrics {
     pub fn goes_on(&self, finding: &FindingEntry) {
         let severity = Severity::ALL.into_iter().find(|known| known.name() == finding.severity);
         if let Some(severity) = severity {
-            let open = (Arc::from(finding.api.as_str()), severity.name());
+            let open = (Arc::from(finding.api.as_str()), severity.name(), finding.muted);
             lock(&self.live).open.insert(Arc::from(finding.id.as_str()), open);
+        }
+    }
+
+    /// Notes whether receivers are told of an open finding.
+    pub fn mute(&self, id: &str, muted: bool) {
+        if let Some((_, _, is_muted)) = lock(&self.live).open.get_mut(id) {
+            *is_muted = muted;
         }
     }
 
@@ -234,7 +241,17 @@ impl Live {
             ),
             rows(
                 &def::FINDINGS_OPEN,
-                self.open.values().map(|(api, severity)| ([&**api, *severity], 1.0)),
+                self.open
+                    .values()
+                    .filter(|(_, _, muted)| !muted)
+                    .map(|(api, severity, _)| ([&**api, *severity], 1.0)),
+            ),
+            rows(
+                &def::FINDINGS_MUTED,
+                self.open
+                    .values()
+                    .filter(|(_, _, muted)| *muted)
+                    .map(|(api, severity, _)| ([&**api, *severity], 1.0)),
             ),
             rows(
                 &def::ACTIONS,

@@ -106,6 +106,8 @@ fn page() -> String {
     metrics.country(&"orders".into(), germany, 3 << 15);
     metrics.country(&"orders".into(), germany, 3 << 15);
     metrics.finding(&Finding { id: "other".into(), ..finding.clone() });
+    metrics.finding(&Finding { id: "muted".into(), ..finding.clone() });
+    metrics.mute("muted", true);
     metrics.finding(&Finding { state: State::Update, ..finding.clone() });
     metrics.finding(&Finding { state: State::Closed, ..finding });
     metrics.action(&Outcome::Impossible(crate::respond::Refusal::NoSource));
@@ -160,6 +162,7 @@ fn counts() {
             2.0,
         ),
         ("weir_findings_open{api=\"orders\",severity=\"warning\"}".into(), 1.0),
+        ("weir_findings_muted{api=\"orders\",severity=\"warning\"}".into(), 1.0),
         ("weir_actions_total{action=\"ban\",outcome=\"refused\"}".into(), 1.0),
         ("weir_http_series".into(), 1.0),
         ("weir_tls_turn_duration_seconds_bucket{api=\"orders\",le=\"0.0025\"}".into(), 0.0),

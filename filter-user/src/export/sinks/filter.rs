@@ -42,6 +42,13 @@ impl Filter {
         }
     }
 
+    /// Whether the receiver was told of a finding that is muted now, and still goes on.
+    pub(super) fn hushes(&self, event: &Event) -> bool {
+        event.finding.as_ref().is_some_and(|finding| {
+            finding.muted && finding.closed.is_none() && self.told.contains(&finding.id)
+        })
+    }
+
     /// Whether the receiver gets this one.
     pub(super) fn wants(&mut self, event: &Event) -> bool {
         let api = event.api.as_ref().map(|api| &*api.name);
@@ -50,8 +57,10 @@ impl Filter {
         }
         let matters = match &event.finding {
             Some(finding) if finding.closed.is_some() || finding.state == "closed" => {
-                self.told.remove(&finding.id) || self.matters(event.severity)
+                let told = self.told.remove(&finding.id);
+                told || (!finding.muted && self.matters(event.severity))
             }
+            Some(finding) if finding.muted => false,
             Some(finding) => {
                 let known = self.told.contains(&finding.id);
                 let matters = known || self.matters(event.severity);
@@ -109,5 +118,21 @@ mod tests {
         filter.remember(finding().id);
         assert!(filter.wants(&closed()), "it was open before a restart");
         assert!(wants(Severity::Info, &[], &[]).wants(&closed()), "all of them");
+    }
+
+    #[test]
+    fn nobody_is_told_of_what_is_muted() {
+        let muted = |mut event: Event| {
+            if let Some(finding) = &mut event.finding {
+                finding.muted = true;
+            }
+            event
+        };
+        let mut filter = wants(Severity::Info, &[], &[]);
+        assert!(!filter.wants(&muted(opened())) && !filter.wants(&muted(closed())));
+        assert!(!filter.hushes(&muted(opened())), "nobody knows of it");
+        assert!(filter.wants(&opened()), "it is muted no longer");
+        assert!(!filter.wants(&muted(opened())) && filter.hushes(&muted(opened())));
+        assert!(filter.wants(&muted(closed())), "who knows of it is told of its end");
     }
 }

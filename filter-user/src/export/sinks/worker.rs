@@ -200,7 +200,9 @@ impl Worker {
     fn push(&mut self, event: &Event) -> bool {
         // A playbook that names the receiver reaches it, whatever it wants otherwise.
         let is_named = event.playbook.as_ref().is_some_and(|book| book.names(&self.sink.name));
-        if !self.filter.wants(event) && !is_named {
+        // An alert that stands is taken back when its finding is muted.
+        let ends = self.alerts.is_some() && self.filter.hushes(event);
+        if !self.filter.wants(event) && !is_named && !ends {
             return false;
         }
         let Some(payload) = format::payload(&self.sink.receiver, event, &self.host) else {

@@ -10,6 +10,9 @@ use super::stamp;
 use crate::control::api::FindingEntry;
 use crate::export::events::{ApiField, Event};
 
+/// Label of a finding that an operator has seen; the only one that comes and goes.
+const ACKNOWLEDGED: &str = "acknowledged";
+
 /// Labels, or annotations.
 type Pairs = BTreeMap<String, String>;
 
@@ -31,6 +34,9 @@ pub(in crate::export::sinks) struct Report {
     pub(in crate::export::sinks) id: String,
     /// When it ended, ns since 1970; `None`: it goes on.
     pub(in crate::export::sinks) closed: Option<u64>,
+    /// When this was said, ns since 1970.
+    #[serde(default)]
+    pub(super) time: u64,
     /// The alert; of one that ended only as far as its end says.
     pub(super) alert: Alert,
 }
@@ -57,8 +63,11 @@ impl Report {
             window: finding.window,
             owasp: finding.owasp.as_deref(),
             since: finding.opened,
+            acknowledged: finding.acknowledged.as_ref().map(|said| (said.uid, said.note.as_str())),
         });
-        Some(Self { id: finding.id.to_string(), closed: finding.closed, alert })
+        // One that is muted is over for whom it is muted.
+        let closed = finding.closed.or(finding.muted.then_some(event.time));
+        Some(Self { id: finding.id.to_string(), closed, time: event.time, alert })
     }
 
     /// A finding that is open, as the daemon remembers it; `api` as the policy has it now.
@@ -77,14 +86,19 @@ impl Report {
             window: entry.window_seconds,
             owasp: entry.owasp.as_deref(),
             since: entry.opened.saturating_mul(1_000_000_000),
+            acknowledged: entry
+                .acknowledged
+                .as_ref()
+                .map(|said| (said.by.login_uid.unwrap_or(said.by.uid), said.note.as_str())),
         });
-        Self { id: entry.id.clone(), closed: None, alert }
+        let time = entry.updated.saturating_mul(1_000_000_000);
+        Self { id: entry.id.clone(), closed: None, time, alert }
     }
 
     /// The end of a finding of which no more is known.
     pub(in crate::export::sinks) fn end(id: &str, time: u64) -> Self {
         let alert = Alert { labels: Pairs::new(), annotations: Pairs::new(), since: time };
-        Self { id: id.to_owned(), closed: Some(time), alert }
+        Self { id: id.to_owned(), closed: Some(time), time, alert }
     }
 }
 
@@ -103,6 +117,8 @@ struct About<'a> {
     window: u64,
     owasp: Option<&'a str>,
     since: u64,
+    /// The user id of who has seen it, and his note.
+    acknowledged: Option<(u32, &'a str)>,
 }
 
 impl Alert {
@@ -124,6 +140,7 @@ impl Alert {
         label("credential", about.credential);
         label("method", about.endpoint.map(|(method, _)| method));
         label("route", about.endpoint.map(|(_, route)| route));
+        label(ACKNOWLEDGED, about.acknowledged.map(|_| "true"));
         let at = about.api.map(|api| format!(" at {}", api.name)).unwrap_or_default();
         let summary = format!("{}{at}", about.detector.replace('_', " "));
         let [observed, baseline, threshold] = about.numbers;
@@ -135,12 +152,17 @@ impl Alert {
         if let Some(owasp) = about.owasp {
             description = format!("{description}; {owasp}");
         }
-        let annotations = [
+        let annotations: [_; 3] = [
             ("summary".to_owned(), summary),
             ("description".to_owned(), description),
             ("finding".to_owned(), about.id.to_owned()),
         ];
-        Self { labels, annotations: annotations.into(), since: about.since }
+        let mut annotations = Pairs::from(annotations);
+        if let Some((uid, note)) = about.acknowledged {
+            let said = if note.is_empty() { String::new() } else { format!(": {note}") };
+            annotations.insert(ACKNOWLEDGED.to_owned(), format!("by uid {uid}{said}"));
+        }
+        Self { labels, annotations, since: about.since }
     }
 
     fn body(&self, until: u64) -> Value {
@@ -200,15 +222,21 @@ impl Standing {
     ) -> Option<String> {
         let mut ended: BTreeMap<Pairs, (Alert, u64)> = BTreeMap::new();
         let mut touched: BTreeSet<String> = BTreeSet::new();
-        for Report { id, closed, alert } in reports {
+        for Report { id, closed, time, alert } in reports {
             match closed {
                 None => {
                     // Labels stay, even where the policy or the severity changed.
-                    let first = self.0.get(id).map(|known| (known.labels.clone(), known.since));
                     let mut alert = alert.clone();
-                    if let Some((labels, since)) = first {
-                        alert.labels = labels;
-                        alert.since = since;
+                    if let Some(known) = self.0.get(id) {
+                        let said = alert.labels.remove(ACKNOWLEDGED);
+                        alert.labels.clone_from(&known.labels);
+                        alert.labels.remove(ACKNOWLEDGED);
+                        alert.labels.extend(said.map(|said| (ACKNOWLEDGED.to_owned(), said)));
+                        alert.since = known.since;
+                        if alert.labels != known.labels {
+                            // To Alertmanager it is another alert: the one before ends.
+                            ended.insert(known.labels.clone(), (known.clone(), *time));
+                        }
                     }
                     touched.insert(id.clone());
                     self.0.insert(id.clone(), alert);

@@ -22,8 +22,11 @@ pub(super) fn finding(event: &Event) -> Option<Value> {
         "update" => (2, "Update"),
         _ => (3, "Close"),
     };
-    // weir does not know whether somebody looks at it: new until it is over.
-    let (status, status_name) = if activity == 3 { (4, "Resolved") } else { (1, "New") };
+    let (status, status_name) = match (activity, &finding.acknowledged) {
+        (3, _) => (4, "Resolved"),
+        (_, Some(_)) => (2, "In Progress"),
+        (_, None) => (1, "New"),
+    };
     let mut info = json!({
         "uid": finding.id,
         "title": title(event, finding),

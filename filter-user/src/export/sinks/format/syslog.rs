@@ -44,6 +44,7 @@ pub(super) fn message(event: &Event, facility: u8, host: &Host, text: &str) -> S
         parameter("state", Some(finding.state));
         parameter("detector", Some(finding.detector));
         parameter("credential", finding.credential.as_deref());
+        parameter("acknowledged", finding.acknowledged.as_ref().map(|_| "true"));
     }
     if let Some(action) = &event.action {
         parameter("action", Some(action.kind));

@@ -7,7 +7,8 @@ use super::*;
 use crate::control::api::FindingEntry;
 use crate::detect::Severity;
 use crate::export::events::{
-    ActionField, ApiField, FindingField, HttpField, Kind, PolicyField, SourceField,
+    AcknowledgedField, ActionField, ApiField, FindingField, HttpField, Kind, PolicyField,
+    SourceField,
 };
 
 const TIME: u64 = 1_717_243_200_123_456_789;
@@ -30,6 +31,8 @@ pub(in crate::export::sinks) fn finding() -> FindingField {
         evidence_forgeable: false,
         opened: TIME,
         closed: None,
+        acknowledged: None,
+        muted: false,
     }
 }
 
@@ -386,4 +389,44 @@ fn findings_that_share_their_labels_share_an_alert() {
     assert_eq!(open.follow(&reports(&[closed()]), until), None, "the other one goes on");
     let over = body(open.follow(&reports(&[other(closed())]), until));
     assert_eq!(over[0]["endsAt"], "2024-06-01T12:01:00.123Z");
+}
+
+#[test]
+fn what_was_seen_is_an_alert_of_its_own_and_what_is_muted_is_none() {
+    let until = TIME + 240_000_000_000;
+    let acknowledged = |mut event: Event, time: u64| {
+        event.time = time;
+        if let Some(finding) = &mut event.finding {
+            let note = "ticket 9".to_owned();
+            finding.acknowledged = Some(AcknowledgedField { time, uid: 1000, note });
+        }
+        event
+    };
+    let muted = |mut event: Event| {
+        if let Some(finding) = &mut event.finding {
+            finding.muted = true;
+        }
+        event
+    };
+    let mut open = Standing::default();
+    let first = body(open.follow(&reports(&[opened()]), until));
+    assert_eq!(first[0]["labels"]["acknowledged"], Value::Null);
+    let seen = acknowledged(opened(), TIME + 30_000_000_000);
+    let told = body(open.follow(&reports(std::slice::from_ref(&seen)), until));
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0]["labels"], first[0]["labels"], "the one before");
+    assert_eq!(told[0]["endsAt"], "2024-06-01T12:00:30.123Z");
+    assert_eq!(told[1]["labels"]["acknowledged"], "true");
+    assert_eq!(told[1]["annotations"]["acknowledged"], "by uid 1000: ticket 9");
+    assert_eq!(told[1]["startsAt"], first[0]["startsAt"]);
+    let back = body(open.follow(&reports(&[opened()]), until));
+    assert_eq!(back.len(), 2);
+    assert_eq!(back[1]["labels"], first[0]["labels"]);
+
+    let over = body(open.follow(&reports(&[muted(opened())]), until));
+    assert_eq!((over.len(), open.len()), (1, 0));
+    assert_eq!(over[0]["labels"], first[0]["labels"]);
+    assert_eq!(open.follow(&reports(&[muted(closed())]), until), None, "it is over already");
+    assert_eq!(ocsf::finding(&seen).expect("is one")["status"], "In Progress");
+    assert!(syslog::message(&seen, 1, &host(), "").contains(" acknowledged=\"true\"]"));
 }
