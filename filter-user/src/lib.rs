@@ -1,6 +1,7 @@
 //! The daemon and the command line of weir, as a library: the binary is one call of it, and the
 //! tests and fuzz targets reach each part.
 
+pub mod assess;
 pub mod capture;
 pub mod cli;
 pub mod config;

@@ -5,12 +5,14 @@
 
 mod bench;
 mod build;
+mod dashboards;
 mod debian;
 mod demo;
 mod deny;
 mod fuzz;
 mod kernels;
 mod lab;
+mod package;
 mod process;
 mod setup;
 mod tally;
@@ -41,6 +43,10 @@ enum Chore {
     Lab(lab::Options),
     /// Try Debian's kernels 5.10, 6.1, 6.12 and 6.18, or others, in emulated machines
     Kernels(kernels::Options),
+    /// Build the Debian package, and check it
+    Package(package::Options),
+    /// Generate the Grafana dashboards in packaging/grafana from the definitions of the metrics
+    Dashboards,
     /// Check licences, advisories and sources of the dependencies, when cargo-deny is installed
     Deny,
 }
@@ -55,6 +61,8 @@ fn main() -> ExitCode {
         Chore::Bench(options) => bench::run(&options),
         Chore::Lab(options) => lab::run(&options),
         Chore::Kernels(options) => kernels::run(&options),
+        Chore::Package(options) => package::run(&options),
+        Chore::Dashboards => dashboards::run(),
         Chore::Deny => deny::run(),
     };
     outcome.unwrap_or_else(|error| {

@@ -44,6 +44,8 @@ pub(crate) enum Purpose {
     Kernels,
     /// Measure, beside the peers
     Bench,
+    /// Build and try the Debian package
+    Package,
     /// Everything
     All,
 }
@@ -84,15 +86,23 @@ const RSYSLOG_TLS: &str = "rsyslog/lmnsd_gtls.so";
 /// For what the programs of the laboratory are needed, `all` aside.
 const LAB: &[Purpose] = &[Purpose::Demo, Purpose::Test, Purpose::Bench];
 const TESTS: &[Purpose] = &[Purpose::Test];
+const PACKAGE: &[Purpose] = &[Purpose::Package];
+/// The laboratory, and what tries the package.
+const TRIALS: &[Purpose] = &[Purpose::Demo, Purpose::Test, Purpose::Bench, Purpose::Package];
 const PEERS: &[Purpose] = &[Purpose::Bench];
 
 /// The programs of the laboratory: name, Debian package, what needs it.
-const PROGRAMS: [(&str, &[&str], &[Purpose]); 26] = [
+const PROGRAMS: [(&str, &[&str], &[Purpose]); 31] = [
     (CXX, &["g++"], &[Purpose::Fuzz, Purpose::Test]),
-    ("ip", &["iproute2"], LAB),
-    ("nsenter", &["util-linux"], LAB),
-    ("mount", &["mount"], LAB),
-    ("curl", &["curl"], LAB),
+    ("ip", &["iproute2"], TRIALS),
+    ("nsenter", &["util-linux"], TRIALS),
+    ("mount", &["mount"], TRIALS),
+    ("curl", &["curl"], TRIALS),
+    ("dpkg-deb", &["dpkg"], PACKAGE),
+    ("lintian", &["lintian"], PACKAGE),
+    ("mmdebstrap", &["mmdebstrap"], PACKAGE),
+    ("systemd-analyze", &["systemd"], PACKAGE),
+    ("python3", &["python3"], PACKAGE),
     ("wrk", &["wrk"], LAB),
     ("h2load", &["nghttp2-client"], &[Purpose::Test, Purpose::Bench]),
     ("nginx", &["nginx"], LAB),
@@ -103,7 +113,7 @@ const PROGRAMS: [(&str, &[&str], &[Purpose]); 26] = [
     ("busybox", &["busybox-static"], TESTS),
     ("dhclient", &["isc-dhcp-client"], TESTS),
     ("prometheus", &["prometheus"], TESTS),
-    ("promtool", &["prometheus"], TESTS),
+    ("promtool", &["prometheus"], &[Purpose::Test, Purpose::Package]),
     ("prometheus-alertmanager", &["prometheus-alertmanager"], TESTS),
     ("rsyslogd", &["rsyslog"], TESTS),
     ("openssl", &["openssl"], TESTS),

@@ -8,6 +8,7 @@
 mod actions;
 mod apis;
 mod apply;
+mod assess;
 mod audit;
 mod ban;
 mod breach;
@@ -24,6 +25,7 @@ mod findings;
 mod history;
 mod human;
 mod log;
+mod man;
 mod monitor;
 mod order;
 mod outcome;
@@ -116,6 +118,8 @@ enum Verb {
     Findings(findings::FindingsArgs),
     /// Put together what is kept of a source or an API, sealed by hashes
     Evidence(evidence::EvidenceArgs),
+    /// Write the posture report: what protects each API, what is missing, what changed
+    Assess(assess::AssessArgs),
     /// Print events as JSON Lines
     Events(events::EventsArgs),
     /// Show receivers of events, and test them
@@ -128,6 +132,8 @@ enum Verb {
     Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+    /// Write the manual pages to a directory
+    Man(man::ManArgs),
     /// Print the version
     Version(version::VersionArgs),
     /// Roll back what the daemon cannot (started by it)
@@ -234,12 +240,14 @@ impl Verb {
             Self::Apis(args) => apis::apis(args),
             Self::Findings(args) => findings::findings(args),
             Self::Evidence(args) => evidence::evidence(args),
+            Self::Assess(args) => assess::assess(args),
             Self::Events(args) => events::events(args),
             Self::Sink(args) => sink::sink(args),
             Self::Replay(args) => Ok(replay::replay(args)?),
             Self::Detach(args) => detach::detach(args),
             Self::Doctor(args) => doctor::doctor(args),
             Self::Completions(args) => completions::completions(args),
+            Self::Man(args) => man::man(args),
             Self::Version(args) => version::version(args),
             Self::Watch(args) => watch::watch(args),
         }
@@ -248,7 +256,7 @@ impl Verb {
     /// Whether a failure is to be printed as JSON.
     fn json(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Completions(_) | Self::Watch(_) => false,
+            Self::Run(_) | Self::Completions(_) | Self::Man(_) | Self::Watch(_) => false,
             Self::Check(args) => args.common.output.json,
             Self::Apply(args) => args.common.output.json,
             Self::Diff(args) => args.common.output.json,
@@ -265,6 +273,7 @@ impl Verb {
             Self::Apis(args) => args.json(),
             Self::Findings(args) => args.json(),
             Self::Evidence(args) => args.json(),
+            Self::Assess(args) => args.json(),
             Self::Events(args) => args.common.output.json,
             Self::Sink(args) => args.json(),
             Self::Replay(args) => args.json,

@@ -106,6 +106,7 @@ fn arguments() {
         "detach --pins /sys/fs/bpf/weir",
         "doctor --interface eth0 --policy p.toml",
         "completions zsh",
+        "man /usr/local/share/man/man1",
         "version",
     ];
     for line in good {

@@ -6,6 +6,7 @@
 //! otherwise.
 
 mod actions;
+mod assess;
 mod audit;
 mod ban;
 mod breach;
@@ -25,10 +26,12 @@ mod status;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::assess::{Facts, Report};
 pub use crate::policy::diff::{Access, Difference, Setting, Sources};
 pub use actions::{
     ActionDecision, ActionEntry, ActionQuery, ActionsStatus, ActionsStop, Decision, Stopped,
 };
+pub use assess::Assessed;
 pub use audit::{AuditEntry, AuditQuery, AuditVerified};
 pub use ban::{Ban, BanAdd, BanRemove};
 pub use breach::{
@@ -78,6 +81,19 @@ pub struct Caller {
     /// Supplementary groups when it connected.
     #[serde(default)]
     pub groups: Vec<u32>,
+    /// The SSH connection that the caller says they work over: their end of it last. Nothing but
+    /// their word; what it is good for, [`super::ssh`] says.
+    #[serde(default)]
+    pub claim: Option<Claim>,
+}
+
+/// A TCP connection that somebody names: the server's end and the client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The server's end.
+    pub local: std::net::SocketAddr,
+    /// The client's end.
+    pub peer: std::net::SocketAddr,
 }
 
 /// What a method answers.
@@ -179,6 +195,12 @@ pub trait Daemon: Send + Sync + 'static {
     fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested>;
     /// What is kept of a source or an API in a span, sealed. [`Code::NotFound`] when nothing is.
     fn evidence(&self, query: &EvidenceQuery, caller: &Caller) -> Answer<Evidence>;
+
+    /// All that a posture report is made of, the report that was kept last with it.
+    fn assess(&self) -> Answer<Facts>;
+
+    /// The same, and the report is kept in the state directory: what the next one is held against.
+    fn assess_keep(&self, caller: &Caller) -> Answer<Assessed>;
 
     /// The playbooks of the policy in force.
     fn playbooks(&self) -> Answer<Vec<PlaybookEntry>>;

@@ -16,14 +16,15 @@ use tokio::runtime::Runtime;
 
 use super::api::{
     ActionDecision, ActionEntry, ActionQuery, ActionsStatus, ActionsStop, Answer, ApiDetail,
-    ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, AuditEntry, AuditQuery,
-    AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Code, Confirmed, Detached,
-    DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled, EndpointEntry,
-    ErrorBody, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation, FindingAck,
-    FindingEntry, FindingQuery, HistoryEntry, MuteEntry, MuteLift, MuteSet, OrderLift, OrderSet,
-    PlaybookEntry, RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
+    ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, Assessed, AuditEntry,
+    AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Claim, Code,
+    Confirmed, Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
+    EndpointEntry, ErrorBody, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation,
+    Facts, FindingAck, FindingEntry, FindingQuery, HistoryEntry, MuteEntry, MuteLift, MuteSet,
+    OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
 };
 use super::peer::GROUP;
+use super::ssh;
 
 /// How long the daemon may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -36,6 +37,13 @@ const ANSWER_BYTES: usize = 256 << 20;
 
 /// Bytes of one event at most.
 const LINE_BYTES: usize = 1 << 20;
+
+/// Names the SSH connection that the asking process works over: `LOCAL PEER`, or nothing.
+pub(super) const SSH: &str = "weir-ssh";
+
+fn claim_header() -> String {
+    ssh::claim().map_or_else(String::new, |Claim { local, peer }| format!("{local} {peer}"))
+}
 
 /// A client of one daemon.
 #[derive(Debug)]
@@ -219,6 +227,16 @@ impl Client {
         self.post("/v1/evidence", query)
     }
 
+    /// See [`super::api::Daemon::assess`].
+    pub fn assess(&self) -> Answer<Facts> {
+        self.get("/v1/assess")
+    }
+
+    /// See [`super::api::Daemon::assess_keep`].
+    pub fn assess_keep(&self) -> Answer<Assessed> {
+        self.post("/v1/assess", &())
+    }
+
     /// See [`super::api::Daemon::playbooks`].
     pub fn playbooks(&self) -> Answer<Vec<PlaybookEntry>> {
         self.get("/v1/playbooks")
@@ -317,6 +335,7 @@ impl Client {
             .uri(path)
             .header(hyper::header::HOST, "weir")
             .header(hyper::header::CONTENT_TYPE, "application/json")
+            .header(SSH, claim_header())
             .body(Full::new(body))
             .map_err(|error| ApiError::internal(format!("cannot make a request: {error}")))?;
         sender.send_request(request).await.map_err(|error| self.broken(&error))

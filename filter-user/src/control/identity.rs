@@ -29,7 +29,7 @@ pub fn reading_as<T: Send>(caller: &Caller, read: impl FnOnce() -> T + Send) -> 
 /// that the lists do not know is in no group.
 pub fn user(uid: u32) -> Caller {
     let (gid, groups) = listed(uid).unwrap_or((NOBODYS_GROUP, Vec::new()));
-    Caller { uid, gid, pid: 0, login_uid: None, groups }
+    Caller { uid, gid, pid: 0, login_uid: None, groups, claim: None }
 }
 
 /// A group that nobody is in, as the kernel shows ids it cannot map.
@@ -125,6 +125,7 @@ mod tests {
             pid: 1,
             login_uid: None,
             groups: groups.to_vec(),
+            claim: None,
         };
         // mode, owner, group, caller, may
         let rows = [

@@ -61,6 +61,7 @@ pub fn caller(stream: &UnixStream) -> io::Result<Caller> {
         pid,
         login_uid: login_uid(pid),
         groups: groups(stream)?,
+        claim: None,
     })
 }
 
@@ -147,7 +148,8 @@ mod tests {
         ];
         for (what, admission, uid, gid, groups, may) in rows {
             let groups = groups.to_vec();
-            let answer = admission.admit(&Caller { uid, gid, pid: 1, login_uid: None, groups });
+            let answer =
+                admission.admit(&Caller { uid, gid, pid: 1, login_uid: None, groups, claim: None });
             assert_eq!(answer.is_ok(), may, "{what}");
             if let Err(error) = answer {
                 assert_eq!(error.code, Code::Forbidden, "{what}");

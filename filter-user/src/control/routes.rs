@@ -18,9 +18,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
 
 use super::api::{
-    ActionQuery, Answer, ApiError, ApiQuery, AuditQuery, Caller, Code, Daemon, ErrorBody,
+    ActionQuery, Answer, ApiError, ApiQuery, AuditQuery, Caller, Claim, Code, Daemon, ErrorBody,
     FindingQuery, RareQuery,
 };
+use super::client::SSH;
 
 /// Bytes of a request's body at most: the largest is a path and a few names.
 const BODY_BYTES: usize = 64 * 1024;
@@ -75,6 +76,7 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
         .route("/v1/actions/stop", post(actions_stop))
         .route("/v1/actions/start", post(actions_start))
         .route("/v1/evidence", post(evidence))
+        .route("/v1/assess", get(assess).post(assess_keep))
         .route("/v1/detach", post(detach))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
@@ -88,11 +90,13 @@ pub(super) fn unknown_peer(error: &std::io::Error) -> ApiError {
 }
 
 /// Lets those in who may speak.
-async fn guard(request: Request, next: Next) -> Response {
-    let refusal = match request.extensions().get::<Admitted>() {
+async fn guard(mut request: Request, next: Next) -> Response {
+    let claim = request.headers().get(SSH).and_then(claim);
+    let refusal = match request.extensions_mut().get_mut::<Admitted>() {
         Some(Ok(caller)) => {
-            tracing::debug!(uid = caller.uid, pid = caller.pid, method = %request.method(),
-                path = request.uri().path(), "asked");
+            caller.claim = claim;
+            let (uid, pid) = (caller.uid, caller.pid);
+            tracing::debug!(uid, pid, method = %request.method(), path = request.uri().path(), "asked");
             return next.run(request).await;
         }
         Some(Err(error)) => error.clone(),
@@ -100,6 +104,12 @@ async fn guard(request: Request, next: Next) -> Response {
     };
     tracing::warn!(path = request.uri().path(), "{refusal}");
     refusal.into_response()
+}
+
+/// The connection that a client names in the header [`SSH`].
+fn claim(value: &HeaderValue) -> Option<Claim> {
+    let (local, peer) = value.to_str().ok()?.split_once(' ')?;
+    Some(Claim { local: local.parse().ok()?, peer: peer.parse().ok()? })
 }
 
 async fn no_route(request: Request) -> Response {
@@ -393,6 +403,14 @@ async fn actions_start(State(app): State<App>, caller: Extension<Admitted>) -> R
 
 async fn evidence(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
     ordered(app, caller, body, Daemon::evidence).await
+}
+
+async fn assess(State(app): State<App>) -> Response {
+    answer(app, Daemon::assess).await
+}
+
+async fn assess_keep(State(app): State<App>, caller: Extension<Admitted>) -> Response {
+    asked(app, caller, Daemon::assess_keep).await
 }
 
 async fn detach(State(app): State<App>, caller: Extension<Admitted>) -> Response {

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::api::Caller;
+use super::api::{Caller, Claim};
 use super::peer::login_uid;
 use crate::lockout::Connection;
 use crate::store::Who;
@@ -35,8 +35,28 @@ struct Session {
 
 /// Who asks, with the SSH client they work for.
 pub fn who(caller: &Caller) -> Who {
-    let Caller { uid, login_uid, pid, .. } = *caller;
-    Who { uid, login_uid, pid, ssh: told(pid) }
+    let Caller { uid, login_uid, pid, claim, .. } = *caller;
+    let claimed = || confirmed(Path::new(PROC), claim).map(|claim| claim.peer.to_string());
+    Who { uid, login_uid, pid, ssh: told(pid).or_else(claimed) }
+}
+
+/// The connection to guard for a caller: as [`connection`] finds it, else the one they name, if it
+/// is there. A daemon without CAP_SYS_PTRACE cannot look at the files of an sshd; the caller can at
+/// their own session.
+pub fn connection_of(caller: &Caller) -> Option<Connection> {
+    connection(caller.pid).or_else(|| confirmed(Path::new(PROC), caller.claim))
+}
+
+/// What this process, which asks a daemon, works over.
+pub fn claim() -> Option<Claim> {
+    connection(std::process::id()).map(|Connection { local, peer }| Claim { local, peer })
+}
+
+/// A connection that somebody names, if it is one of this network namespace.
+fn confirmed(proc: &Path, claim: Option<Claim>) -> Option<Connection> {
+    let Claim { local, peer } = claim?;
+    let claimed = Connection { local, peer };
+    established(&proc.join("self")).iter().any(|(_, there)| *there == claimed).then_some(claimed)
 }
 
 /// This process, with the SSH client that whoever started it works for.

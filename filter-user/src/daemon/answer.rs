@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use crate::control::api::{
     ActionDecision, ActionEntry, ActionQuery, ActionsStatus, ActionsStop, Answer, ApiDetail,
-    ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, AuditEntry, AuditQuery,
-    AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Caller, Confirmed, Daemon,
-    Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
-    EndpointEntry, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation, Feed,
+    ApiEntry, ApiError, ApiOrders, ApiQuery, Applied, ApplyRequest, Assessed, AuditEntry,
+    AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Caller, Confirmed,
+    Daemon, Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
+    EndpointEntry, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation, Facts, Feed,
     FindingAck, FindingEntry, FindingQuery, HistoryEntry, MuteEntry, MuteLift, MuteSet, OrderKind,
     OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
 };
@@ -430,6 +430,14 @@ impl Daemon for Core {
 
     fn evidence(&self, query: &EvidenceQuery, caller: &Caller) -> Answer<Evidence> {
         self.take_evidence(query, caller)
+    }
+
+    fn assess(&self) -> Answer<Facts> {
+        self.gather_facts()
+    }
+
+    fn assess_keep(&self, caller: &Caller) -> Answer<Assessed> {
+        self.keep_report(who(caller))
     }
 
     fn playbooks(&self) -> Answer<Vec<PlaybookEntry>> {

@@ -346,7 +346,7 @@ impl Core {
 
 /// The connection of a caller that must not be cut.
 pub(super) fn guarded(caller: &Caller, force: bool) -> Option<Connection> {
-    (!force).then(|| ssh::connection(caller.pid)).flatten()
+    (!force).then(|| ssh::connection_of(caller)).flatten()
 }
 
 /// Reads a policy, with the caller's rights where there is one.

@@ -18,6 +18,7 @@ use crate::export::events::{ApiField, Event, EventLog, Kind, PolicyField, Source
 use crate::export::metrics::Metrics;
 use crate::export::sinks::Sinks;
 use crate::geo::Geo;
+use crate::policy::Policy;
 use crate::respond::Quotas;
 
 use super::actions::Actions;
@@ -74,6 +75,10 @@ pub(super) struct Core {
     pub(super) actions: Arc<Mutex<Actions>>,
     /// What was used of quotas.
     pub(super) quotas: Mutex<Quotas>,
+    /// When a posture report was last kept, seconds since 1970; 0: never.
+    pub(super) assessed: Arc<AtomicU64>,
+    /// Held while one is made.
+    pub(super) reporting: Mutex<()>,
     /// Drills that wait for their end.
     pub(super) drills: Mutex<Drills>,
     /// How that goes.
@@ -135,6 +140,8 @@ impl Core {
         let of_auditor = Arc::clone(&auditor);
         let sinks = Arc::new(sinks);
         let of_sinks = Arc::clone(&sinks);
+        let assessed = Arc::new(AtomicU64::new(super::assess::last(&config.state_dir)));
+        let of_reports = Arc::clone(&assessed);
         let metrics = Metrics::new(
             SERIES,
             Arc::new(move || {
@@ -149,6 +156,7 @@ impl Core {
                 snapshot.store_failures.push(("audit.jsonl", unwritten));
                 snapshot.store_failures.push(("weir.db", of_book.failures()));
                 snapshot.sinks = of_sinks.standings();
+                snapshot.assessed = of_reports.load(Ordering::Relaxed);
                 snapshot
             }),
         )
@@ -172,6 +180,8 @@ impl Core {
             book,
             actions,
             quotas: Mutex::new(quotas),
+            assessed,
+            reporting: Mutex::default(),
             drills: Mutex::default(),
             learned: Learned::new(learned),
             told: unwritten,
@@ -293,9 +303,14 @@ impl Core {
             self.tell(&Event::new(Kind::StateReset, unix_ns(), note.clone()));
         }
         self.tell_applied(&gate.now);
+    }
+
+    /// Tells of the findings that ended with the daemon before; `goes_on`: the detectors have taken
+    /// this one up again.
+    pub(super) fn tell_ended(&self, policy: &Policy, goes_on: impl Fn(&str) -> bool) {
         let ended = std::mem::take(&mut lock(&self.inventory).ended);
-        for entry in &ended {
-            let api = gate.now.policy.api(&entry.api).map(ApiField::of);
+        for entry in ended.iter().filter(|entry| !goes_on(&entry.id)) {
+            let api = policy.api(&entry.api).map(ApiField::of);
             let named = || ApiField { name: entry.api.as_str().into(), ..ApiField::default() };
             let api = api.or_else(|| (!entry.api.is_empty()).then(named));
             if let Some(event) = Event::ended(entry, api) {

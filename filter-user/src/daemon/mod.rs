@@ -7,6 +7,7 @@
 mod actions;
 mod addresses;
 mod answer;
+mod assess;
 mod auditor;
 mod breach;
 mod change;
@@ -95,6 +96,7 @@ pub fn run(request: &RunRequest) -> Result<()> {
     let feeds = feeds::start(Arc::clone(&core))?;
     let inventory = inventory::start(Arc::clone(&core))?;
     interfaces::watch(Arc::clone(&core))?;
+    let assess = assess::start(Arc::clone(&core))?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -110,6 +112,7 @@ pub fn run(request: &RunRequest) -> Result<()> {
         ("watch over the feeds", feeds),
         ("follower of addresses", addresses),
         ("inventory", inventory),
+        ("schedule of reports", assess),
     ];
     for (what, thread) in threads {
         if thread.join().is_err() {

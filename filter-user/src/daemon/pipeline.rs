@@ -419,6 +419,9 @@ impl Analysis {
         self.core.follow_inventory(&profile, &mut self.routes);
         let now = clock::monotonic_ns();
         learned::take_up(&self.core, &mut self.engine, &profile, now, self.epoch);
+        let engine = &self.engine;
+        let goes_on = |id: &str| engine.open().any(|finding| &*finding.id == id);
+        self.core.tell_ended(&profile.policy, goes_on);
         self.networks.follow();
         self.profile = Some(profile);
     }

@@ -237,7 +237,7 @@ impl Engine {
 
     /// Takes up what [`Self::save_api`] wrote; false, and nothing is taken up of the part that could not
     /// be read and of those after it, when it is damaged or of another version. `epoch` as for
-    /// [`Self::tick`], which tells what goes on and what does not.
+    /// [`Self::tick`], which tells what goes on.
     pub fn load_api(&mut self, api: u32, saved: &[u8], now: u64, epoch: i128) -> bool {
         let Some(api) = self.apis.get(&api) else { return false };
         let mut from = Reader(saved);
@@ -260,8 +260,9 @@ impl Engine {
                 self.detectors.iter().for_each(|detector| detector.subjects(each));
                 while !part.is_empty() {
                     let (subject, finding) = kept::read(&mut part, api.id, &api.name, epoch)?;
-                    let goes_on = held.contains(&subject);
-                    self.findings.resume(&subject, finding, goes_on, now);
+                    if held.contains(&subject) {
+                        self.findings.resume(subject, finding, now);
+                    }
                 }
                 Some(())
             });

@@ -134,25 +134,14 @@ impl Lifecycle {
         }
     }
 
-    /// Goes on with a finding of before a restart, or tells that nobody does.
-    pub(crate) fn resume(
-        &mut self,
-        subject: &Subject,
-        mut finding: Finding,
-        goes_on: bool,
-        now: u64,
-    ) {
-        if self.open.contains_key(subject) || self.open.len() >= self.capacity {
+    /// Goes on with a finding of before a restart.
+    pub(crate) fn resume(&mut self, subject: Subject, mut finding: Finding, now: u64) {
+        if self.open.contains_key(&subject) || self.open.len() >= self.capacity {
             return;
         }
         finding.updated = now;
-        self.open.insert(subject.clone(), Held { finding: finding.clone(), holders: 1 });
-        if goes_on {
-            self.due.push(finding);
-        } else {
-            let why = format!("{}; weir was restarted since, and looks anew", finding.measure.why);
-            self.end(subject, why, now);
-        }
+        self.due.push(finding.clone());
+        self.open.insert(subject, Held { finding, holders: 1 });
     }
 
     /// Closes the findings about APIs that are gone.

@@ -2,6 +2,7 @@
 //! decided elsewhere; whom it is served to is `control`'s.
 
 pub mod audit;
+pub mod dashboards;
 pub mod events;
 pub mod metrics;
 pub mod sinks;

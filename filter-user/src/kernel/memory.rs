@@ -52,9 +52,15 @@ impl Generation {
             } += bytes;
         }
         let untold = |e| Error::new("cannot inspect a loaded program").because(e);
-        let ingress = self.ingress()?.info().and_then(|info| info.memory_locked());
-        let egress = self.egress()?.info().and_then(|info| info.memory_locked());
-        memory.programs = u64::from(ingress.map_err(untold)?) + u64::from(egress.map_err(untold)?);
+        let untold_file =
+            |e| Error::new("the kernel does not tell what a program takes").because(e);
+        // Asking by id, as `memory_locked` of its information does, takes CAP_SYS_ADMIN.
+        for fd in [
+            self.ingress()?.fd().map_err(untold)?.as_fd().as_raw_fd(),
+            self.egress()?.fd().map_err(untold)?.as_fd().as_raw_fd(),
+        ] {
+            memory.programs += locked(fd).map_err(untold_file)?;
+        }
         Ok(memory)
     }
 }

@@ -114,6 +114,21 @@ pub fn diff(before: &Policy, after: &Policy) -> Difference {
     difference
 }
 
+/// The sources that an API admits, trusted ones apart.
+pub fn sources_of(policy: &Policy, api: &Api) -> Sources {
+    Sources::of(&admitted(policy, api))
+}
+
+/// Sources that are never judged.
+pub fn trusted_of(policy: &Policy) -> Sources {
+    Sources::of(&Addresses::of(std::iter::once(&policy.trusted.prefixes)))
+}
+
+/// What is set of an API, or of the policy as a whole, by key as in a policy.
+pub fn settings_of(policy: &Policy, api: Option<&Api>) -> BTreeMap<String, String> {
+    api.map_or_else(|| whole(policy), |api| settings(policy, api))
+}
+
 /// The sources that an API admits, trusted ones apart: deny wins over allow.
 fn admitted(policy: &Policy, api: &Api) -> Addresses {
     let of = |groups: &[Sited<GroupIndex>]| {
@@ -208,6 +223,10 @@ fn whole(policy: &Policy) -> Settings {
     to.put("respond.approve_within", show_duration(rules.approve_within));
     to.put("respond.shared_credentials", rules.shared_credentials.to_string());
     to.put("respond.shared_agents", rules.shared_agents.to_string());
+    let terms = &policy.assess;
+    to.put("assess.every", terms.every.map_or_else(String::new, show_duration));
+    to.put("assess.drill_within", show_duration(terms.drill_within));
+    to.put("assess.finding_within", show_duration(terms.finding_within));
     for book in &policy.playbooks {
         let steps = book.steps.iter().map(|step| {
             let what = match &step.play {

@@ -6,6 +6,7 @@
 //! `kernel/`.
 
 mod api;
+mod assess;
 mod cidr;
 pub mod compile;
 pub mod diff;
@@ -33,6 +34,7 @@ pub use api::{
     About, Allow, Api, Criticality, DEFAULT_BURST, Escalate, Kind, Lifecycle, LimitFor, LimitSpec,
     Login, Mode, Overflow, PACKET_BYTES, Per, Rates, Route, SourceLengths,
 };
+pub use assess::Assess;
 pub use cidr::{Cidr, CidrError};
 pub use compile::compile;
 pub use files::{Directory, MAX_FILE_BYTES, NamedFile, ReadFile};
@@ -105,6 +107,7 @@ pub fn parse_with(text: &str, name: &str, from: &dyn ReadFile) -> Loaded {
             playbooks: draft.playbooks,
             responses: draft.responses,
             alerts: draft.alerts,
+            assess: draft.assess,
             texts: std::iter::once(Arc::clone(source.name())).chain(feeds).collect(),
             hash: files::hash(text, &files),
         }

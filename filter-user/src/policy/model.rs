@@ -11,6 +11,7 @@ use crate::detect::Alerts;
 use crate::text::Location;
 
 use super::api::Api;
+use super::assess::Assess;
 use super::packets::Packets;
 use super::playbook::Playbook;
 use super::prefixes::Prefixes;
@@ -53,6 +54,8 @@ pub struct Policy {
     pub responses: Responses,
     /// How many alerts a day the operator wants to see.
     pub alerts: Alerts,
+    /// When the posture is to be reported.
+    pub assess: Assess,
     /// The texts it was made of: the policy itself, then each feed as it is called in messages.
     pub texts: Vec<Arc<str>>,
     pub(super) hash: [u8; 32],
@@ -72,6 +75,7 @@ impl Policy {
             playbooks: Vec::new(),
             responses: Responses::default(),
             alerts: Alerts::default(),
+            assess: Assess::default(),
             texts: Vec::new(),
             hash: super::files::hash("", &[]),
         }

@@ -95,11 +95,13 @@ fn with_a_daemon() {
     };
     let proof = served.directory().join("proof.json").display().to_string();
     let reports = served.directory().join("reports").display().to_string();
+    let posture = served.directory().join("posture/").display().to_string();
     let (good, bad) = (file("good.toml"), file("bad.toml"));
     served.daemon.event(r#"{"time":"t","event":"ban_added","severity":"notice"}"#);
     // In this order: what one leaves, the next finds. Arguments, exit code, a part of the output.
     let explain = ["explain", "192.0.2.7", "192.0.2.1", "--dport", "80"];
-    let rows: [(&[&str], i32, &str); 42] = [
+    let report = served.directory().join("report.html").display().to_string();
+    let rows: [(&[&str], i32, &str); 51] = [
         (&["status"], 0, "ATTACHED NOWHERE"),
         (&["apply", &bad], 1, "bad.toml:3:1: error: unknown key `alow`"),
         (&["apply", &good], 0, "applied `edge` as generation 1"),
@@ -140,6 +142,15 @@ fn with_a_daemon() {
         (&["evidence", "--source", "192.0.2.7", "--output", &proof], 0, "about 5 ± 0"),
         (&["evidence", "--source", "192.0.2.8"], 1, "nothing is known"),
         (&["evidence"], 2, "--source ADDRESS or --api NAME"),
+        (&["assess"], 0, "| Reached by | any source |"),
+        (&["assess", "--fail-on", "high"], 1, "## Layers"),
+        (&["assess", "--fail-on", "critical"], 0, "This is the first report."),
+        (&["assess", "--keep"], 0, "orders: Rate limit: present → missing"),
+        (&["assess", "--output", &report], 0, "report.html"),
+        (&["assess", "--output", &posture, "--fail-on", "info"], 1, "20260225T061320Z.json"),
+        (&["assess", "--format", "html"], 0, "<!DOCTYPE html>"),
+        (&["assess", "--json"], 0, "\"report\": 1"),
+        (&["assess", "--json", "--format", "md"], 2, "cannot be used with"),
         (&["events"], 0, "t  notice    ban_added"),
         (&["detach"], 0, "detached from eth0, 1 pinned object removed"),
     ];
@@ -148,6 +159,14 @@ fn with_a_daemon() {
         let shown = stdout(&output) + &stderr(&output);
         assert_eq!(code(&output), expected, "{arguments:?}: {shown}");
         assert!(shown.contains(part), "{arguments:?}: {shown}");
+    }
+    // A report is written down again without a daemon, byte for byte.
+    let kept = format!("{posture}posture-20260225T061320Z");
+    for ending in ["md", "html", "json"] {
+        let from = format!("{kept}.json");
+        let again = weir(&["assess", "--from", &from, "--format", ending]);
+        let first = fs::read_to_string(format!("{kept}.{ending}")).expect("reads");
+        assert_eq!((code(&again), stdout(&again)), (0, first), "{ending}");
     }
     // What was written is checked without a daemon.
     let verified = weir(&["evidence", "verify", &proof]);

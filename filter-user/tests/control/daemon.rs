@@ -378,6 +378,32 @@ impl Daemon for InMemory {
         Ok(Evidence::seal(&head, sections).expect("JSON"))
     }
 
+    fn assess(&self) -> Answer<Facts> {
+        let seen = ApiEntry { name: "orders".into(), declared: true, ..ApiEntry::default() };
+        let api = filter_user::assess::ApiFacts { seen, any: true, ..Default::default() };
+        Ok(Facts {
+            time: 1_772_000_000,
+            host: "gate-1".into(),
+            apis: vec![api],
+            ..Facts::default()
+        })
+    }
+
+    fn assess_keep(&self, caller: &Caller) -> Answer<Assessed> {
+        drop(self.change(caller));
+        let mut facts = self.assess()?;
+        // The report before: its API had a limit.
+        let mut before = facts.clone();
+        before.time -= 86_400;
+        before.apis[0].limits.push(filter_user::assess::LimitFact {
+            of: "source".into(),
+            measure: "packets".into(),
+            rate: "100/s".into(),
+        });
+        facts.previous = Some(Box::new(Report::of(before)));
+        Ok(Assessed { facts, files: vec!["/state/assess/posture.json".into()] })
+    }
+
     fn playbooks(&self) -> Answer<Vec<PlaybookEntry>> {
         let apis = vec!["orders".to_owned()];
         Ok(vec![PlaybookEntry { name: "leak".into(), apis, ..PlaybookEntry::default() }])

@@ -51,6 +51,12 @@ fn state_changes_and_is_read_back() {
     assert_eq!(client.audit(&AuditQuery { limit: 2 }).expect("lines").len(), 2);
     assert_eq!(client.audit_verify().expect("an answer").line, Some(2));
 
+    let facts = client.assess().expect("facts");
+    assert_eq!((facts.host.as_str(), facts.previous.is_some()), ("gate-1", false));
+    let kept = client.assess_keep().expect("a report");
+    let changes = Report::of(kept.facts).changes.expect("a report before");
+    assert_eq!((changes.layers.len(), kept.files.len()), (1, 1), "{changes:?}");
+
     let added = client.ban_add(&ban("192.0.2.1", None)).expect("bans");
     assert_eq!((added.remaining_seconds, added.reason.as_str()), (Some(30), "a test"));
     client.ban_add(&ban("2001:db8::/64", Some("orders"))).expect("bans");
@@ -135,7 +141,7 @@ fn state_changes_and_is_read_back() {
 
     let callers = served.daemon.callers();
     assert!(callers.iter().all(|caller| caller.pid == std::process::id()));
-    assert_eq!(callers.len(), 26);
+    assert_eq!(callers.len(), 27);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod actions;
 mod apply;
+mod assess;
 mod bans;
 mod breach;
 mod client;

@@ -18,8 +18,9 @@ fn memory_and_cost_are_told_and_nothing_is_counted() -> Result<()> {
         (0..1_000).map(|n| format!("10.{}.{}.{}/32", n / 100, n % 256, n % 199)).collect();
     site::write(&lab, "feed.txt", &prefixes.join("\n"))?;
     let text = format!(
-        "{base}deny = [\"listed\"]\n[[api]]\nname = \"open\"\nlisten = [\"udp/53\"]\nallow = \"any\"\n\
-         [groups.listed]\nfiles = [\"feed.txt\"]\n"
+        "{}[[api]]\nname = \"open\"\nlisten = [\"udp/53\"]\nallow = \"any\"\n\
+         [groups.listed]\nfiles = [\"feed.txt\"]\n",
+        base.replace("allow = [\"clients\"]\n", "allow = [\"clients\"]\ndeny = [\"listed\"]\n"),
     );
     let path = site::write(&lab, "larger.toml", &text)?;
 

@@ -170,3 +170,25 @@ fn without_an_sshd_the_environment_counts_when_it_is_true() {
         assert_eq!(session(proc, 13), None, "nothing to be put on record");
     }
 }
+
+#[test]
+fn what_a_caller_claims_counts_when_it_is_there() {
+    let proc = tempfile::tempdir().expect("a directory");
+    let proc = proc.path();
+    process(proc, 13, "weir", 1);
+    socket(proc, 13, "net/tcp", 4, V4, "01");
+    socket(proc, 13, "net/tcp", 5, ("0100007F:0017", "0200007F:C351"), "06");
+    std::os::unix::fs::symlink(proc.join("13"), proc.join("self")).expect("links");
+    let rows = [
+        ("it is there", Some(("127.0.0.1:22", "127.0.0.2:50000")), true),
+        ("its ends the other way round", Some(("127.0.0.2:50000", "127.0.0.1:22")), false),
+        ("it is over", Some(("127.0.0.1:23", "127.0.0.2:50001")), false),
+        ("there is none", Some(("127.0.0.1:22", "127.0.0.9:50000")), false),
+        ("nothing is claimed", None, false),
+    ];
+    for (what, claimed, found) in rows {
+        let claimed = claimed.map(|(local, peer)| ends(local, peer));
+        let claim = claimed.map(|Connection { local, peer }| Claim { local, peer });
+        assert_eq!(confirmed(proc, claim), claimed.filter(|_| found), "{what}");
+    }
+}

@@ -78,6 +78,7 @@ kinds! {
     BreachExpired "breach_expired" Notice "An order ended by itself.";
     BreachRun "breach_run" Critical "A playbook was run: what weir does of it is done.";
     BreachDrilled "breach_drilled" Notice "A playbook, or the shutdown of an API, was rehearsed; nobody met an order.";
+    Assessed "assessed" Notice "A posture report was kept; how many points are open, the message says.";
     ModeOrdered "mode_ordered" Notice "An operator ordered another mode of an API, or ended that.";
     SamplingReduced "sampling_reduced" Warning "Fewer flows are sampled than asked for, because the ring fills; what is seen stands for more.";
     SamplingRestored "sampling_restored" Info "As many flows are sampled as asked for again.";

@@ -145,6 +145,8 @@ metrics! {
         "Events that wait for a receiver.";
     SINK_SUCCESS Gauge "weir_sink_last_success_timestamp_seconds" ["sink"]
         "When a receiver last took something, seconds since 1970.";
+    ASSESS_LAST Gauge "weir_assess_last_timestamp_seconds" []
+        "When a posture report was last kept, seconds since 1970; 0: never.";
     RECORD_LINES Counter "weir_record_lines_total" ["outcome"]
         "Lines of the recording (`--record`): written, or dropped because the disk was too slow or refused \
          them.";

@@ -346,6 +346,7 @@ fn read(snapshot: &KernelSnapshot) -> Vec<MetricFamily> {
         ),
         rows(&def::ACTIONS_HELD, [([], s.actions_held as f64)]),
         rows(&def::ACTIONS_STOPPED, [([], f64::from(u8::from(s.actions_stopped)))]),
+        rows(&def::ASSESS_LAST, [([], s.assessed as f64)]),
         facts(&def::BUILD_INFO, [[env!("CARGO_PKG_VERSION")]]),
     ];
     families.extend(sinks::families(&s.sinks));

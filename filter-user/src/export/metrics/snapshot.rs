@@ -165,6 +165,8 @@ pub struct KernelSnapshot {
     pub actions_held: u64,
     /// Automatic actions are stopped.
     pub actions_stopped: bool,
+    /// When a posture report was last kept, seconds since 1970; 0: never.
+    pub assessed: u64,
     /// Events told, by name and severity.
     pub events: Vec<(&'static str, &'static str, u64)>,
     /// Lines of the event file by outcome: `written`, `dropped`, `retried`.

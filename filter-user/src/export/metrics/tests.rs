@@ -70,6 +70,7 @@ fn full() -> KernelSnapshot {
             ..Default::default()
         }],
         record_lines: vec![("written", 5)],
+        assessed: 1_772_373_600,
         store_failures: vec![("weir.db", 1)],
         actions_held: 1,
         actions_stopped: true,

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod api;
+mod assess;
 mod groups;
 mod limit;
 mod listen;
@@ -21,6 +22,7 @@ use crate::detect::Alerts;
 use crate::text::{Item, Location, Report, Table, read};
 
 use super::api::Api;
+use super::assess::Assess;
 use super::cidr::Cidr;
 use super::files::Files;
 use super::model::{Action, Group, Listen, Port, Sited, Trusted};
@@ -31,8 +33,18 @@ use super::response::Responses;
 
 type Span = Range<usize>;
 
-const ROOT: [&str; 9] =
-    ["policy", "trusted", "unclaimed", "packets", "groups", "api", "playbook", "respond", "alerts"];
+const ROOT: [&str; 10] = [
+    "policy",
+    "trusted",
+    "unclaimed",
+    "packets",
+    "groups",
+    "api",
+    "playbook",
+    "respond",
+    "alerts",
+    "assess",
+];
 const CIDRS: &str = "cidrs = [\"192.0.2.0/24\", \"2001:db8::/32\"]";
 
 /// What could be read of a policy.
@@ -46,6 +58,7 @@ pub(super) struct Draft {
     pub(super) playbooks: Vec<Playbook>,
     pub(super) responses: Responses,
     pub(super) alerts: Alerts,
+    pub(super) assess: Assess,
 }
 
 /// What the readers of the parts share.
@@ -88,6 +101,7 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
         let playbooks = reader.playbooks(root);
         let responses = reader.responses(root);
         let alerts = reader.alerts(root);
+        let assess = reader.assess(root);
         reader.only_said(root, &apis);
         reader.unused_groups(&spans);
         if root.get("api").is_none() && unclaimed == Action::Pass {
@@ -107,6 +121,7 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
             playbooks,
             responses,
             alerts,
+            assess,
         }
     })
 }

@@ -369,6 +369,9 @@ fn one_mistake_gives_one_diagnostic_that_says_where_and_what_to_do() {
             "per = \"source\"",
         ),
         // Playbooks.
+        ("[assess]\nevery = \"0s\"", Error, 8, 9, "out of range", "1s to 366d"),
+        ("[assess]\nevery = 90", Error, 8, 9, "must be a string, not an integer", "4h"),
+        ("[assess]\nevry = \"90d\"", Error, 8, 1, "unknown key `evry`", "did you mean `every`?"),
         ("[playbook.p]\napis = [\"x\"]", Error, 7, 11, "has no steps", "lockdown partners"),
         ("[playbook.p]\nsteps = [\"shutdown\"]", Error, 7, 11, "has no apis", "[\"orders\"]"),
         (
