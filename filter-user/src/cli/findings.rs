@@ -163,9 +163,14 @@ pub(super) fn table(findings: &[FindingEntry], all: bool, style: Style) -> Strin
         ("OPENED", Align::Left),
         ("WHY", Align::Cut),
     ]);
+    let mut before = "";
     for finding in findings {
+        // Those that belong to the one above.
+        let follows = !finding.group.is_empty() && finding.group == before;
+        before = &finding.group;
+        let id = if follows { format!("└ {}", finding.id) } else { finding.id.clone() };
         table.row([
-            (&finding.id).into(),
+            id.into(),
             cell(&finding.severity, tone(finding)),
             state(finding).into(),
             (&finding.api).into(),
@@ -208,6 +213,7 @@ fn one(finding: &FindingEntry, style: Style) -> String {
     fact("weight", &number(finding.weight));
     fact("opened", &ago(Some(finding.opened), now));
     fact("updated", &ago(Some(finding.updated), now));
+    fact("group", if finding.group == finding.id { "" } else { &finding.group });
     fact("acknowledged", &said::seen(finding, now));
     fact("closed", &finding.closed.map_or_else(String::new, |time| ago(Some(time), now)));
     if finding.evidence_forgeable {

@@ -117,6 +117,7 @@ impl Core {
         let seen = self.list_apis();
         let playbooks = self.list_playbooks();
         let query = FindingQuery { all: false, api: None, limit: FINDINGS, unacknowledged: false };
+        let query = FindingQuery { limit: FINDINGS, ..FindingQuery::default() };
         let findings = self.list_findings(&query);
         let mut gate = self.gate();
         let drills = gate.keeper.with(|store| store.drills()).unwrap_or_default();

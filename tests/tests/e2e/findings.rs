@@ -114,6 +114,8 @@ fn what_was_seen_says_so_and_what_is_muted_reaches_nobody() -> Result<()> {
     guess(stranger, server)?;
     let second = found(&weir, stranger)?;
     assert_eq!((&second["state"], &second["muted"]), (&"open".into(), &true.into()), "{second}");
+    let group = second["group"].clone();
+    assert_eq!((group.is_string(), &group), (true, &found(&weir, client)?["group"]), "{second}");
     let second = second["id"].clone();
     told("its event", ("finding_opened", &second), || weir.events())?;
     std::thread::sleep(Duration::from_secs(2));
@@ -125,6 +127,7 @@ fn what_was_seen_says_so_and_what_is_muted_reaches_nobody() -> Result<()> {
     told("the end", ("finding_unmuted", &Value::Null), delivered)?;
     let event = told("what is open", ("finding_updated", &second), delivered)?;
     assert_eq!(event["finding"]["muted"], Value::Null, "{event}");
+    assert_eq!(event["finding"]["group"], group, "{event}");
     assert_eq!(open(&weir, "weir_findings_muted")?, 0.0);
     assert!(open(&weir, "weir_findings_open")? >= 1.0);
     assert_eq!(weir.json(&["findings", "mutes"])?, serde_json::json!([]));

@@ -55,6 +55,10 @@ pub struct FindingEntry {
     pub owasp: Option<String>,
     /// Anyone could have forged the evidence.
     pub evidence_forgeable: bool,
+    /// What it belongs to: the id of the first of the findings that opened at the API within a few
+    /// minutes, which may be its own.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub group: String,
     /// Set when an operator has seen it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledged>,

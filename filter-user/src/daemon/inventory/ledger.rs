@@ -1,5 +1,6 @@
 //! All findings, open and over, in bounded memory.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::mutes::Mutes;
@@ -11,6 +12,9 @@ use crate::store::FindingRow;
 const CLOSED: usize = 2_000;
 /// Findings in all: what does not close for whatever reason is not kept for ever.
 const MOST: usize = 5_000;
+
+/// Findings of an API that open so soon after the first of them belong together, seconds.
+const GROUP: u64 = 300;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -36,6 +40,10 @@ impl Ledger {
         let mut entry = told(finding, epoch);
         let before = self.entries.get(&entry.id);
         entry.acknowledged = before.and_then(|before| before.acknowledged.clone());
+        entry.group = match before {
+            Some(before) => before.group.clone(),
+            None => self.group_of(&entry),
+        };
         entry.muted = self.mutes.covers(&entry.detector, &entry.api);
         let noted = entry.clone();
         self.changed.insert(entry.id.clone());
@@ -53,6 +61,19 @@ impl Ledger {
             }
         }
         noted
+    }
+
+    /// The group of a finding that is new: that of which the first one opened last, if that is not
+    /// too long ago. It does not grow on and on.
+    fn group_of(&self, new: &FindingEntry) -> String {
+        let firsts = self.entries.values().filter(|entry| {
+            entry.group == entry.id
+                && entry.api == new.api
+                && entry.opened <= new.opened
+                && new.opened - entry.opened <= GROUP
+        });
+        let last = firsts.max_by_key(|entry| entry.opened);
+        last.map_or_else(|| new.id.clone(), |first| first.group.clone())
     }
 
     /// Notes that an operator has seen a finding, or that he has not. `id` may be a beginning.
@@ -106,7 +127,7 @@ impl Ledger {
         self.entries.values().filter(at).count() as u64
     }
 
-    /// Those asked for, open ones first, the latest of each first.
+    /// Those asked for, open ones first; of these the latest groups first, each from its beginning.
     pub(super) fn list(&self, query: &FindingQuery) -> Vec<FindingEntry> {
         let wanted = |entry: &&FindingEntry| {
             (query.all || entry.state == "open")
@@ -114,9 +135,20 @@ impl Ledger {
                 && !(query.unacknowledged && entry.acknowledged.is_some())
         };
         let mut list: Vec<_> = self.entries.values().filter(wanted).cloned().collect();
-        list.sort_by(|a, b| {
-            let key = |entry: &FindingEntry| (entry.state == "open", entry.opened);
-            key(b).cmp(&key(a)).then_with(|| a.id.cmp(&b.id))
+        // Those of before there were groups stand for themselves.
+        let group = |entry: &FindingEntry| {
+            let name = if entry.group.is_empty() { &entry.id } else { &entry.group };
+            (entry.state == "open", name.clone())
+        };
+        let mut latest: BTreeMap<(bool, String), u64> = BTreeMap::new();
+        for entry in &list {
+            let opened = latest.entry(group(entry)).or_default();
+            *opened = entry.opened.max(*opened);
+        }
+        list.sort_by_cached_key(|entry| {
+            let (open, name) = group(entry);
+            let opened = latest.get(&(open, name.clone())).copied().unwrap_or_default();
+            (Reverse(open), Reverse(opened), name, entry.opened, entry.id.clone())
         });
         list.truncate(query.limit);
         list
@@ -173,6 +205,7 @@ fn told(finding: &Finding, epoch: i128) -> FindingEntry {
         why: measure.why.clone(),
         owasp: measure.owasp.map(str::to_owned),
         evidence_forgeable: measure.evidence_forgeable,
+        group: String::new(),
         acknowledged: None,
         muted: false,
     }
@@ -222,6 +255,32 @@ mod tests {
         let twice = ledger.acknowledge("b2-2", None).map_err(|error| error.code);
         assert_eq!(twice, Err(Code::Refused));
         assert_eq!(ledger.take_changes().len(), 3, "they are written");
+    }
+
+    #[test]
+    fn what_opens_soon_after_belongs_together() {
+        let mut ledger = Ledger::default();
+        // id, API, when it opened, the group
+        let rows = [
+            ("a", "orders", 1_000, "a"),
+            ("b", "orders", 1_200, "a"),
+            ("c", "stock", 1_201, "c"),
+            ("d", "orders", 1_300, "a"),
+            ("e", "orders", 1_301, "e"),
+            ("f", "orders", 1_600, "e"),
+            ("g", "stock", 1_500, "c"),
+        ];
+        for (id, api, opened, group) in rows {
+            let [id, api] = [id, api].map(str::to_owned);
+            let state = "open".to_owned();
+            let mut entry = FindingEntry { id, api, opened, state, ..FindingEntry::default() };
+            entry.group = ledger.group_of(&entry);
+            assert_eq!(entry.group, group, "{}", entry.id);
+            ledger.restore(entry, false);
+        }
+        let list = ledger.list(&FindingQuery::default());
+        let ids: Vec<&str> = list.iter().map(|entry| entry.id.as_str()).collect();
+        assert_eq!(ids, ["e", "f", "c", "g", "a", "b", "d"]);
     }
 
     #[test]

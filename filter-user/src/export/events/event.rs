@@ -274,6 +274,9 @@ pub struct FindingField {
     /// When it closed.
     #[serde(serialize_with = "rfc3339_or_none", skip_serializing_if = "Option::is_none")]
     pub closed: Option<u64>,
+    /// The id of the first of the findings that it belongs to, which may be its own.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub group: String,
     /// An operator has seen it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<AcknowledgedField>,

@@ -45,6 +45,7 @@ impl Event {
                 evidence_forgeable: measure.evidence_forgeable,
                 opened: wall(finding.opened),
                 closed: finding.closed.map(wall),
+                group: String::new(),
                 acknowledged: None,
                 muted: false,
             }),
@@ -52,12 +53,13 @@ impl Event {
         }
     }
 
-    /// The same with what operators said of the finding.
+    /// The same with what the daemon knows of the finding: what operators said, and what it belongs to.
     #[must_use]
     pub fn with_said(mut self, entry: &FindingEntry) -> Self {
         if let Some(finding) = &mut self.finding {
             finding.acknowledged = entry.acknowledged.as_ref().map(AcknowledgedField::of);
             finding.muted = entry.muted;
+            finding.group.clone_from(&entry.group);
         }
         self
     }
@@ -118,6 +120,7 @@ impl Event {
                 closed: entry.closed.map(nanoseconds),
                 acknowledged: entry.acknowledged.as_ref().map(AcknowledgedField::of),
                 muted: entry.muted,
+                group: entry.group.clone(),
             }),
             ..Self::new(kind, time, entry.why.clone())
         })

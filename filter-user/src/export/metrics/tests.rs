@@ -159,7 +159,7 @@ fn counts() {
         (
             "weir_findings_total{detector=\"brute_force\",severity=\"warning\",api=\"orders\"}"
                 .into(),
-            2.0,
+            3.0,
         ),
         ("weir_findings_open{api=\"orders\",severity=\"warning\"}".into(), 1.0),
         ("weir_findings_muted{api=\"orders\",severity=\"warning\"}".into(), 1.0),

@@ -51,10 +51,10 @@ fn a_finding_fires_goes_on_over_a_crash_and_ends() -> Result<()> {
     let names = ["WeirBasicAuthentication", "WeirBruteForce", "WeirCleartextCredentials"];
     let alerts = fire(&alertmanager, server, &names)?;
     let guessing = &alerts[1];
-    let expected = serde_json::json!({
+    let mut expected = serde_json::json!({
         "alertname": "WeirBruteForce", "detector": "brute_force", "severity": "warning",
         "api": "orders", "owner": "team-orders", "criticality": "medium",
-        "source": client.v4().to_string(),
+        "source": client.v4().to_string(), "group": opened["finding"]["group"],
     });
     assert_eq!(guessing["labels"], expected);
     assert_eq!(guessing["annotations"]["finding"], opened["finding"]["id"]);
@@ -67,6 +67,18 @@ fn a_finding_fires_goes_on_over_a_crash_and_ends() -> Result<()> {
     wait::until("it is told again", SOON, || {
         let now = end(&alertmanager.alerts(server)?);
         ensure!(now > first, "still {first}");
+        Ok(())
+    })?;
+
+    // One that was seen has a label for that, and replaces the one without.
+    let id = opened["finding"]["id"].as_str().unwrap_or_default();
+    weir.verb(&["findings", "ack", id, "--note", "ticket 9"])?.success()?;
+    expected["acknowledged"] = "true".into();
+    wait::until("it is seen", SOON, || {
+        let alerts = fire(&alertmanager, server, &names)?;
+        ensure!(alerts[1]["labels"] == expected, "{alerts:?}");
+        let said = alerts[1]["annotations"]["acknowledged"].to_string();
+        ensure!(said.contains("ticket 9"), "{said}");
         Ok(())
     })?;
 

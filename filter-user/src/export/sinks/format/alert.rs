@@ -57,6 +57,7 @@ impl Report {
             credential: finding.credential.as_deref(),
             endpoint: event.http.as_ref().map(|http| (http.method.as_str(), &*http.route)),
             id: &finding.id,
+            group: &finding.group,
             why: &finding.why,
             numbers: [finding.observed, finding.baseline, finding.threshold],
             unit: &finding.unit,
@@ -80,6 +81,7 @@ impl Report {
             credential: None,
             endpoint: entry.method.as_deref().zip(entry.route.as_deref()),
             id: &entry.id,
+            group: &entry.group,
             why: &entry.why,
             numbers: [entry.observed, entry.baseline, entry.threshold],
             unit: &entry.unit,
@@ -111,6 +113,7 @@ struct About<'a> {
     credential: Option<&'a str>,
     endpoint: Option<(&'a str, &'a str)>,
     id: &'a str,
+    group: &'a str,
     why: &'a str,
     numbers: [f64; 3],
     unit: &'a str,
@@ -140,6 +143,7 @@ impl Alert {
         label("credential", about.credential);
         label("method", about.endpoint.map(|(method, _)| method));
         label("route", about.endpoint.map(|(_, route)| route));
+        label("group", Some(about.group));
         label(ACKNOWLEDGED, about.acknowledged.map(|_| "true"));
         let at = about.api.map(|api| format!(" at {}", api.name)).unwrap_or_default();
         let summary = format!("{}{at}", about.detector.replace('_', " "));

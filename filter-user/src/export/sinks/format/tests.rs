@@ -31,6 +31,7 @@ pub(in crate::export::sinks) fn finding() -> FindingField {
         evidence_forgeable: false,
         opened: TIME,
         closed: None,
+        group: "5c0e7a11-3".to_owned(),
         acknowledged: None,
         muted: false,
     }
@@ -296,7 +297,7 @@ fn the_life_of_an_alert() {
     let labels = json!({
         "alertname": "WeirBruteForce", "detector": "brute_force", "severity": "warning",
         "api": "orders", "owner": "team-orders", "responder": "oncall", "criticality": "high",
-        "source": "198.51.100.7", "method": "POST", "route": "/login",
+        "source": "198.51.100.7", "method": "POST", "route": "/login", "group": "5c0e7a11-3",
     });
     let told = body(open.follow(&reports(&[opened()]), until));
     assert_eq!(told.len(), 1);
@@ -411,6 +412,7 @@ fn what_was_seen_is_an_alert_of_its_own_and_what_is_muted_is_none() {
     let mut open = Standing::default();
     let first = body(open.follow(&reports(&[opened()]), until));
     assert_eq!(first[0]["labels"]["acknowledged"], Value::Null);
+    assert_eq!(first[0]["labels"]["group"], "5c0e7a11-3");
     let seen = acknowledged(opened(), TIME + 30_000_000_000);
     let told = body(open.follow(&reports(std::slice::from_ref(&seen)), until));
     assert_eq!(told.len(), 2, "{told:?}");
