@@ -33,7 +33,11 @@ pub(super) fn run(package: &Path, newer: &Path, root: Option<&Path>, place: &Pat
     super::write(&script, SCRIPT)?;
     // In a mount namespace of its own: whatever happens, no mount outlives it below the root.
     let mut command = Command::new("unshare");
-    command.args(["--mount", "bash"]).arg(&script).args([package, newer, root]).arg(place.join("root"));
+    command
+        .args(["--mount", "bash"])
+        .arg(&script)
+        .args([package, newer, root])
+        .arg(place.join("root"));
     Ok(process::status(&mut command)?.success())
 }
 
