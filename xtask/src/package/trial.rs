@@ -31,8 +31,13 @@ pub(super) fn run(package: &Path, newer: &Path, root: Option<&Path>, place: &Pat
     };
     let script = place.join("trial.sh");
     super::write(&script, SCRIPT)?;
-    let mut command = Command::new("bash");
-    command.arg(&script).args([package, newer, root]).arg(place.join("root"));
+    // In a mount namespace of its own: whatever happens, no mount outlives it below the root.
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "bash"])
+        .arg(&script)
+        .args([package, newer, root])
+        .arg(place.join("root"));
     Ok(process::status(&mut command)?.success())
 }
 

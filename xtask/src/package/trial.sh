@@ -45,11 +45,13 @@ nsenter --net=/run/netns/$gated mount -t sysfs sysfs "$root/sys"
 mount -t bpf bpf "$root/sys/fs/bpf" || exit 2
 cp "$package" "$root/weir.deb" && cp "$newer" "$root/newer.deb" || exit 2
 
+# In this shell, which is to know the process: not through `try`.
 # The unit's group, rights and directories, without its systemd.
 start() {
     inside install -d -m 0750 -g weir /run/weir
     inside install -d -m 0700 -g weir /var/lib/weir
-    inside setpriv --regid weir --clear-groups --no-new-privs \
+    # Not by `inside`: a function in the background is a process of its own, and not the daemon.
+    nsenter --net=/run/netns/$gated chroot "$root" setpriv --regid weir --clear-groups --no-new-privs \
         --bounding-set=-all,+bpf,+net_admin,+perfmon --inh-caps=-all \
         /usr/bin/weir run --config /etc/weir/weir.toml >>"$root/log" 2>&1 &
     daemon=$!
@@ -81,7 +83,7 @@ P
 nsenter --net=/run/netns/$gated python3 -m http.server 8080 --bind 10.98.0.1 --directory "$root/etc/weir" >/dev/null 2>&1 &
 server=$!
 sleep 1
-try "the daemon starts with three capabilities" start
+start; say $? "the daemon starts with three capabilities"
 try "they are all it has" grep -q "CapEff:.*000000c000001000" /proc/$daemon/status
 try "without a policy everything passes" reaches
 try "apply" inside weir apply /etc/weir/policy.toml
@@ -93,7 +95,7 @@ try "upgrade" inside dpkg --install /newer.deb
 try "settings that were changed stay" grep -q gated0 "$root/etc/weir/weir.toml"
 stop
 sleep 2
-try "the new daemon starts" start
+start; say $? "the new daemon starts"
 sleep 2
 end_prober
 try "enforcement had no gap" sh -c "[ ! -s '$root/probes' ]"
@@ -107,7 +109,7 @@ try "state and settings stay" sh -c "[ -f '$root/var/lib/weir/weir.db' ] && [ -f
 [ -z "$daemon" ] || wait $daemon 2>/dev/null; daemon=
 
 try "install again" inside dpkg --install /newer.deb
-try "the daemon starts again" start
+start; say $? "the daemon starts again"
 try "apply again" inside weir apply /etc/weir/policy.toml
 stop
 try "without a daemon the policy refuses" not reaches
