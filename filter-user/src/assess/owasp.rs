@@ -267,8 +267,13 @@ fn consumption(api: &ApiFacts) -> Judged {
         (false, false) => "no API of the policy claims this port: no limit holds any source",
     };
     let seen = match api.sight() {
-        Sight::Opaque => "its traffic is only counted",
-        _ => "shifts of rate, latency and size, slow attacks and pressure on limits are noticed",
+        Sight::Requests | Sight::Both => {
+            "shifts of rate, latency and size, slow attacks and pressure on limits are noticed"
+        }
+        Sight::Encrypted => {
+            "shifts of latency and size, slow handshakes and pressure on limits are noticed, of rate they are not"
+        }
+        Sight::Opaque | Sight::Foreign | Sight::Nothing => "only pressure on limits is noticed",
     };
     let coverage = match rate {
         true if !api.monitors() => Coverage::Covered,

@@ -160,6 +160,32 @@ fn risks_by_what_can_be_seen_and_is_set() {
 }
 
 #[test]
+fn nothing_is_said_to_be_noticed_that_is_not_visible() {
+    // As docs/detectors.md says what detectors see.
+    let rows = [
+        (plain(bare("orders"), 4, 4), "shifts of rate", true),
+        (encrypted(bare("orders"), "1.3"), "shifts of rate", false),
+        (encrypted(bare("orders"), "1.3"), "shifts of latency and size", true),
+        (encrypted(bare("orders"), "1.3"), "enumeration", false),
+        (encrypted(bare("orders"), "1.3"), "scraping", false),
+        (encrypted(bare("orders"), "1.3"), "exfiltration", true),
+        (bare("orders"), "shifts of", false),
+        (ApiFacts { kind: "opaque".to_owned(), ..bare("orders") }, "shifts of", false),
+        (ApiFacts { kind: "opaque".to_owned(), ..bare("orders") }, "exfiltration", false),
+    ];
+    for (api, words, said) in rows {
+        let sight = format!("{:?}: {words}", api.sight());
+        let report = Report::of(Facts { apis: vec![api], ..facts() });
+        let reasons: Vec<_> = report.apis[0].owasp.iter().map(|entry| &entry.reason).collect();
+        assert_eq!(
+            reasons.iter().any(|reason| reason.contains(words)),
+            said,
+            "{sight}: {reasons:#?}"
+        );
+    }
+}
+
+#[test]
 fn findings_count_at_their_risk() {
     let mut facts = facts();
     facts.findings = vec![finding("f-1", "critical", NOW)];
