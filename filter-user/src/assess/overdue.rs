@@ -43,7 +43,8 @@ pub(super) fn of(facts: &Facts, previous: Option<&Report>) -> Vec<Point> {
             Some(_) => {}
         }
     }
-    for found in facts.findings.iter().filter(|found| found.state == "open") {
+    let unseen = facts.findings.iter().filter(|found| found.acknowledged.is_none());
+    for found in unseen.filter(|found| found.state == "open") {
         if facts.older(found.opened, facts.terms.finding_seconds) {
             let text = format!(
                 "finding {} ({}) has been open since {}",

@@ -116,7 +116,6 @@ impl Core {
         let status = super::status::take(self).map_err(trouble::kernel)?;
         let seen = self.list_apis();
         let playbooks = self.list_playbooks();
-        let query = FindingQuery { all: false, api: None, limit: FINDINGS, unacknowledged: false };
         let query = FindingQuery { limit: FINDINGS, ..FindingQuery::default() };
         let findings = self.list_findings(&query);
         let mut gate = self.gate();
