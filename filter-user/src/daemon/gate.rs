@@ -28,6 +28,7 @@ use super::in_force::{self, InForce};
 use super::interfaces::{self, Open, Renewal, check_trusted};
 use super::keeper::Keeper;
 use super::lockout;
+use super::losses::{Losses, wanted_and_lost};
 use super::sampling::Sampling;
 use super::settings;
 use super::size::Costs;
@@ -89,6 +90,8 @@ pub(super) struct Source {
     pub(super) seed: u64,
     /// How many flows it is to have.
     pub(super) sampling: Sampling,
+    /// What was lost before: not this reader's loss.
+    pub(super) losses: Losses,
 }
 
 /// The kernel half and what is in force.
@@ -196,7 +199,9 @@ impl Gate {
         let room = state.ring_bytes();
         let sampler = state.sampler();
         let sampling = Sampling::new(config.sensor.sample, Arc::clone(&positions), room, sampler);
-        let source = Source { reader, seed: state.seed()?, sampling };
+        // From here on: what is lost while the daemon is still starting is its loss.
+        let losses = Losses::since(wanted_and_lost(&state.counters)?);
+        let source = Source { reader, seed: state.seed()?, sampling, losses };
         let since = choice.stored.as_ref().map_or_else(unix_now, |record| record.applied_at);
         let now = InForce {
             hash: policy.hash(),

@@ -26,6 +26,7 @@ mod inventory;
 mod keeper;
 mod learned;
 mod lockout;
+mod losses;
 mod orders;
 mod pipeline;
 mod places;

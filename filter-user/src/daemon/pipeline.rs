@@ -4,7 +4,7 @@
 //! there is something it does not sleep at all. Everything here runs on CLOCK_MONOTONIC, as the
 //! records do; only events carry wall time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -14,7 +14,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use filter_common::reason::{Reason, Verdict};
 use filter_common::record::{self, Header};
-use filter_common::stat::Stat;
 
 use crate::detect::{
     Engine, Finding, FlowSeen, Observation, RefusedSeen, Source, State, Traffic, TurnSeen,
@@ -40,8 +39,9 @@ use super::enforcement::Enforcement;
 use super::escalate::Networks;
 use super::gate::Source as Ring;
 use super::learned::{self, Round};
+use super::losses::{Losses, wanted_and_lost};
 use super::orders;
-use super::places::Places;
+use super::places::{self, Places};
 use super::profile::{Profile, packet_rate};
 use super::sampling::{Sampling, Step};
 
@@ -55,8 +55,6 @@ const BATCH: usize = 8192;
 const DETECT: u64 = 50_000_000;
 /// How often losses, bans and reports are looked after.
 const LOOK_AFTER: u64 = 1_000_000_000;
-/// Seconds of losses that completeness speaks of.
-const MEMORY: usize = 60;
 /// APIs whose counters are read in a second.
 const APIS_A_SECOND: usize = 100;
 /// Window of the events about sources, seconds.
@@ -192,7 +190,7 @@ impl Pipeline {
             messages,
             sensor: Sensor::new(config),
             analysis,
-            losses: Losses::default(),
+            losses: source.losses,
             enforcement: Enforcement::new(epoch),
             sampling: source.sampling,
             counted: 0,
@@ -301,13 +299,11 @@ impl Pipeline {
         if let Some(logger) = &mut gate.logger {
             logger.flush();
         }
-        let stat = |stat| gate.state.counters.stat(stat);
-        let read = stat(Stat::Attempted)
-            .and_then(|attempted| Ok((attempted, stat(Stat::SampledOut)?, stat(Stat::Dropped)?)));
+        let read = wanted_and_lost(&gate.state.counters);
         drop(gate);
         match read {
-            Ok((attempted, out, dropped)) => {
-                let newly = self.losses.note(attempted.saturating_sub(out), dropped);
+            Ok(counted) => {
+                let newly = self.losses.note(counted);
                 if newly > 0 {
                     self.core.tell(&Event {
                         loss: Some(LossField {
@@ -526,8 +522,9 @@ impl Analysis {
                 target: &transaction.target,
                 status: transaction.status,
             });
+            let place = self.places.of(&self.core.geo, client);
             if let Some(mut observation) = Observation::of(transaction, client, &route) {
-                observation.origin = self.places.origin(&self.core.geo, client);
+                observation.origin = places::origin(place);
                 self.engine.observe(&observation);
                 self.record(transaction.api, |to, api, epoch| {
                     let line = Line::request(&observation, api, epoch, to.veil());
@@ -536,7 +533,7 @@ impl Analysis {
             }
             let name = self.field(transaction.api).name;
             self.core.metrics.observe(&name, &route, transaction);
-            if let (Some(country), _) = self.places.of(&self.core.geo, client) {
+            if let (Some(country), _) = place {
                 self.core.metrics.country(&name, country, transaction.weight);
             }
             if let Some(profile) = &self.profile {
@@ -678,52 +675,5 @@ impl Executor for Hand<'_> {
                 Ok(())
             }
         }
-    }
-}
-
-/// Records that were to come and those that were lost, second by second.
-#[derive(Debug, Default)]
-struct Losses {
-    last: Option<(u64, u64)>,
-    seconds: VecDeque<(u64, u64)>,
-}
-
-impl Losses {
-    /// Takes the kernel's counters; returns how many were lost since the last time.
-    fn note(&mut self, wanted: u64, lost: u64) -> u64 {
-        let (wanted_before, lost_before) =
-            self.last.replace((wanted, lost)).unwrap_or((wanted, lost));
-        let newly = (wanted.saturating_sub(wanted_before), lost.saturating_sub(lost_before));
-        self.seconds.push_back(newly);
-        if self.seconds.len() > MEMORY {
-            self.seconds.pop_front();
-        }
-        newly.1
-    }
-
-    /// Share of the records of the last minute that were not lost; 1 when there were none.
-    fn completeness(&self) -> f64 {
-        let (wanted, lost) =
-            self.seconds.iter().fold((0, 0), |sum, second| (sum.0 + second.0, sum.1 + second.1));
-        if wanted == 0 { 1.0 } else { 1.0 - lost as f64 / wanted.max(lost) as f64 }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn completeness_is_of_the_last_minute() {
-        let mut losses = Losses::default();
-        assert_eq!(losses.completeness(), 1.0);
-        assert_eq!(losses.note(1_000, 500), 0, "what was before is not this daemon's loss");
-        assert_eq!(losses.completeness(), 1.0);
-        assert_eq!(losses.note(2_000, 600), 100);
-        assert_eq!(losses.completeness(), 0.9);
-        for _ in 0..MEMORY {
-            losses.note(2_000, 600);
-        }
-        assert_eq!(losses.completeness(), 1.0);
     }
 }

@@ -26,11 +26,10 @@ impl Places {
         }
         *self.known.entry(source).or_insert_with(|| (geo.country(source), geo.asn(source)))
     }
+}
 
-    /// The same for detectors, who know nothing of what the database does not.
-    pub(super) fn origin(&mut self, geo: &Geo, source: IpAddr) -> Origin {
-        let (country, asn) = self.of(geo, source);
-        let country = country.filter(|country| *country != Country::UNKNOWN);
-        Origin { country: country.map(Country::code), asn }
-    }
+/// A place for detectors, who know nothing of what the database does not.
+pub(super) fn origin((country, asn): (Option<Country>, Option<u32>)) -> Origin {
+    let country = country.filter(|country| *country != Country::UNKNOWN);
+    Origin { country: country.map(Country::code), asn }
 }

@@ -6,7 +6,7 @@ use rusqlite::params;
 
 use super::Store;
 use super::error::{Error, Result};
-use super::exchange::Exchange;
+use super::exchange::{self, Exchange};
 
 impl Store {
     /// Hands on the transactions of a span (ms since 1970, both ends included), of one API or of all,
@@ -29,23 +29,8 @@ impl Store {
             )?;
             let mut rows = query.query(params![since.cast_signed(), until.cast_signed(), api])?;
             while let Some(row) = rows.next()? {
-                let number = |column: &str| {
-                    row.get::<_, Option<i64>>(column).map(|number| number.map(i64::unsigned_abs))
-                };
-                let Ok(source) = row.get::<_, String>("source")?.parse() else { continue };
-                take(Exchange {
-                    time: number("time")?.unwrap_or_default(),
-                    api: Arc::from(row.get::<_, String>("api")?),
-                    route: row.get::<_, String>("route")?.into(),
-                    method: crate::inventory::catalog::method(&row.get::<_, String>("method")?),
-                    source,
-                    status: row.get("status")?,
-                    latency: number("latency")?,
-                    request_bytes: number("request_bytes")?,
-                    response_bytes: number("response_bytes")?,
-                    facts: row.get("facts")?,
-                    weight: number("weight")?.unwrap_or_default(),
-                });
+                let api = Arc::from(row.get::<_, String>("api")?);
+                exchange::one(row, api)?.into_iter().for_each(&mut take);
             }
             Ok(())
         };

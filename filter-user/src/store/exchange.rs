@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::Store;
 use super::error::{Error, Result};
@@ -148,25 +148,31 @@ fn read(connection: &Connection, api: &str, limit: usize) -> rusqlite::Result<Ve
     let mut exchanges = Vec::new();
     let api: Arc<str> = api.into();
     while let Some(row) = rows.next()? {
-        let number = |column: &str| {
-            row.get::<_, Option<i64>>(column).map(|number| number.map(i64::unsigned_abs))
-        };
-        let Ok(source) = row.get::<_, String>("source")?.parse() else { continue };
-        exchanges.push(Exchange {
-            time: number("time")?.unwrap_or_default(),
-            api: Arc::clone(&api),
-            route: row.get::<_, String>("route")?.into(),
-            method: crate::inventory::catalog::method(&row.get::<_, String>("method")?),
-            source,
-            status: row.get("status")?,
-            latency: number("latency")?,
-            request_bytes: number("request_bytes")?,
-            response_bytes: number("response_bytes")?,
-            facts: row.get("facts")?,
-            weight: number("weight")?.unwrap_or_default(),
-        });
+        exchanges.extend(one(row, Arc::clone(&api))?);
     }
     Ok(exchanges)
+}
+
+/// The transaction of a row with its endpoint's route and method; `None` when its source is no
+/// address.
+pub(super) fn one(row: &Row<'_>, api: Arc<str>) -> rusqlite::Result<Option<Exchange>> {
+    let number = |column: &str| {
+        row.get::<_, Option<i64>>(column).map(|number| number.map(i64::unsigned_abs))
+    };
+    let Ok(source) = row.get::<_, String>("source")?.parse() else { return Ok(None) };
+    Ok(Some(Exchange {
+        time: number("time")?.unwrap_or_default(),
+        api,
+        route: row.get::<_, String>("route")?.into(),
+        method: crate::inventory::catalog::method(&row.get::<_, String>("method")?),
+        source,
+        status: row.get("status")?,
+        latency: number("latency")?,
+        request_bytes: number("request_bytes")?,
+        response_bytes: number("response_bytes")?,
+        facts: row.get("facts")?,
+        weight: number("weight")?.unwrap_or_default(),
+    }))
 }
 
 #[cfg(test)]
