@@ -40,6 +40,7 @@ mod style;
 mod table;
 #[cfg(test)]
 mod tests;
+mod top;
 mod value;
 mod version;
 mod watch;
@@ -102,6 +103,8 @@ enum Verb {
     Audit(audit::AuditArgs),
     /// Show what is in force and what it does
     Status(status::StatusArgs),
+    /// Watch traffic, sources, requests and findings, full screen
+    Top(top::TopArgs),
     /// Say what would happen to a packet, and why
     Explain(explain::ExplainArgs),
     /// Ban sources, for a while
@@ -232,6 +235,7 @@ impl Verb {
             Self::History(args) => history::history(args),
             Self::Audit(args) => audit::audit(args),
             Self::Status(args) => status::status(args),
+            Self::Top(args) => top::top(args),
             Self::Explain(args) => explain::explain(args),
             Self::Ban(args) => ban::ban(args),
             Self::Monitor(args) => monitor::monitor(args),
@@ -265,6 +269,7 @@ impl Verb {
             Self::History(args) => args.common.output.json,
             Self::Audit(args) => args.json(),
             Self::Status(args) => args.common.output.json,
+            Self::Top(args) => args.common.output.json,
             Self::Explain(args) => args.common.output.json,
             Self::Ban(args) => args.json(),
             Self::Monitor(args) => args.json(),
