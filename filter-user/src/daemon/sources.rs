@@ -138,7 +138,7 @@ impl Sources {
             counts.errors = counts.errors.saturating_add(weight);
         }
         let bytes = transaction.response_body_bytes.unwrap_or(0);
-        let all = u128::from(bytes) * u128::from(weight) >> 16;
+        let all = (u128::from(bytes) * u128::from(weight)) >> 16;
         counts.bytes = counts.bytes.saturating_add(u64::try_from(all).unwrap_or(u64::MAX));
     }
 

@@ -35,3 +35,4 @@ mod site;
 mod size;
 mod starved;
 mod survival;
+mod top;

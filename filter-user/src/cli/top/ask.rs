@@ -1,6 +1,6 @@
 //! Asking the daemon, on threads of their own: a daemon that hangs does not stop the view.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -56,9 +56,9 @@ impl Asker {
         let path = socket.clone();
         let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
         spawn("weir-poll")
-            .spawn(move || poll(path, interval, &paced, &to_view))
+            .spawn(move || poll(&path, interval, &paced, &to_view))
             .and_then(|_| {
-                spawn("weir-ask").spawn(move || obey(socket, &asked, &of_orders, &to_poll))
+                spawn("weir-ask").spawn(move || obey(&socket, &asked, &of_orders, &to_poll))
             })
             .context("cannot start a thread")?;
         Ok(Self { news, orders, pace })
@@ -77,13 +77,13 @@ impl Asker {
 }
 
 /// Asks again and again. A pace of nothing asks at once.
-fn poll(socket: PathBuf, mut interval: Duration, paced: &Receiver<Duration>, news: &Sender<News>) {
+fn poll(socket: &Path, mut interval: Duration, paced: &Receiver<Duration>, news: &Sender<News>) {
     let mut client = None;
     let mut pause = interval.min(FIRST);
     let mut pending = (None::<Instant>, false);
     loop {
         if client.is_none() {
-            client = Client::new(socket.clone()).ok();
+            client = Client::new(socket.to_owned()).ok();
         }
         if let Some(client) = &client {
             if pending.0.is_none_or(|last| last.elapsed() >= THOROUGH)
@@ -111,9 +111,9 @@ fn poll(socket: PathBuf, mut interval: Duration, paced: &Receiver<Duration>, new
     }
 }
 
-fn obey(socket: PathBuf, asked: &Receiver<Ask>, news: &Sender<News>, pace: &Sender<Duration>) {
+fn obey(socket: &Path, asked: &Receiver<Ask>, news: &Sender<News>, pace: &Sender<Duration>) {
     while let Ok(ask) = asked.recv() {
-        let client = Client::new(socket.clone());
+        let client = Client::new(socket.to_owned());
         let reply = match ask {
             Ask::Explain(request) => {
                 Reply::Explained(client.and_then(|client| client.explain(&request)))

@@ -37,11 +37,11 @@ Ctrl-L     draw everything anew
 Ctrl-Z     back to the shell, `fg` returns
 q, Ctrl-C  end
 
-Rates are differences of the kernel's own counters between two answers of the
-daemon. Requests, latencies and sources are what the sensor saw: sampled requests
-stand for those that are not in the sample. Latencies are of the last minute, from
-the buckets of the metrics. A source's numbers are of the last minute; how many
-of its packets were refused is not counted by source, only by API.";
+Packets: the kernel's own counters; a rate is the difference of two answers.
+Requests, latencies, sources: what the sensor saw. Sampled requests stand for
+those that are not in the sample. Latencies are of the last minute, from the
+buckets of the metrics; sources are of the last minute. How many packets of
+one source were refused is not counted, only of an API.";
 
 /// A dialog.
 #[derive(Clone, Debug, PartialEq)]
@@ -423,7 +423,7 @@ mod tests {
         assert_eq!(text.first, 3);
         assert_eq!(press(&mut dialog, "G"), Said::Stay);
         assert_eq!(press(&mut dialog, "q"), Said::Close);
-        assert!(HELP.lines().all(|line| line.chars().count() <= 84));
+        assert!(HELP.lines().all(|line| line.chars().count() <= 78));
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::control::api::{Mode, Status, Top};
 
 /// Lines from which on the first page has room for sources and findings below.
 const TALL: u16 = 17;
-/// Columns of the spark at the top.
-const SPARK: usize = 24;
+/// Columns of the spark at the top, at most.
+const SPARK: usize = 60;
 
 /// A part of a line.
 type Part = (String, Style);
@@ -42,7 +42,7 @@ pub(super) fn draw(model: &Model, now: Duration, buffer: &mut Buffer) {
         return;
     };
     head(model, top, now, buffer, line(1));
-    let (second, third) = totals(model, top);
+    let (second, third) = totals(model, top, screen.width.into());
     parts(buffer, line(1), &second, look);
     parts(buffer, line(1), &third, look);
     if let Some(warning) = attention(model, top, now) {
@@ -121,7 +121,7 @@ fn head(model: &Model, top: &Top, now: Duration, buffer: &mut Buffer, area: Rect
 }
 
 /// What comes in, what is seen of it, and what there is to look at.
-fn totals(model: &Model, top: &Top) -> (Vec<Part>, Vec<Part>) {
+fn totals(model: &Model, top: &Top, room: usize) -> (Vec<Part>, Vec<Part>) {
     let look = model.look;
     let (quiet, plain) = (look.style(Tone::Quiet), look.style(Tone::Plain));
     let toned = |value: f64, tone| look.style(if value > 0.0 { tone } else { Tone::Quiet });
@@ -129,12 +129,14 @@ fn totals(model: &Model, top: &Top) -> (Vec<Part>, Vec<Part>) {
     match model.history.whole() {
         Some(flow) => {
             traffic.extend([
-                (format!("pass {}", rate(flow.pass)), plain),
-                (format!("  drop {}", rate(flow.drop)), toned(flow.drop, Tone::Bad)),
-                (format!("  would {}", rate(flow.would)), toned(flow.would, Tone::Warn)),
-                (format!("  in {}/s  ", bytes(flow.bytes.round() as u64)), quiet),
-                (look.spark(&model.history.spark(""), SPARK), look.style(Tone::Good)),
+                (format!("pass {:<6}", rate(flow.pass)), plain),
+                (format!("drop {:<6}", rate(flow.drop)), toned(flow.drop, Tone::Bad)),
+                (format!("would {:<6}", rate(flow.would)), toned(flow.would, Tone::Warn)),
+                (format!("in {:<10}", bytes(flow.bytes.round() as u64) + "/s"), quiet),
             ]);
+            let taken: usize = traffic.iter().map(|(text, _)| width(text)).sum();
+            let spark = room.saturating_sub(taken).min(SPARK);
+            traffic.push((look.spark(&model.history.spark(""), spark), look.style(Tone::Good)));
         }
         None => traffic.push(("counting".to_owned(), quiet)),
     }
@@ -172,7 +174,7 @@ fn attention(model: &Model, top: &Top, now: Duration) -> Option<Part> {
     if let Some(age) = model.stale(now) {
         let why = model.trouble.as_deref().unwrap_or("the daemon does not answer");
         let age = span(age.as_secs());
-        return Some((format!("! what is shown is {age} old: {why}"), look.style(Tone::Bad)));
+        return Some((format!("! {age} old: {why}"), look.style(Tone::Bad)));
     }
     let status = &top.status;
     let waiting = status.policy.as_ref().and_then(|policy| policy.confirm_seconds);

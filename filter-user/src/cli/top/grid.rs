@@ -16,6 +16,9 @@ const GAP: usize = 2;
 /// A column that may be cut is not cut below this.
 const LEAST: usize = 14;
 
+/// A column that is shown, by its number, and its width.
+type Place = (usize, usize);
+
 /// A column.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
@@ -27,19 +30,21 @@ pub(super) struct Column {
     pub(super) cut: bool,
     /// Which are left out first: those with the largest rank; 0 never.
     pub(super) rank: u8,
+    /// Its width at least: what changes every second should not move what is beside it.
+    pub(super) least: usize,
 }
 
 impl Column {
     pub(super) const fn left(title: &'static str, rank: u8) -> Self {
-        Self { title, right: false, cut: false, rank }
+        Self { title, right: false, cut: false, rank, least: 0 }
     }
 
-    pub(super) const fn right(title: &'static str, rank: u8) -> Self {
-        Self { title, right: true, cut: false, rank }
+    pub(super) const fn right(title: &'static str, rank: u8, least: usize) -> Self {
+        Self { title, right: true, cut: false, rank, least }
     }
 
     pub(super) const fn cut(title: &'static str, rank: u8) -> Self {
-        Self { title, right: false, cut: true, rank }
+        Self { title, right: false, cut: true, rank, least: 0 }
     }
 }
 
@@ -140,17 +145,18 @@ impl Grid {
 
     /// The width of each column that is shown, for this many columns of the terminal. Columns that may
     /// be cut are, before others are left out.
-    fn widths(&self, room: usize) -> Vec<(usize, usize)> {
+    fn widths(&self, room: usize) -> Vec<Place> {
         let wanted = |at: usize| {
             let cells = self.rows.iter().filter_map(|row| row.cells.get(at));
             let widest = cells.map(|cell| width(&cell.text)).max().unwrap_or(0);
             // With room for the mark of the order.
-            (at, widest.max(width(self.columns[at].title) + 1))
+            let column = &self.columns[at];
+            (at, widest.max(width(column.title) + 1).max(column.least))
         };
-        let all: Vec<(usize, usize)> = (0..self.columns.len()).map(wanted).collect();
+        let all: Vec<Place> = (0..self.columns.len()).map(wanted).collect();
         let mut left: Vec<usize> = (0..all.len()).collect();
         loop {
-            let mut shown: Vec<(usize, usize)> = left.iter().map(|at| all[*at]).collect();
+            let mut shown: Vec<Place> = left.iter().map(|at| all[*at]).collect();
             if self.narrow(&mut shown, room) {
                 return shown;
             }
@@ -175,7 +181,7 @@ impl Grid {
     }
 
     /// Cuts what may be cut, the widest first; whether all of it fits then.
-    fn narrow(&self, shown: &mut [(usize, usize)], room: usize) -> bool {
+    fn narrow(&self, shown: &mut [Place], room: usize) -> bool {
         loop {
             let total: usize = shown.iter().map(|(_, wide)| wide + GAP).sum();
             let over = total.saturating_sub(GAP).saturating_sub(room);
@@ -250,7 +256,7 @@ impl Grid {
         buffer: &mut Buffer,
         area: Rect,
         look: Look,
-        (shown, cells): (&[(usize, usize)], &[(String, Style)]),
+        (shown, cells): (&[Place], &[(String, Style)]),
         mark: Option<Style>,
     ) {
         let mut x = area.x;
@@ -323,8 +329,8 @@ mod tests {
 
     const COLUMNS: &[Column] = &[
         Column::cut("NAME", 0),
-        Column::right("COUNT", 0),
-        Column::right("RATE", 1),
+        Column::right("COUNT", 0, 0),
+        Column::right("RATE", 1, 0),
         Column::left("MORE", 2),
     ];
     const LOOK: Look = Look { colour: false, unicode: true };

@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn of_the_environment() {
-        let rows: [(&[(&str, &str)], bool, bool); 7] = [
+        type Set = &'static [(&'static str, &'static str)];
+        let rows: [(Set, bool, bool); 7] = [
             (&[], true, false),
             (&[("LANG", "C")], true, false),
             (&[("LANG", "en_GB.UTF-8")], true, true),

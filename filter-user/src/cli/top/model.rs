@@ -187,6 +187,12 @@ impl Model {
 
     /// Takes a key.
     pub(super) fn key(&mut self, key: KeyEvent, now: Duration) -> Option<Effect> {
+        if key.modifiers.contains(KeyModifiers::ALT) {
+            // Esc and a key that came right after it look like this, and nothing here wants Alt.
+            let bare = KeyEvent::new(key.code, key.modifiers.difference(KeyModifiers::ALT));
+            let first = self.key(KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE), now);
+            return first.or_else(|| self.key(bare, now));
+        }
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
             KeyCode::Char('c') if control => return Some(Effect::Quit),

@@ -22,17 +22,17 @@ pub(super) const REASONS_BY: usize = 3;
 
 const APIS: &[Column] = &[
     Column::cut("API", 0),
-    Column::left("MODE", 4),
-    Column::right("PASS", 0),
-    Column::right("DROP", 0),
-    Column::right("WOULD", 1),
-    Column::right("IN", 2),
-    Column::right("OUT", 3),
-    Column::right("REQ", 1),
-    Column::right("ERR", 2),
-    Column::right("P50", 5),
-    Column::right("P99", 1),
-    Column::right("FIND", 6),
+    Column::left("MODE", 3),
+    Column::right("PASS", 0, 5),
+    Column::right("DROP", 0, 5),
+    Column::right("WOULD", 1, 6),
+    Column::right("IN", 2, 7),
+    Column::right("OUT", 4, 7),
+    Column::right("REQ", 1, 5),
+    Column::right("ERR", 2, 5),
+    Column::right("P50", 5, 5),
+    Column::right("P99", 1, 5),
+    Column::right("FIND", 6, 4),
     Column::left("PACKETS", 7),
 ];
 /// Columns of the terminal for the spark of an API.
@@ -41,24 +41,24 @@ const SPARK: usize = 20;
 const SOURCES: &[Column] = &[
     Column::left("SOURCE", 0),
     Column::left("CC", 1),
-    Column::right("ASN", 4),
+    Column::right("ASN", 4, 6),
     Column::cut("API", 0),
-    Column::right("REQ", 0),
-    Column::right("ERR", 2),
-    Column::right("BYTES", 3),
-    Column::right("IDLE", 5),
+    Column::right("REQ", 0, 5),
+    Column::right("ERR", 2, 5),
+    Column::right("BYTES", 3, 7),
+    Column::right("IDLE", 5, 6),
     Column::left("REFUSED", 1),
 ];
 
 const REQUESTS: &[Column] = &[
     Column::cut("API", 0),
     Column::left("STATUS", 0),
-    Column::right("REQ", 0),
-    Column::right("SHARE", 3),
-    Column::right("TOTAL", 2),
-    Column::right("P50", 1),
-    Column::right("P90", 4),
-    Column::right("P99", 1),
+    Column::right("REQ", 0, 5),
+    Column::right("SHARE", 3, 6),
+    Column::right("TOTAL", 2, 6),
+    Column::right("P50", 1, 5),
+    Column::right("P90", 4, 5),
+    Column::right("P99", 1, 5),
 ];
 
 const FINDINGS: &[Column] = &[
@@ -66,7 +66,7 @@ const FINDINGS: &[Column] = &[
     Column::left("DETECTOR", 0),
     Column::cut("API", 0),
     Column::left("SOURCE", 1),
-    Column::right("OPEN", 2),
+    Column::right("OPEN", 2, 7),
     Column::cut("WHY", 3),
 ];
 
@@ -74,16 +74,16 @@ const REASONS: &[Column] = &[
     Column::cut("API", 0),
     Column::left("VERDICT", 0),
     Column::left("REASON", 0),
-    Column::right("PACKETS", 0),
-    Column::right("BYTES", 2),
-    Column::right("TOTAL", 1),
+    Column::right("PACKETS", 0, 7),
+    Column::right("BYTES", 2, 7),
+    Column::right("TOTAL", 1, 6),
 ];
 
 const BANS: &[Column] = &[
     Column::left("PREFIX", 0),
     Column::cut("API", 1),
     Column::left("ENDS", 0),
-    Column::right("PACKETS", 0),
+    Column::right("PACKETS", 0, 7),
     Column::left("BY", 2),
     Column::cut("REASON", 3),
 ];
@@ -316,7 +316,10 @@ fn sources(model: &Model, top: &Top) -> Grid {
             id: source_id(source),
             cells: vec![
                 Cell::text(address, tone),
-                Cell::text(source.country.clone().unwrap_or_default(), Tone::Plain),
+                match &source.country {
+                    Some(country) => Cell::text(country, Tone::Plain),
+                    None => Cell::text(model.look.glyphs().none, Tone::Quiet),
+                },
                 Cell::number(f64::from(source.asn.unwrap_or(0)), asn, Tone::Quiet),
                 Cell::text(shown(&source.api), Tone::Plain),
                 asked,

@@ -93,3 +93,58 @@ fn give_back() {
         let _gone = disable_raw_mode();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::Read as _;
+    use std::os::fd::{AsRawFd as _, FromRawFd as _};
+    use std::process::{Command, Stdio};
+
+    /// Run by the test below on a terminal of its own.
+    #[test]
+    #[ignore = "it panics, and is to"]
+    fn panics_with_the_screen_taken() {
+        if unfit(Some("xterm")).is_none() {
+            let _screen = Screen::open().unwrap();
+            panic!("out of order");
+        }
+    }
+
+    fn local_modes(terminal: &File) -> libc::tcflag_t {
+        // SAFETY: all zeros is a value of this structure of numbers.
+        let mut modes = unsafe { std::mem::zeroed::<libc::termios>() };
+        // SAFETY: the structure is valid through the call, which fills it in or fails.
+        assert_eq!(unsafe { libc::tcgetattr(terminal.as_raw_fd(), &mut modes) }, 0);
+        modes.c_lflag
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_and_is_told_then() {
+        let (mut master, mut slave) = (-1, -1);
+        let (name, null) = (std::ptr::null_mut(), std::ptr::null());
+        // SAFETY: two numbers to be written, no name, no modes, no size.
+        let opened = unsafe { libc::openpty(&mut master, &mut slave, name, null, null.cast()) };
+        assert_eq!(opened, 0);
+        // SAFETY: both were opened just now and belong to nobody else.
+        let (mut master, slave) = unsafe { (File::from_raw_fd(master), File::from_raw_fd(slave)) };
+        let before = local_modes(&slave);
+        let handle = || Stdio::from(slave.try_clone().unwrap());
+        let name = "cli::top::terminal::tests::panics_with_the_screen_taken";
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", name, "--nocapture", "--test-threads=1"]);
+        let mut child = command.stdin(handle()).stdout(handle()).stderr(handle()).spawn().unwrap();
+        drop(command);
+        assert_ne!(child.wait().unwrap().code(), Some(0));
+        assert_eq!(local_modes(&slave), before);
+        drop(slave);
+        let mut written = Vec::new();
+        // It ends with EIO, because nobody has the other end any more.
+        let _end = master.read_to_end(&mut written);
+        let written = String::from_utf8_lossy(&written).into_owned();
+        let at = |what: &str| written.find(what).unwrap_or_else(|| panic!("{what:?}: {written:?}"));
+        let (taken, back) = (at("\x1b[?1049h"), at("\x1b[?1049l"));
+        assert!(taken < back && back < at("out of order"), "{written:?}");
+    }
+}

@@ -194,7 +194,7 @@ fn the_first_page_at_80_by_24() {
     );
     assert!(words("packets/s").join(" ").starts_with("packets/s pass 1040 drop 25 would 7.0 in"));
     assert!(line(&lines, "99.98 % complete").ends_with("findings 1 (1 critical) · bans 1"));
-    assert_eq!(&words("orders ")[..6], ["orders", "1000", "25", "0", "102", "kB"]);
+    assert_eq!(&words("orders ")[..6], ["orders", "enforce", "1000", "25", "0", "102"]);
     assert!(words("orders ").contains(&"25.0%"), "a quarter of the answers are errors");
     assert!(line(&lines, "checkout-").contains("7.0"));
     assert!(line(&lines, "198.51.100.7").contains("DE"));
@@ -284,10 +284,10 @@ fn what_is_old_is_called_so() {
     let late = NOW + 10 * SECOND;
     let shown = lines(&model, 80, 24, late);
     assert!(shown[0].ends_with("STALE 10s"), "{}", shown[0]);
-    assert!(line(&shown, "! what is shown").contains("the daemon does not answer"));
+    assert!(line(&shown, "s old: ").contains("the daemon does not answer"));
     model.take(Err(ApiError::unavailable("no daemon answers on /run/weir.sock")), late);
     let shown = lines(&model, 80, 24, late);
-    assert!(line(&shown, "! what is shown").contains("no daemon answers on /run/weir.sock"));
+    assert!(line(&shown, "s old: ").contains("no daemon answers on /run/weir.sock"));
     assert!(line(&shown, "orders ").contains("1000"), "what was known stays");
     model.take(Ok(answer(120)), late);
     assert_eq!(model.stale(late), None);
@@ -393,6 +393,15 @@ fn the_pace_is_bounded() {
     let quit = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
     press(&mut model, "b");
     assert_eq!(model.key(quit, NOW), Some(Effect::Quit), "also from a dialog");
+}
+
+#[test]
+fn esc_and_a_key_may_come_as_one() {
+    let mut model = model(RICH);
+    press(&mut model, "?");
+    let both = KeyEvent::new(KeyCode::Char('3'), KeyModifiers::ALT);
+    assert_eq!(model.key(both, NOW), None);
+    assert_eq!((model.page, model.dialog), (Page::Requests, None));
 }
 
 #[test]
