@@ -37,6 +37,7 @@ mod sink;
 mod size;
 mod status;
 mod style;
+mod support;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -133,6 +134,8 @@ enum Verb {
     Detach(detach::DetachArgs),
     /// Say whether this host can run weir, and what to do where not
     Doctor(doctor::DoctorArgs),
+    /// Write what somebody who helps needs to see into one file, masked
+    SupportBundle(support::SupportArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Write the manual pages to a directory
@@ -250,6 +253,7 @@ impl Verb {
             Self::Replay(args) => Ok(replay::replay(args)?),
             Self::Detach(args) => detach::detach(args),
             Self::Doctor(args) => doctor::doctor(args),
+            Self::SupportBundle(args) => support::support(args),
             Self::Completions(args) => completions::completions(args),
             Self::Man(args) => man::man(args),
             Self::Version(args) => version::version(args),
@@ -284,6 +288,7 @@ impl Verb {
             Self::Replay(args) => args.json,
             Self::Detach(args) => args.common.output.json,
             Self::Doctor(args) => args.output.json,
+            Self::SupportBundle(args) => args.output.json,
             Self::Version(args) => args.output.json,
         }
     }
