@@ -2,7 +2,7 @@
 //! decided by it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -173,86 +173,106 @@ impl Sources {
     /// requests; those with most requests first. `name` is of an API's stable id.
     pub(super) fn tell(&self, now: u64, most: usize, name: impl Fn(u32) -> String) -> Told {
         let slot = now / SLOT;
-        let mut names: HashMap<u32, String> = HashMap::new();
-        let mut all: HashMap<(String, IpAddr), SourceCount> = HashMap::new();
-        for (&(api, source), asked) in self.asked.iter().filter(|(_, one)| !one.is_over(slot)) {
-            let api = names.entry(api).or_insert_with(|| name(api)).clone();
-            let sum = asked.sum(slot);
-            let count = SourceCount {
-                requests: sum.requests >> 16,
-                errors: sum.errors >> 16,
-                bytes: sum.bytes,
-                idle_seconds: Some(now.saturating_sub(asked.last) / 1_000_000_000),
-                server: Some(asked.server),
-                proxy: asked.proxy,
-                ..nothing(source, api.clone())
-            };
-            all.insert((api, source), count);
-        }
-        for ((api, source), refusal) in &self.refused {
-            let age = now.saturating_sub(refusal.time);
-            if age < MEMORY {
-                let key = (api.to_string(), *source);
-                let count = all.entry(key).or_insert_with(|| nothing(*source, api.to_string()));
-                count.refused = Some(SourceRefused {
-                    reason: refusal.reason.to_owned(),
-                    verdict: refusal.verdict.to_owned(),
-                    seconds_ago: age / 1_000_000_000,
-                });
+        let over = |(_, asked): &(_, &Asked)| !asked.is_over(slot);
+        let mut rows: Vec<Row<'_>> = self
+            .asked
+            .iter()
+            .filter(over)
+            .map(|(key, asked)| Row { key, asked, sum: asked.sum(slot) })
+            .collect();
+        let ids: BTreeSet<u32> = rows.iter().map(|row| row.key.0).collect();
+        let names: HashMap<u32, Arc<str>> =
+            ids.into_iter().map(|id| (id, name(id).into())).collect();
+        let ids: HashMap<&str, u32> = names.iter().map(|(id, name)| (&**name, *id)).collect();
+        let of = |api: &str, source: IpAddr| {
+            let key = (*ids.get(api)?, source);
+            let asked = self.asked.get(&key).filter(|asked| !asked.is_over(slot))?;
+            Some((asked.sum(slot), asked))
+        };
+        let mut refused: Vec<(&(Arc<str>, IpAddr), &Refusal)> =
+            self.refused.iter().filter(|(_, one)| now.saturating_sub(one.time) < MEMORY).collect();
+        refused.sort_unstable_by_key(|(key, one)| (Reverse(one.time), key.1));
+        let strangers = refused.iter().filter(|((api, source), _)| of(api, *source).is_none());
+        let seen = (rows.len() + strangers.count()) as u64;
+
+        let mut told: BTreeMap<(Arc<str>, IpAddr), SourceCount> = BTreeMap::new();
+        let mut take = |api: &Arc<str>, source: IpAddr, found: Option<(Counts, &Asked)>| {
+            let key = (Arc::clone(api), source);
+            if told.len() < most && !told.contains_key(&key) {
+                let refusal = self.refused.get(&key);
+                let count = count(now, &key, found, refusal);
+                told.insert(key, count);
             }
+        };
+        for ((api, source), _) in refused.iter().take(most / 4) {
+            take(api, *source, of(api, *source));
         }
-        let all: Vec<SourceCount> = all.into_values().collect();
+        best(&mut rows, most / 4, |row| row.sum.errors);
+        for row in rows.iter().take(most / 4).filter(|row| row.sum.errors > 0) {
+            take(&names[&row.key.0], row.key.1, Some((row.sum, row.asked)));
+        }
+        best(&mut rows, most, |row| row.sum.requests);
+        for row in rows.iter().take(most) {
+            take(&names[&row.key.0], row.key.1, Some((row.sum, row.asked)));
+        }
+        let mut sources: Vec<SourceCount> = told.into_values().collect();
+        sources.sort_by_key(|one| (Reverse(one.requests), one.source));
         // A slot has begun that is not over: the span is what is past of it, and the others.
         let begun = now.saturating_sub((slot + 1).saturating_sub(SLOTS) * SLOT);
         Told {
             seconds: begun.min(now.saturating_sub(self.since)).max(1) as f64 / 1e9,
-            seen: all.len() as u64,
+            seen,
             untold: self.untold >> 16,
-            sources: choose(all, most),
+            sources,
         }
     }
 }
 
-fn nothing(source: IpAddr, api: String) -> SourceCount {
+/// Who asked, and how much lately.
+struct Row<'a> {
+    key: &'a (u32, IpAddr),
+    asked: &'a Asked,
+    sum: Counts,
+}
+
+/// Puts the largest so many first, in order.
+fn best(rows: &mut [Row<'_>], most: usize, by: fn(&Row<'_>) -> u64) {
+    let order = |row: &Row<'_>| (Reverse(by(row)), *row.key);
+    let first = if rows.len() > most {
+        rows.select_nth_unstable_by_key(most, order).0
+    } else {
+        rows
+    };
+    first.sort_unstable_by_key(order);
+}
+
+fn count(
+    now: u64,
+    (api, source): &(Arc<str>, IpAddr),
+    found: Option<(Counts, &Asked)>,
+    refusal: Option<&Refusal>,
+) -> SourceCount {
+    let (sum, asked) = found.unzip();
+    let sum = sum.unwrap_or_default();
+    let age = |time: u64| now.saturating_sub(time);
     SourceCount {
-        source,
-        api,
+        source: *source,
+        api: api.to_string(),
         country: None,
         asn: None,
-        requests: 0,
-        errors: 0,
-        bytes: 0,
-        idle_seconds: None,
-        server: None,
-        proxy: None,
-        refused: None,
+        requests: sum.requests >> 16,
+        errors: sum.errors >> 16,
+        bytes: sum.bytes,
+        idle_seconds: asked.map(|asked| age(asked.last) / 1_000_000_000),
+        server: asked.map(|asked| asked.server),
+        proxy: asked.and_then(|asked| asked.proxy),
+        refused: refusal.filter(|one| age(one.time) < MEMORY).map(|one| SourceRefused {
+            reason: one.reason.to_owned(),
+            verdict: one.verdict.to_owned(),
+            seconds_ago: age(one.time) / 1_000_000_000,
+        }),
         banned: false,
     }
-}
-
-/// See [`Sources::tell`].
-fn choose(all: Vec<SourceCount>, most: usize) -> Vec<SourceCount> {
-    let mut order: Vec<usize> = (0..all.len()).collect();
-    let mut chosen = BTreeSet::new();
-    let refused = |at: &usize| all[*at].refused.as_ref().map_or(u64::MAX, |one| one.seconds_ago);
-    order.sort_unstable_by_key(|at| (refused(at), all[*at].source));
-    chosen.extend(order.iter().filter(|at| all[**at].refused.is_some()).take(most / 4));
-    order.sort_unstable_by_key(|at| (Reverse(all[*at].errors), all[*at].source));
-    chosen.extend(order.iter().filter(|at| all[**at].errors > 0).take(most / 4));
-    order.sort_unstable_by_key(|at| (Reverse(all[*at].requests), all[*at].source));
-    for at in &order {
-        if chosen.len() >= most {
-            break;
-        }
-        chosen.insert(*at);
-    }
-    let mut told: Vec<SourceCount> = Vec::with_capacity(chosen.len());
-    told.extend(all.into_iter().enumerate().filter(|(at, _)| chosen.contains(at)).map(|(_, s)| s));
-    told.sort_unstable_by(|a, b| {
-        let key = |one: &SourceCount| (Reverse(one.requests), one.source);
-        key(a).cmp(&key(b)).then_with(|| a.api.cmp(&b.api))
-    });
-    told
 }
 
 #[cfg(test)]

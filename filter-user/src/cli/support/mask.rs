@@ -60,10 +60,7 @@ impl Mask {
         let mut rest = text.as_str();
         let mut before = ' ';
         while let Some(next) = rest.chars().next() {
-            let starts = !(before.is_alphanumeric() || matches!(before, '_' | '.' | ':'))
-                || (before == ':' && next.is_ascii_digit());
-            let found = starts.then(|| self.address(rest)).flatten();
-            match found {
+            match self.address(rest, before) {
                 Some((taken, name)) => {
                     masked.push_str(&name);
                     rest = &rest[taken..];
@@ -79,26 +76,27 @@ impl Mask {
         self.mails(&masked)
     }
 
-    /// An address at the beginning of a text: its length there, and what to write.
-    fn address(&self, text: &str) -> Option<(usize, String)> {
-        let run = |of: fn(&u8) -> bool| text.bytes().take_while(|byte| of(byte)).count();
-        let ends = |at: usize| {
-            text[at..].chars().next().is_none_or(|c| !(c.is_alphanumeric() || c == '_'))
-        };
-        let wide = run(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')).min(45);
-        if wide == 0 {
-            return None;
-        }
-        for length in (2..=wide).rev().filter(|length| ends(*length)) {
-            if let Ok(address) = text[..length].parse::<Ipv6Addr>() {
-                return Some((length, self.ip(address.to_canonical())));
+    /// An address at the beginning of a text, after this character: its length there, and what to write.
+    fn address(&self, text: &str, before: char) -> Option<(usize, String)> {
+        let run = |of: fn(&u8) -> bool| text.bytes().take_while(of).count();
+        let next = |at: usize| text[at..].chars().next().unwrap_or(' ');
+        if !before.is_alphanumeric() {
+            let wide = run(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')).min(45);
+            for length in (2..=wide).rev().filter(|at| !next(*at).is_alphanumeric()) {
+                if let Ok(address) = text[..length].parse::<Ipv6Addr>() {
+                    return Some((length, self.ip(address.to_canonical())));
+                }
+            }
+            if wide >= 17 && !next(17).is_alphanumeric() && is_hardware(&text[..17]) {
+                let name = self.pseudonym("mac", text[..17].to_ascii_lowercase().as_bytes());
+                return Some((17, name));
             }
         }
-        if wide >= 17 && ends(17) && is_hardware(&text[..17]) {
-            return Some((17, self.pseudonym("mac", text[..17].to_ascii_lowercase().as_bytes())));
+        if before.is_ascii_digit() {
+            return None;
         }
         let narrow = run(|byte| byte.is_ascii_digit() || *byte == b'.').min(15);
-        for length in (7..=narrow).rev().filter(|length| ends(*length)) {
+        for length in (7..=narrow).rev().filter(|at| !next(*at).is_ascii_digit()) {
             if let Ok(address) = text[..length].parse::<Ipv4Addr>() {
                 return Some((length, self.ip(address.into())));
             }
@@ -126,7 +124,7 @@ impl Mask {
             let end = at + 1 + domain;
             if name < at && domain > 0 {
                 masked.push_str(&rest[..name]);
-                masked.push_str(&self.pseudonym("mail", rest[name..end].as_bytes()));
+                masked.push_str(&self.pseudonym("mail", &rest.as_bytes()[name..end]));
             } else {
                 masked.push_str(&rest[..end]);
             }
@@ -239,6 +237,7 @@ mod tests {
             ("192.0.2.7/32, (192.0.2.7)", format!("{one}/32, ({one})")),
             ("from=192.0.2.7.", format!("from={one}.")),
             ("::ffff:192.0.2.7", one.clone()),
+            ("host_192.0.2.7x ip192.0.2.7 ..192.0.2.7", format!("host_{one}x ip{one} ..{one}")),
             ("127.0.0.1:9720 [::1]:80 0.0.0.0", "127.0.0.1:9720 [::1]:80 0.0.0.0".to_owned()),
             ("weir 0.1.0 kernel 6.18.5", "weir 0.1.0 kernel 6.18.5".to_owned()),
             ("12:01:44Z filter_user::daemon", "12:01:44Z filter_user::daemon".to_owned()),
@@ -247,9 +246,15 @@ mod tests {
         ] {
             assert_eq!(mask.text(text), expected, "{text}");
         }
-        for text in
-            ["2001:db8::7", "[2001:db8::7]:443", "2001:db8::/48", "fe80::1%eth0", "2001:DB8::7,"]
-        {
+        for text in [
+            "2001:db8::7",
+            "[2001:db8::7]:443",
+            "2001:db8::/48",
+            "fe80::1%eth0",
+            "2001:DB8::7,",
+            "src:fdb8::7",
+            "x=fdb8::1",
+        ] {
             let masked = mask.text(text);
             assert!(masked.contains("ip6-") && !masked.to_lowercase().contains("db8"), "{masked}");
         }
