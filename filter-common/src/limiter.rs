@@ -58,11 +58,11 @@ pub const fn tight_fingerprint(hash: u64) -> u64 {
     (hash & !ABOUT) | ABOUT
 }
 
-/// The cell of a source's hash, all of whose ways are there. Made of bits that
-/// [`fingerprint`] keeps.
+/// The cell of a source's hash, all of whose ways are there. Made of its high bits, which are the good
+/// ones (see [`crate::hash::source`]) and which [`fingerprint`] keeps.
 #[inline(always)]
 pub const fn cell_place(hash: u64, mask: u32) -> u32 {
-    (hash >> 3) as u32 & mask
+    hash.swap_bytes() as u32 & mask
 }
 
 /// What became of a claim to a way.

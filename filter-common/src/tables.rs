@@ -59,6 +59,8 @@ pub struct Config {
     pub generation: u32,
     /// Secret seed of all hashes, drawn once per boot.
     pub seed: u64,
+    /// [`crate::hash::source_keys`] of the seed.
+    pub source_keys: [u64; 3],
     /// What to add to jiffies × tick to get CLOCK_MONOTONIC, in ns, wrapping.
     pub jiffies_offset: u64,
     /// Length of a jiffy in ns.
@@ -89,8 +91,8 @@ pub struct Config {
     pub trusted_interfaces: [u32; 8],
 }
 
-/// Words of the port table: four ports each, TCP first, then UDP.
-pub const PORT_WORDS: usize = 2 * 65536 / 4;
+/// Cells of the port table: one for each port, TCP's first, then UDP's.
+pub const PORT_CELLS: usize = 2 * 65536;
 /// In a port's 16 bits: the slot of the API plus one, or the first listen of a chain.
 pub const PORT_VALUE: u16 = 0x3fff;
 /// In a port's 16 bits: trusted sources are trusted on this port.
@@ -100,10 +102,10 @@ pub const PORT_CHAIN: u16 = 0x8000;
 /// Listens in a chain at most.
 pub const MAX_CHAIN: u32 = 65;
 
-/// The word and the shift of a port's 16 bits in the port table.
+/// The cell of a port in the port table.
 #[inline(always)]
-pub const fn port_place(udp: bool, port: u16) -> (u32, u32) {
-    (((udp as u32) << 14) | (port as u32 >> 2), (port as u32 & 3) * 16)
+pub const fn port_place(udp: bool, port: u16) -> usize {
+    ((udp as usize) << 16) | port as usize
 }
 
 /// One step of a chain: an address on which an API listens, or its end.

@@ -27,7 +27,7 @@ impl<T> Direct<T> {
         clippy::pointers_in_nomem_asm_block,
         reason = "nothing is read or written through it there"
     )]
-    pub fn at(&'static self, index: u32) -> &'static T {
+    pub fn at(&'static self, index: usize) -> &'static T {
         let mut start = self.0.get().cast_const();
         // SAFETY: does nothing, but that the compiler does not know any more what it points to, and so
         // neither that it is one cell nor that it is zero. Not `pure`: it would be done before the index is
@@ -35,7 +35,7 @@ impl<T> Direct<T> {
         unsafe { asm!("/* {0} */", inout(reg) start, options(nomem, nostack, preserves_flags)) };
         // SAFETY: the verifier holds the index against the size of the section, which is nowhere near 0.
         unsafe {
-            let cell = start.wrapping_add(index as usize);
+            let cell = start.wrapping_add(index);
             assert_unchecked(!cell.is_null());
             &*cell
         }
@@ -44,6 +44,6 @@ impl<T> Direct<T> {
     /// A cell, if it is among so many.
     #[inline(always)]
     pub fn get(&'static self, index: u32, cells: u32) -> Option<&'static T> {
-        if index < cells { Some(self.at(index)) } else { None }
+        if index < cells { Some(self.at(index as usize)) } else { None }
     }
 }

@@ -16,7 +16,7 @@ use filter_common::slot::Slot;
 use filter_common::stat::Stat;
 use filter_common::tables::{
     Api, Ban, BanControl, BanKey, ClassGroups, Config, Control, Count, Listen, OWN_WORDS, Override,
-    PORT_WORDS, Profile, Rule, Shared, feature,
+    PORT_CELLS, Profile, Rule, Shared, feature,
 };
 use filter_common::turn::TURN_CELLS;
 use filter_common::verdict::Tables;
@@ -57,6 +57,8 @@ pub struct Gate {
     features: u32,
     /// Looked up once for all who ask; where hardly anybody does, when it is asked.
     control: Option<&'static Control>,
+    /// Destination port of the packet at hand, in a register.
+    port: Option<u16>,
 }
 
 #[inline(always)]
@@ -83,13 +85,19 @@ fn add(counts: &PerCpuArray<Count>, index: u32, packets: u64, bytes: u64) -> boo
 impl Gate {
     #[inline(always)]
     pub fn new(place: Place) -> Self {
-        Self { place, features: config!(features: u32), control: None }
+        Self { place, features: config!(features: u32), control: None, port: None }
     }
 
     /// The same, with what every packet asks at hand; `None` never is: the map has one cell.
     #[inline(always)]
     pub fn with_control(place: Place) -> Option<Self> {
         Some(Self { control: Some(cell(&maps::CONTROL, 0)?), ..Self::new(place) })
+    }
+
+    /// Notes what the parser gave.
+    #[inline(always)]
+    pub fn note_port(&mut self, port: u16) {
+        self.port = Some(port);
     }
 
     /// Index of the interface that the packet came in by or leaves by.
@@ -202,6 +210,13 @@ impl Tables for Gate {
     }
 
     #[inline(always)]
+    fn source_key(&self, which: usize) -> u64 {
+        let place = offset_of!(Config, source_keys) + which * size_of::<u64>();
+        // SAFETY: as in `config!`; there are three of them, and `which` is a constant.
+        unsafe { read_volatile((&raw const maps::CONFIG).cast::<u8>().add(place).cast()) }
+    }
+
+    #[inline(always)]
     fn limiter_mask(&self) -> u32 {
         config!(limiter_mask: u32)
     }
@@ -255,8 +270,8 @@ impl Tables for Gate {
     }
 
     #[inline(always)]
-    fn ports(&self, index: u32) -> u64 {
-        *maps::PORTS.at(bound::<{ PORT_WORDS - 1 }>(index as usize) as u32)
+    fn port(&self, place: usize) -> u16 {
+        *maps::PORTS.at(bound::<{ PORT_CELLS - 1 }>(place))
     }
 
     #[inline(always)]
@@ -351,6 +366,11 @@ impl Tables for Gate {
             // SAFETY: the cell is this CPU's own.
             unsafe { *counter += 1 };
         }
+    }
+
+    #[inline(always)]
+    fn destination_port(&self, packet: &Packet) -> u16 {
+        self.port.unwrap_or(packet.destination_port)
     }
 
     #[inline(always)]

@@ -110,12 +110,15 @@ fn look_again<T>(place: &'static mut T) -> &'static mut T {
 fn ingress(ctx: &XdpContext) -> Verdict {
     let Some(mut work) = work() else { return Verdict::Drop };
     let frame = Frame::new(ctx);
-    let Some(gate) = Gate::with_control(Place::Incoming(ctx.ctx)) else { return Verdict::Drop };
-    let parsed = packet::parse(&frame, &mut work.packet);
+    let Some(mut gate) = Gate::with_control(Place::Incoming(ctx.ctx)) else { return Verdict::Drop };
+    let parsed = packet::parse_for_port(&frame, &mut work.packet);
     work = look_again(work);
     // In one register, because a packet would wait for what it has just written to memory.
     let summary = match parsed {
-        Ok(()) => verdict::summary_of(&gate, &work.packet).bits(),
+        Ok(port) => {
+            gate.note_port(port);
+            verdict::summary_of(&gate, &work.packet).bits()
+        }
         Err(reason) => apart::weir_judge_unparsed(reason as u32),
     };
     let summary = Summary::from_bits(forget_all(summary, work.packet.source.lo));

@@ -31,6 +31,7 @@ pub static CONFIG: Global<Config> = Global::new(Config {
     features: 0,
     generation: 0,
     seed: 0,
+    source_keys: [0; 3],
     jiffies_offset: 0,
     tick: 0,
     limiter_mask: 0,
@@ -63,7 +64,7 @@ pub static ENTRIES: Array<u64> = Array::with_max_entries(1, MMAP);
 pub static NODES: Array<Node> = Array::with_max_entries(1, MMAP);
 /// APIs by protocol and port.
 #[unsafe(link_section = ".bss.ports")]
-pub static PORTS: Direct<u64> = Direct::new(0);
+pub static PORTS: Direct<u16> = Direct::new(0);
 /// Chains of listens that name an address.
 #[map]
 pub static LISTENS: Array<Listen> = Array::with_max_entries(1, MMAP);

@@ -187,10 +187,20 @@ const NETWORK_ROOM: usize = 31;
 /// The reason under which the packet is to be counted; what `packet` holds is then incomplete.
 #[inline(always)]
 pub fn parse<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<(), Reason> {
-    if usual::parse(bytes, packet) {
-        return Ok(());
+    parse_for_port(bytes, packet).map(|_in_the_packet| ())
+}
+
+/// As [`parse`]; gives the destination port, too: who reads back what has just been written waits for it.
+///
+/// # Errors
+/// As [`parse`].
+#[inline(always)]
+pub fn parse_for_port<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<u16, Reason> {
+    if let Some(port) = usual::parse(bytes, packet) {
+        return Ok(port);
     }
-    parse_any(bytes, packet)
+    parse_any(bytes, packet)?;
+    Ok(packet.destination_port)
 }
 
 /// As [`parse`], without a short way for the usual packet.

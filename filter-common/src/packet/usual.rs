@@ -33,13 +33,14 @@ const MASK_V6: u32 = u32::from_be_bytes([0xff, 0xff, 0xf0, 0]);
 /// More fragments, and the fragment offset, before time to live and protocol.
 const FRAGMENT: u32 = 0x3fff << 16;
 
-/// Fills in the packet if it is such a one; otherwise what it holds is of no meaning.
+/// Fills in the packet if it is such a one, and gives its destination port; otherwise what it holds is of
+/// no meaning.
 #[inline(always)]
-pub(super) fn parse<B: Bytes>(bytes: &B, packet: &mut Packet) -> bool {
+pub(super) fn parse<B: Bytes>(bytes: &B, packet: &mut Packet) -> Option<u16> {
     let least = bytes.least_len();
-    let Some(head) = bytes.head::<{ AFTER_V4 + UDP }>() else { return false };
+    let head = bytes.head::<{ AFTER_V4 + UDP }>()?;
     if least > ONE_PIECE {
-        return false;
+        return None;
     }
     let begins = head.be32::<12>();
     if begins & MASK_V4 == BEGINS_V4 {
@@ -47,7 +48,7 @@ pub(super) fn parse<B: Bytes>(bytes: &B, packet: &mut Packet) -> bool {
     } else if begins & MASK_V6 == BEGINS_V6 {
         parse_v6(bytes, least, packet)
     } else {
-        false
+        None
     }
 }
 
@@ -57,11 +58,11 @@ fn parse_v4<B: Bytes>(
     head: &Head<'_, { AFTER_V4 + UDP }>,
     least: usize,
     packet: &mut Packet,
-) -> bool {
+) -> Option<u16> {
     let fragment_ttl_protocol = head.be32::<{ IP + 6 }>();
     let total = head.be16::<{ IP + 2 }>() as usize;
     if fragment_ttl_protocol & FRAGMENT != 0 || total < 20 + UDP || IP + total > least {
-        return false;
+        return None;
     }
     let found = Usual {
         source: Addr::v4(head.be32::<{ IP + 12 }>()),
@@ -81,19 +82,19 @@ fn parse_v4<B: Bytes>(
                 let [seq, ack] = [head.be32::<{ AFTER_V4 + 4 }>(), head.be32::<{ AFTER_V4 + 8 }>()];
                 tcp([seq, ack, head.be32::<{ AFTER_V4 + 12 }>()], found, packet)
             }
-            None => false,
+            None => None,
         },
-        _ => false,
+        _ => None,
     }
 }
 
 #[inline(always)]
-fn parse_v6<B: Bytes>(bytes: &B, least: usize, packet: &mut Packet) -> bool {
-    let Some(head) = bytes.head::<{ AFTER_V6 + UDP }>() else { return false };
+fn parse_v6<B: Bytes>(bytes: &B, least: usize, packet: &mut Packet) -> Option<u16> {
+    let head = bytes.head::<{ AFTER_V6 + UDP }>()?;
     let payload_next_hops = head.be32::<{ IP + 4 }>();
     let payload = (payload_next_hops >> 16) as usize;
     if payload < UDP || AFTER_V6 + payload > least {
-        return false;
+        return None;
     }
     let next = (payload_next_hops >> 8) as u8;
     let found = Usual {
@@ -114,9 +115,9 @@ fn parse_v6<B: Bytes>(bytes: &B, least: usize, packet: &mut Packet) -> bool {
                 let [seq, ack] = [head.be32::<{ AFTER_V6 + 4 }>(), head.be32::<{ AFTER_V6 + 8 }>()];
                 tcp([seq, ack, head.be32::<{ AFTER_V6 + 12 }>()], found, packet)
             }
-            None => false,
+            None => None,
         },
-        _ => false,
+        _ => None,
     }
 }
 
@@ -164,39 +165,51 @@ const _: () = {
 };
 
 impl Usual {
-    /// Writes the packet, whose transport header has this length; `false` when it has no room for that.
+    /// Writes the packet, whose transport header has this length; gives the destination port, or none when
+    /// there is no room for the header.
     #[inline(always)]
-    fn keep(mut self, header: u32, packet: &mut Packet) -> bool {
+    fn keep(mut self, header: u32, packet: &mut Packet) -> Option<u16> {
         if header > self.payload_len {
-            return false;
+            return None;
         }
+        let port = self.ports as u16;
         self.payload_len -= header;
         self.payload_offset += header;
         // SAFETY: as large and aligned as a packet, and its fields are the packet's or several of them
         // side by side, asserted above; of a `bool` and a `Fragment` that have other values than any byte
         // it writes 1 and 0.
         unsafe { (&raw mut *packet).cast::<Self>().write(self) };
-        true
+        Some(port)
     }
 }
 
 /// `own` is the length that the UDP header says.
 #[inline(always)]
-fn udp(own: u16, found: Usual, packet: &mut Packet) -> bool {
+fn udp(own: u16, found: Usual, packet: &mut Packet) -> Option<u16> {
     let own = own as u32;
-    own >= UDP as u32 && own <= found.payload_len && found.keep(UDP as u32, packet)
+    if own < UDP as u32 || own > found.payload_len {
+        return None;
+    }
+    found.keep(UDP as u32, packet)
 }
 
 /// Sequence and acknowledgement number, then data offset, flags and window in one word.
 #[inline(always)]
-fn tcp([seq, ack, words_flags_window]: [u32; 3], mut found: Usual, packet: &mut Packet) -> bool {
+fn tcp(
+    [seq, ack, words_flags_window]: [u32; 3],
+    mut found: Usual,
+    packet: &mut Packet,
+) -> Option<u16> {
     found.seq_ack = seq as u64 | (ack as u64) << 32;
     found.window_flags = words_flags_window & 0xff_ffff;
     if tcp_flags::never_sent((words_flags_window >> 16) as u8) {
         found.kinds |= TCP_FLAGS;
     }
     let header = (words_flags_window >> 28) * 4;
-    header >= TCP as u32 && found.keep(header, packet)
+    if header < TCP as u32 {
+        return None;
+    }
+    found.keep(header, packet)
 }
 
 #[cfg(test)]
@@ -239,12 +252,13 @@ mod tests {
         let [mut short, mut long] = [Packet { tcp_seq: 77, odd: 0xffff, ..Packet::default() }; 2];
         let usual = parse(&bytes, &mut short);
         let parsed = parse_any(&bytes, &mut long);
-        if usual {
+        if let Some(port) = usual {
             assert_eq!((parsed, short), (Ok(()), long), "{frame:02x?} of {wire_len}");
+            assert_eq!(port, long.destination_port);
         }
         let mut either = Packet::default();
         assert_eq!(parse_packet(&bytes, &mut either), parsed, "{frame:02x?} of {wire_len}");
-        usual
+        usual.is_some()
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) fn classify<T: Tables>(tables: &T, packet: &Packet) -> u32 {
 /// The port table's 16 bits for the destination.
 #[inline(always)]
 pub(super) fn port_entry<T: Tables>(tables: &T, packet: &Packet) -> u16 {
-    port_bits(tables, packet.protocol, packet.destination_port)
+    port_bits(tables, packet.protocol, tables.destination_port(packet))
 }
 
 #[inline(always)]
@@ -46,8 +46,7 @@ fn port_bits<T: Tables>(tables: &T, proto: u8, port: u16) -> u16 {
         protocol::UDP => true,
         _ => return 0,
     };
-    let (word, shift) = port_place(udp, port);
-    (tables.ports(word) >> shift) as u16
+    tables.port(port_place(udp, port))
 }
 
 /// Stage 1: trusted sources are never judged.

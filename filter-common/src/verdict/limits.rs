@@ -146,13 +146,12 @@ fn tighter<'a, T: Tables>(
 /// The hash of the source at this API, host bits that do not tell sources apart masked out.
 #[inline(always)]
 fn source_hash<T: Tables>(tables: &T, packet: &Packet, api: &Api) -> u64 {
-    let seed = tables.seed();
     if packet.is_v4 {
-        // The mask leaves what makes it an IPv4 address.
-        return hash::addr_v4(seed, packet.source.lo & api.v4_mask, api.id as u64);
+        return hash::source_v4(tables.source_key(0), packet.source.lo & api.v4_mask, api.id);
     }
     let Addr { hi, lo } = packet.source;
-    hash::addr(seed, Addr { hi: hi & api.v6_mask_hi, lo: lo & api.v6_mask_lo }, api.id as u64)
+    let keys = [tables.source_key(0), tables.source_key(1), tables.source_key(2)];
+    hash::source(keys, Addr { hi: hi & api.v6_mask_hi, lo: lo & api.v6_mask_lo }, api.id)
 }
 
 /// Where a source's state for one limit is: below [`WAYS`] a way of its cell.

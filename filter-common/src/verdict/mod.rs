@@ -38,6 +38,8 @@ pub trait Tables: ClassTables + Sized {
     fn features(&self) -> u32;
     /// Seed of all hashes.
     fn seed(&self) -> u64;
+    /// One of [`crate::hash::source_keys`].
+    fn source_key(&self, which: usize) -> u64;
     /// Cells of the limiter less one.
     fn limiter_mask(&self) -> u32;
     /// See [`crate::tables::Config::trusted_classes`].
@@ -56,8 +58,8 @@ pub trait Tables: ClassTables + Sized {
     fn on_loopback(&self) -> bool;
     /// Whether trust holds on the interface the packet came in by.
     fn on_trusted_interface(&self) -> bool;
-    /// A word of the port table.
-    fn ports(&self, index: u32) -> u64;
+    /// A cell of the port table, below [`crate::tables::PORT_CELLS`].
+    fn port(&self, place: usize) -> u16;
     /// A step of a chain of listens.
     fn listen(&self, index: u32) -> Option<&Listen>;
     /// An API by slot.
@@ -88,6 +90,11 @@ pub trait Tables: ClassTables + Sized {
     fn boot_ns(&self) -> u64;
     /// Counts something about weir itself.
     fn bump(&self, stat: Stat);
+    /// The packet's destination port, for whoever has it at hand.
+    #[inline(always)]
+    fn destination_port(&self, packet: &Packet) -> u16 {
+        packet.destination_port
+    }
     /// Whether [`Self::trace`] does anything: then limits are asked one by one, which decides the same
     /// and tells more.
     #[inline(always)]

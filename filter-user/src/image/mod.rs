@@ -48,8 +48,8 @@ pub struct Image {
     pub entries: Vec<u64>,
     /// Nodes.
     pub nodes: Vec<Node>,
-    /// Empty, or `PORT_WORDS` words.
-    pub ports: Vec<u64>,
+    /// Empty, or `PORT_CELLS` cells.
+    pub ports: Vec<u16>,
     /// Chains of listens.
     pub listens: Vec<Listen>,
     /// APIs by slot, in the order of the policy.
@@ -79,7 +79,8 @@ impl Image {
 
     /// Bytes the tables take in the kernel.
     pub fn table_bytes(&self) -> usize {
-        8 * (self.v4_top.len() + self.v6_root.len() + self.entries.len() + self.ports.len())
+        8 * (self.v4_top.len() + self.v6_root.len() + self.entries.len())
+            + size_of_val(&*self.ports)
             + size_of_val(&*self.nodes)
             + size_of_val(&*self.listens)
             + size_of_val(&*self.apis)

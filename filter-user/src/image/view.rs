@@ -11,7 +11,7 @@ use filter_common::tables::{
     SEEN_CELLS, SHARED_PER_API, Shared, own_place,
 };
 use filter_common::verdict::{Step, Tables};
-use filter_common::{limiter, seen};
+use filter_common::{hash, limiter, seen};
 
 use super::Image;
 
@@ -135,6 +135,10 @@ impl Tables for View<'_> {
         self.seed
     }
 
+    fn source_key(&self, which: usize) -> u64 {
+        hash::source_keys(self.seed)[which]
+    }
+
     fn limiter_mask(&self) -> u32 {
         u32::try_from(self.state.limiter.len()).unwrap_or(u32::MAX) - 1
     }
@@ -172,8 +176,11 @@ impl Tables for View<'_> {
         self.image.trusted_interfaces.iter().any(|name| name == self.interface)
     }
 
-    fn ports(&self, index: u32) -> u64 {
-        self.word(&self.image.ports, index)
+    fn port(&self, place: usize) -> u16 {
+        self.image.ports.get(place).copied().unwrap_or_else(|| {
+            self.missed.set(true);
+            0
+        })
     }
 
     fn listen(&self, index: u32) -> Option<&Listen> {

@@ -3,6 +3,7 @@
 use aya::maps::Map;
 use aya::programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
+use filter_common::hash;
 use filter_common::tables::{Config, feature};
 
 use super::agreement::{self, Agreement, Entries};
@@ -197,10 +198,12 @@ fn constants(state: &mut State, image: &Image) -> Result<Config> {
         // No packet comes in by one that is not there; see `knows`.
         *to = host::interface_index(name).unwrap_or(0);
     }
+    let seed = state.seed()?;
     Ok(Config {
         features,
         generation: state.next_generation()?,
-        seed: state.seed()?,
+        seed,
+        source_keys: hash::source_keys(seed),
         jiffies_offset: tick.offset,
         tick: tick.length,
         limiter_mask: state.limiter_cells() - 1,

@@ -68,7 +68,7 @@ pub struct Live<'g> {
     v6_root: Array<&'g MapData, u64>,
     entries: Array<&'g MapData, u64>,
     nodes: Table<'g, Node, Node>,
-    ports: Vec<u64>,
+    ports: Vec<u16>,
     listens: Table<'g, Listen, Listen>,
     apis: Vec<Api>,
     rules: Vec<Rule>,
@@ -291,6 +291,10 @@ impl Tables for Live<'_> {
         self.config.seed
     }
 
+    fn source_key(&self, which: usize) -> u64 {
+        self.config.source_keys[which]
+    }
+
     fn limiter_mask(&self) -> u32 {
         self.config.limiter_mask
     }
@@ -328,8 +332,8 @@ impl Tables for Live<'_> {
         self.interface != 0 && self.config.trusted_interfaces.contains(&self.interface)
     }
 
-    fn ports(&self, index: u32) -> u64 {
-        self.ports.get(index as usize).copied().unwrap_or(0)
+    fn port(&self, place: usize) -> u16 {
+        self.ports.get(place).copied().unwrap_or(0)
     }
 
     fn listen(&self, index: u32) -> Option<&Listen> {

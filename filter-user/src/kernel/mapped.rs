@@ -19,6 +19,8 @@ pub unsafe trait Cell {}
 // SAFETY: integers only, sizes asserted beside the types.
 unsafe impl Cell for u64 {}
 // SAFETY: as above.
+unsafe impl Cell for u16 {}
+// SAFETY: as above.
 unsafe impl Cell for Slot {}
 // SAFETY: as above.
 unsafe impl Cell for filter_common::seen::Cell {}

@@ -51,7 +51,7 @@ pub fn compile(policy: &Policy, ids: &mut Ids) -> Result<Image, Problem> {
         v6_root: classes.tables.v6_root,
         entries: classes.tables.entries.into_words(),
         nodes: classes.tables.nodes,
-        ports: ports.words,
+        ports: ports.cells,
         listens: ports.listens,
         apis: rules.apis,
         rules: rules.rules,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use filter_common::addr::Addr;
 use filter_common::tables::{
-    Listen, PORT_CHAIN, PORT_TRUSTED, PORT_VALUE, PORT_WORDS, feature, port_place,
+    Listen, PORT_CELLS, PORT_CHAIN, PORT_TRUSTED, PORT_VALUE, feature, port_place,
 };
 
 use crate::policy::Policy;
@@ -14,7 +14,7 @@ use crate::text::Problem;
 
 /// The port table.
 pub(super) struct Ports {
-    pub(super) words: Vec<u64>,
+    pub(super) cells: Vec<u16>,
     pub(super) listens: Vec<Listen>,
     pub(super) features: u32,
 }
@@ -38,11 +38,11 @@ pub(super) fn compile(policy: &Policy) -> Result<Ports, Problem> {
             }
         }
     }
-    let mut ports = Ports { words: Vec::new(), listens: Vec::new(), features: 0 };
+    let mut ports = Ports { cells: Vec::new(), listens: Vec::new(), features: 0 };
     if policy.apis.is_empty() && policy.trusted.ports.is_empty() {
         return Ok(ports);
     }
-    ports.words = vec![0; PORT_WORDS];
+    ports.cells = vec![0; PORT_CELLS];
     if !policy.apis.is_empty() {
         ports.features |= feature::APIS;
     }
@@ -73,9 +73,10 @@ impl Ports {
     }
 
     fn set(&mut self, port: Port, bits: u16) {
-        let (word, shift) = port_place(port.protocol == Protocol::Udp, port.port);
-        if let Some(word) = self.words.get_mut(word as usize) {
-            *word |= u64::from(bits) << shift;
+        if let Some(cell) =
+            self.cells.get_mut(port_place(port.protocol == Protocol::Udp, port.port))
+        {
+            *cell |= bits;
         }
     }
 }
