@@ -103,9 +103,11 @@ fn the_screen_says_what_status_says() -> Result<()> {
         }
         sent.join().map_err(|_| anyhow::anyhow!("the thread panicked"))?.map(drop)
     })?;
+    // Between before and after: what most of the pictures said.
+    seen.retain(|rate| *rate > 100.0);
     seen.sort_by(f64::total_cmp);
-    let most = seen.last().copied().unwrap_or_default();
-    assert!((1_600.0..=2_400.0).contains(&most), "{seen:?}");
+    let usual = seen.get(seen.len() / 2).copied().unwrap_or_default();
+    assert!((1_600.0..=2_400.0).contains(&usual), "{seen:?}");
     top.keys("q")?;
     assert_eq!(top.ended(SOON)?, 0);
     Ok(())
@@ -185,6 +187,20 @@ fn resized_to_nothing_left_alone_and_given_back() -> Result<()> {
     let sent = top.bytes().len() - before;
     let new = String::from_utf8_lossy(&top.bytes()[before..]).into_owned();
     assert!(sent < 1_500, "{sent} bytes in three seconds: {new:?}");
+    // A daemon that hangs does not stop the view.
+    weir.signal(libc::SIGSTOP)?;
+    top.wait(&["STALE"], SOON)?;
+    top.wait(&["s old: the daemon does not answer"], SOON)?;
+    top.keys("5")?;
+    top.wait(&["VERDICT", "REASON"], SOON)?;
+    top.keys("1")?;
+    top.wait(&["MODE"], SOON)?;
+    weir.signal(libc::SIGCONT)?;
+    wait::until("a fresh picture", SOON, || {
+        let first = top.lines().remove(0);
+        ensure!(!first.contains("STALE"), "{first}");
+        Ok(())
+    })?;
     // The daemon goes, and comes back.
     assert_eq!(weir.stop()?, 0);
     top.wait(&["STALE"], SOON)?;
