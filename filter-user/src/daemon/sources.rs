@@ -238,11 +238,8 @@ struct Row<'a> {
 /// Puts the largest so many first, in order.
 fn best(rows: &mut [Row<'_>], most: usize, by: fn(&Row<'_>) -> u64) {
     let order = |row: &Row<'_>| (Reverse(by(row)), *row.key);
-    let first = if rows.len() > most {
-        rows.select_nth_unstable_by_key(most, order).0
-    } else {
-        rows
-    };
+    let first =
+        if rows.len() > most { rows.select_nth_unstable_by_key(most, order).0 } else { rows };
     first.sort_unstable_by_key(order);
 }
 

@@ -554,6 +554,14 @@ fn api<'a>(status: &'a Status, name: &str) -> Option<&'a ApiStatus> {
     status.apis.iter().find(|api| api.name == name)
 }
 
+/// A number without more digits than matter.
+fn short(value: f64) -> String {
+    if value.abs() >= 1_000.0 || value.fract() == 0.0 {
+        return format!("{value:.0}");
+    }
+    format!("{value:.3}").trim_end_matches('0').to_owned()
+}
+
 fn finding_text(finding: &FindingEntry) -> String {
     let FindingEntry { id, detector, severity, api, why, unit, .. } = finding;
     let mut text = format!("{detector}, {severity}, at {}\n\n{why}\n\n", shown(api));
@@ -564,9 +572,9 @@ fn finding_text(finding: &FindingEntry) -> String {
     if let Some(source) = &finding.source {
         line("source", source.clone());
     }
-    line("observed", format!("{} {unit}", finding.observed));
-    line("baseline", format!("{} {unit}", finding.baseline));
-    line("threshold", format!("{} {unit}", finding.threshold));
+    line("observed", format!("{} {unit}", short(finding.observed)));
+    line("baseline", format!("{} {unit}", short(finding.baseline)));
+    line("threshold", format!("{} {unit}", short(finding.threshold)));
     line("window", span(finding.window_seconds));
     line("complete", percent(finding.completeness));
     if let Some(owasp) = &finding.owasp {
@@ -580,4 +588,43 @@ fn finding_text(finding: &FindingEntry) -> String {
         "\nweir findings show ID says more; weir findings ack ID notes that you have seen it.",
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.01, "<0.1"),
+            (0.26, "0.3"),
+            (9.94, "9.9"),
+            (9.96, "10"),
+            (1_234.4, "1234"),
+            (123_456.0, "123k"),
+        ] {
+            assert_eq!(rate(value), text, "{value}");
+        }
+        for (value, text) in [
+            (0.000_000_4, "1us"),
+            (0.000_5, "500us"),
+            (0.000_999, "1.0ms"),
+            (0.012_3, "12ms"),
+            (0.999_6, "1.0s"),
+            (12.3, "12s"),
+        ] {
+            assert_eq!(seconds_text(value), text, "{value}");
+        }
+        for (value, text) in [
+            (1.0, "1"),
+            (0.5, "0.5"),
+            (0.560_873_6, "0.561"),
+            (1_234.567, "1235"),
+            (-2.25, "-2.25"),
+        ] {
+            assert_eq!(short(value), text, "{value}");
+        }
+    }
 }
