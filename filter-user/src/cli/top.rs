@@ -5,6 +5,8 @@
 //! terminal and gives it back; here they are put together.
 
 mod ask;
+mod cells;
+mod chosen;
 mod dialog;
 mod draw;
 mod grid;

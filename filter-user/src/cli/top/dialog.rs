@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::ask::Ask;
-use super::pages::Subject;
+use super::chosen::Subject;
 use crate::cli::explain;
 use crate::cli::style::Style;
 use crate::cli::value;

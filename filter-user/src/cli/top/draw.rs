@@ -6,11 +6,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
+use super::cells::rate;
 use super::dialog::{BanForm, Dialog, ExplainForm, Field, Text};
 use super::grid::{View, fit, put, width};
 use super::look::Look;
 use super::model::{Model, Page};
-use super::pages::{self, rate};
+use super::pages;
 use crate::cli::human::{bytes, count, percent, span};
 use crate::cli::style::Tone;
 use crate::control::api::{Mode, Status, Top};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::ask::{Ask, Reply};
+use super::chosen;
 use super::dialog::{BanForm, Dialog, ExplainForm, Said, Text};
 use super::grid::{Grid, View};
 use super::history::History;
@@ -248,17 +249,17 @@ impl Model {
                 self.dialog = Some(Dialog::Text(Text::help()));
             }
             KeyCode::Char('e') => {
-                self.dialog = Some(Dialog::Explain(ExplainForm::of(&pages::subject(self))));
+                self.dialog = Some(Dialog::Explain(ExplainForm::of(&chosen::subject(self))));
             }
             KeyCode::Char('b') => {
-                self.dialog = Some(Dialog::Ban(BanForm::of(&pages::subject(self))));
+                self.dialog = Some(Dialog::Ban(BanForm::of(&chosen::subject(self))));
             }
-            KeyCode::Char('u') if self.page == Page::Bans => match pages::chosen_ban(self) {
+            KeyCode::Char('u') if self.page == Page::Bans => match chosen::chosen_ban(self) {
                 Some(ban) => self.dialog = Some(Dialog::Unban(ban.clone(), String::new())),
                 None => self.say("there is no ban to end", Tone::Warn, now),
             },
             KeyCode::Char('u') => self.say("bans are ended on their page: 6", Tone::Warn, now),
-            KeyCode::Enter => self.dialog = pages::detail(self).map(Dialog::Text),
+            KeyCode::Enter => self.dialog = chosen::detail(self).map(Dialog::Text),
             _ => {}
         }
         None

@@ -1,15 +1,13 @@
 //! The tables: from what the daemon answered to rows. Pure.
 
-use super::dialog::Text;
+use super::cells::{byte_rate, count_cell, quantile_cell, rate_cell, share_cell, unknown};
 use super::grid::{Cell, Column, Grid, Key, Row};
-use super::history::{Flow, Quantile};
+use super::history::Flow;
 use super::model::{Model, Page};
 use crate::cli::breach::mode_name;
-use crate::cli::human::{bytes, count, percent, remaining, span};
+use crate::cli::human::{bytes, remaining, span};
 use crate::cli::style::Tone;
-use crate::control::api::{
-    ApiStatus, Ban, FindingEntry, Mode, PacketCounts, SourceCount, Status, Top,
-};
+use crate::control::api::{ApiStatus, Ban, FindingEntry, Mode, PacketCounts, SourceCount, Top};
 
 /// What no API claims, as the daemon calls it and as people read it.
 const UNCLAIMED: &str = "__unclaimed__";
@@ -88,17 +86,6 @@ const BANS: &[Column] = &[
     Column::cut("REASON", 3),
 ];
 
-/// What a row is about: what can be explained and banned.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Subject {
-    /// An address or a network.
-    pub(super) source: Option<String>,
-    /// The API's name.
-    pub(super) api: Option<String>,
-    /// Where packets go, as a policy writes it.
-    pub(super) to: Option<String>,
-}
-
 /// The table of the page that is shown, in no order.
 pub(super) fn grid(model: &Model) -> Grid {
     grid_of(model, model.page)
@@ -119,76 +106,9 @@ pub(super) fn grid_of(model: &Model, page: Page) -> Grid {
     }
 }
 
-fn shown(api: &str) -> &str {
+/// What an API is called.
+pub(super) fn shown(api: &str) -> &str {
     if api == UNCLAIMED { UNCLAIMED_SHOWN } else { api }
-}
-
-/// A number a second: with decimals when it is small.
-pub(super) fn rate(value: f64) -> String {
-    match value {
-        _ if value <= 0.0 => "0".to_owned(),
-        _ if value < 0.05 => "<0.1".to_owned(),
-        _ if value < 9.95 => format!("{value:.1}"),
-        _ => count(value.round() as u64),
-    }
-}
-
-fn rate_cell(value: Option<f64>, tone: Tone, model: &Model) -> Cell {
-    match value {
-        Some(value) if value <= 0.0 => Cell::number(value, "0", Tone::Quiet),
-        Some(value) => Cell::number(value, rate(value), tone),
-        None => unknown(model),
-    }
-}
-
-fn count_cell(value: u64, tone: Tone) -> Cell {
-    Cell::number(value as f64, count(value), if value == 0 { Tone::Quiet } else { tone })
-}
-
-fn unknown(model: &Model) -> Cell {
-    Cell::number(-1.0, model.look.glyphs().none, Tone::Quiet)
-}
-
-/// Bytes a second.
-fn byte_rate(value: Option<f64>, model: &Model) -> Cell {
-    match value {
-        Some(value) => {
-            let tone = if value < 0.5 { Tone::Quiet } else { Tone::Plain };
-            Cell::number(value, bytes(value.round() as u64), tone)
-        }
-        None => unknown(model),
-    }
-}
-
-fn quantile_cell(quantile: Quantile, model: &Model) -> Cell {
-    match quantile {
-        Quantile::Unknown => unknown(model),
-        Quantile::At(seconds) => Cell::number(seconds, seconds_text(seconds), Tone::Plain),
-        Quantile::Beyond(seconds) => {
-            Cell::number(seconds * 2.0, format!(">{}", seconds_text(seconds)), Tone::Bad)
-        }
-    }
-}
-
-/// Seconds with two or three digits.
-fn seconds_text(seconds: f64) -> String {
-    let milli = seconds * 1e3;
-    match milli {
-        _ if milli < 0.995 => format!("{:.0}us", (milli * 1e3).max(1.0)),
-        _ if milli < 9.95 => format!("{milli:.1}ms"),
-        _ if milli < 999.5 => format!("{milli:.0}ms"),
-        _ if seconds < 9.95 => format!("{seconds:.1}s"),
-        _ => format!("{seconds:.0}s"),
-    }
-}
-
-fn share_cell(part: u64, of: u64, tone: Tone, model: &Model) -> Cell {
-    if of == 0 {
-        return unknown(model);
-    }
-    let share = part as f64 / of as f64;
-    let tone = if part == 0 { Tone::Quiet } else { tone };
-    Cell::number(share, percent(share).replace(' ', ""), tone)
 }
 
 /// How much an API's name stands out.
@@ -294,7 +214,8 @@ fn refused(source: &SourceCount) -> Cell {
     Cell { text, tone, key: Key::Number(if source.banned { -1.0 } else { age }) }
 }
 
-fn source_id(source: &SourceCount) -> String {
+/// What the row of a source is called.
+pub(super) fn source_id(source: &SourceCount) -> String {
     format!("{} {}", source.source, source.api)
 }
 
@@ -440,7 +361,8 @@ fn reasons(model: &Model, top: &Top) -> Grid {
     Grid { columns: REASONS, rows: counted.map(row).collect(), empty: "no packet yet".to_owned() }
 }
 
-fn ban_id(ban: &Ban) -> String {
+/// What the row of a ban is called.
+pub(super) fn ban_id(ban: &Ban) -> String {
     format!("{} {}", ban.prefix, ban.api.as_deref().unwrap_or_default())
 }
 
@@ -461,170 +383,4 @@ fn bans(top: &Top) -> Grid {
         ],
     };
     Grid { columns: BANS, rows: top.bans.iter().map(row).collect(), empty: "no bans".to_owned() }
-}
-
-/// The row that is chosen on the page.
-fn chosen(model: &Model) -> Option<String> {
-    let grid = model.grid();
-    let at = grid.chosen(model.view())?;
-    Some(grid.rows[at].id.clone())
-}
-
-/// The ban that is chosen.
-pub(super) fn chosen_ban(model: &Model) -> Option<&Ban> {
-    let id = chosen(model).filter(|_| model.page == Page::Bans)?;
-    model.history.latest()?.bans.iter().find(|ban| ban_id(ban) == id)
-}
-
-fn chosen_finding(model: &Model) -> Option<&FindingEntry> {
-    let id = chosen(model).filter(|_| model.page == Page::Findings)?;
-    model.history.latest()?.findings.iter().find(|finding| finding.id == id)
-}
-
-/// Where an API is reached, as far as that is known: where it listens, at an address that the policy
-/// says or that somebody asked.
-fn reached(top: &Top, api: &str) -> Option<String> {
-    let of_api = top.sources.iter().filter(|source| source.api == api);
-    let asked = of_api.chain(&top.sources).find_map(|source| source.server);
-    let listen = top.status.apis.iter().find(|known| known.name == api)?.listen.first()?;
-    if listen.contains(':') {
-        return Some(listen.clone());
-    }
-    match asked?.ip() {
-        std::net::IpAddr::V4(address) => Some(format!("{address}:{listen}")),
-        std::net::IpAddr::V6(address) => Some(format!("[{address}]:{listen}")),
-    }
-}
-
-/// What the chosen row is about.
-pub(super) fn subject(model: &Model) -> Subject {
-    let (Some(top), Some(id)) = (model.history.latest(), chosen(model)) else {
-        return Subject::default();
-    };
-    let of_api =
-        |api: &str| Subject { source: None, api: Some(api.to_owned()), to: reached(top, api) };
-    match model.page {
-        Page::Apis => of_api(&id),
-        Page::Requests | Page::Reasons => of_api(id.split(' ').next().unwrap_or_default()),
-        Page::Sources => {
-            let source = top.sources.iter().find(|source| source_id(source) == id);
-            source.map_or_else(Subject::default, |source| Subject {
-                source: Some(source.source.to_string()),
-                to: source.server.map(|at| at.to_string()).or_else(|| reached(top, &source.api)),
-                api: Some(source.api.clone()),
-            })
-        }
-        Page::Findings => chosen_finding(model).map_or_else(Subject::default, |finding| Subject {
-            source: finding.source.clone(),
-            ..of_api(&finding.api)
-        }),
-        Page::Bans => chosen_ban(model).map_or_else(Subject::default, |ban| Subject {
-            source: Some(ban.prefix.clone()),
-            ..ban.api.as_deref().map_or_else(Subject::default, of_api)
-        }),
-    }
-}
-
-/// All that is known of the chosen row.
-pub(super) fn detail(model: &Model) -> Option<Text> {
-    if let Some(finding) = chosen_finding(model) {
-        return Some(Text::of("Finding", &finding_text(finding)));
-    }
-    let grid = model.grid();
-    let row = &grid.rows[grid.chosen(model.view())?];
-    let mut text = String::new();
-    for (column, cell) in grid.columns.iter().zip(&row.cells) {
-        let value = if cell.text.is_empty() { model.look.glyphs().none } else { &cell.text };
-        text.push_str(&format!("{:9} {value}\n", column.title));
-    }
-    if model.page == Page::Apis
-        && let Some(api) = api(&model.history.latest()?.status, &row.id)
-    {
-        text.push_str(&format!("\n{:9} {}\n", "LISTEN", api.listen.join(" ")));
-        for (name, value) in [("OWNER", &api.owner), ("CRITICAL", &api.criticality)] {
-            if !value.is_empty() {
-                text.push_str(&format!("{name:9} {value}\n"));
-            }
-        }
-    }
-    Some(Text::of(model.page.title(), &text))
-}
-
-fn api<'a>(status: &'a Status, name: &str) -> Option<&'a ApiStatus> {
-    status.apis.iter().find(|api| api.name == name)
-}
-
-/// A number without more digits than matter.
-fn short(value: f64) -> String {
-    if value.abs() >= 1_000.0 || value.fract() == 0.0 {
-        return format!("{value:.0}");
-    }
-    format!("{value:.3}").trim_end_matches('0').to_owned()
-}
-
-fn finding_text(finding: &FindingEntry) -> String {
-    let FindingEntry { id, detector, severity, api, why, unit, .. } = finding;
-    let mut text = format!("{detector}, {severity}, at {}\n\n{why}\n\n", shown(api));
-    let mut line = |name: &str, value: String| text.push_str(&format!("{name:10} {value}\n"));
-    if let (Some(method), Some(route)) = (&finding.method, &finding.route) {
-        line("endpoint", format!("{method} {route}"));
-    }
-    if let Some(source) = &finding.source {
-        line("source", source.clone());
-    }
-    line("observed", format!("{} {unit}", short(finding.observed)));
-    line("baseline", format!("{} {unit}", short(finding.baseline)));
-    line("threshold", format!("{} {unit}", short(finding.threshold)));
-    line("window", span(finding.window_seconds));
-    line("complete", percent(finding.completeness));
-    if let Some(owasp) = &finding.owasp {
-        line("OWASP", owasp.clone());
-    }
-    if finding.evidence_forgeable {
-        line("evidence", "anyone could have forged it".to_owned());
-    }
-    line("id", id.clone());
-    text.push_str(
-        "\nweir findings show ID says more; weir findings ack ID notes that you have seen it.",
-    );
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers() {
-        for (value, text) in [
-            (0.0, "0"),
-            (0.01, "<0.1"),
-            (0.26, "0.3"),
-            (9.94, "9.9"),
-            (9.96, "10"),
-            (1_234.4, "1234"),
-            (123_456.0, "123k"),
-        ] {
-            assert_eq!(rate(value), text, "{value}");
-        }
-        for (value, text) in [
-            (0.000_000_4, "1us"),
-            (0.000_5, "500us"),
-            (0.000_999, "1.0ms"),
-            (0.012_3, "12ms"),
-            (0.999_6, "1.0s"),
-            (12.3, "12s"),
-        ] {
-            assert_eq!(seconds_text(value), text, "{value}");
-        }
-        for (value, text) in [
-            (1.0, "1"),
-            (0.5, "0.5"),
-            (0.560_873_6, "0.561"),
-            (1_234.567, "1235"),
-            (-2.25, "-2.25"),
-        ] {
-            assert_eq!(short(value), text, "{value}");
-        }
-    }
 }
