@@ -34,4 +34,6 @@ mod replay;
 mod site;
 mod size;
 mod starved;
+mod support;
 mod survival;
+mod top;
