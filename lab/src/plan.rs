@@ -150,13 +150,7 @@ impl Scene {
         // Stable: what is asked in the same nanosecond stays in its order.
         self.requests.sort_by_key(|request| request.time);
         self.labels.sort_by(|a, b| a.begin.total_cmp(&b.begin));
-        Plan {
-            requests: self.requests,
-            labels: self.labels,
-            flows: self.flows,
-            benign,
-            length,
-        }
+        Plan { requests: self.requests, labels: self.labels, flows: self.flows, benign, length }
     }
 }
 
@@ -191,7 +185,12 @@ impl Client {
     /// One connection at a time to each API, or `lanes` of them; without credentials.
     pub fn new(source: Ipv4Addr, lanes: usize) -> Self {
         let none = Lane { api: u8::MAX, flow: 0, last: f64::NEG_INFINITY };
-        Self { source, user: 0, lanes: vec![none; lanes.max(1) * crate::world::APIS.len()], next: 0 }
+        Self {
+            source,
+            user: 0,
+            lanes: vec![none; lanes.max(1) * crate::world::APIS.len()],
+            next: 0,
+        }
     }
 
     /// With somebody's credentials from now on; 0: without.
@@ -263,7 +262,9 @@ mod tests {
 
     #[test]
     fn files() {
-        for (bytes, expected) in [(0.0, 64), (64.0, 64), (1000.0, 1024), (3e6, 2_965_821), (1e12, 1 << 24)] {
+        for (bytes, expected) in
+            [(0.0, 64), (64.0, 64), (1000.0, 1024), (3e6, 2_965_821), (1e12, 1 << 24)]
+        {
             assert_eq!(file_bytes(file_for(bytes)), expected, "{bytes}");
         }
     }

@@ -135,7 +135,10 @@ mod tests {
         assert_eq!(found.len(), 1);
         let one = &found[0];
         assert_eq!((one.opened, one.closed), (60.5, Some(120.5)));
-        assert_eq!((&*one.detector, &*one.api, &*one.endpoint), ("enumeration", "orders", "GET /a"));
+        assert_eq!(
+            (&*one.detector, &*one.api, &*one.endpoint),
+            ("enumeration", "orders", "GET /a")
+        );
         assert_eq!(one.source, "198.19.0.7".parse().ok());
     }
 

@@ -92,7 +92,8 @@ impl Seen {
                 there: true,
                 route: seen.route(&route),
                 target: seen.text(&path),
-                credential: crate::random::mix(u64::from(request.user)) * u64::from(request.user != 0),
+                credential: crate::random::mix(u64::from(request.user))
+                    * u64::from(request.user != 0),
                 status: request.status,
                 handshake: true,
                 bytes: request.bytes(),
@@ -298,8 +299,14 @@ mod tests {
             let out = String::from_utf8(out).expect("text");
             let lines: Vec<_> = out.lines().collect();
             assert_eq!(lines.len(), 3, "the first line is of the telemetry: {out}");
-            assert!(lines[2].contains(&format!("\"time\":{}", EPOCH * 1_000_000_000 + 2_000_000_000)));
-            assert!(lines[2].contains("\"credential\":7") && !lines[2].contains(MARK), "{}", lines[2]);
+            assert!(
+                lines[2].contains(&format!("\"time\":{}", EPOCH * 1_000_000_000 + 2_000_000_000))
+            );
+            assert!(
+                lines[2].contains("\"credential\":7") && !lines[2].contains(MARK),
+                "{}",
+                lines[2]
+            );
         }
     }
 

@@ -74,12 +74,19 @@ pub fn send(plan: &Plan, from: &Host, to: Ipv4Addr, progress: &Progress) -> Resu
 pub fn first(from: &Host, to: Ipv4Addr) -> Result<()> {
     let source = from.v4();
     from.netns.enter(|| {
-        let mut stream = connect(source, SocketAddrV4::new(to, APIS[0].port)).context("connecting")?;
-        let text = format!("GET /healthz?{}=0 HTTP/1.1\r\nHost: shop\r\nFile: 4\r\nConnection: close\r\n\r\n", seen::MARK);
+        let mut stream =
+            connect(source, SocketAddrV4::new(to, APIS[0].port)).context("connecting")?;
+        let text = format!(
+            "GET /healthz?{}=0 HTTP/1.1\r\nHost: shop\r\nFile: 4\r\nConnection: close\r\n\r\n",
+            seen::MARK
+        );
         stream.write_all(text.as_bytes()).context("asking")?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).context("no answer")?;
-        ensure!(answer.starts_with(b"HTTP/1.1 200"), "the server does not answer as it is asked to");
+        ensure!(
+            answer.starts_with(b"HTTP/1.1 200"),
+            "the server does not answer as it is asked to"
+        );
         Ok(())
     })
 }
@@ -112,13 +119,7 @@ impl Worker {
         }
     }
 
-    fn run(
-        &mut self,
-        plan: &Plan,
-        number: usize,
-        last: &[u32],
-        progress: &Progress,
-    ) -> Result<()> {
+    fn run(&mut self, plan: &Plan, number: usize, last: &[u32], progress: &Progress) -> Result<()> {
         for (place, request) in plan.requests.iter().enumerate() {
             if mix(u64::from(request.source.to_bits())) as usize % WORKERS != number {
                 continue;
@@ -158,9 +159,8 @@ impl Worker {
             let request = &plan.requests[place];
             let flow = request.flow;
             let stream = self.streams.get_mut(&flow).context("a connection is gone")?;
-            let answer = read(stream, &mut self.buffer).with_context(|| {
-                format!("no answer to {}", seen::target(request, place))
-            })?;
+            let answer = read(stream, &mut self.buffer)
+                .with_context(|| format!("no answer to {}", seen::target(request, place)))?;
             let alike = answer.status == request.status && answer.bytes == request.bytes();
             progress.unlike.fetch_add(u64::from(!alike), Relaxed);
             progress.answered.fetch_add(1, Relaxed);

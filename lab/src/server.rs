@@ -36,7 +36,8 @@ impl Server {
         for number in 0..=LARGEST {
             let path = files.join(number.to_string());
             // A hole has any size and takes no room.
-            let made = std::fs::File::create(&path).and_then(|file| file.set_len(file_bytes(number)));
+            let made =
+                std::fs::File::create(&path).and_then(|file| file.set_len(file_bytes(number)));
             made.with_context(|| format!("cannot write {}", path.display()))?;
         }
         let text = configuration(&home);
@@ -49,7 +50,8 @@ impl Server {
         for api in APIS {
             let url = format!("http://127.0.0.1:{}/healthz", api.port);
             server.0.ready(&format!("nginx answers for {}", api.name), START, || {
-                let answer = curl::one(host, &["--header", "File: 4", "--header", "Status: 200", &url])?;
+                let answer =
+                    curl::one(host, &["--header", "File: 4", "--header", "Status: 200", &url])?;
                 ensure!(answer.status == 200, "{url} answers {}", answer.status);
                 Ok(())
             })?;

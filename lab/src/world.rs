@@ -159,9 +159,30 @@ const CATEGORIES: [&str; 12] = [
 ];
 
 const WORDS: [&str; 24] = [
-    ".env", ".git/config", "wp-login.php", "phpmyadmin", "admin", "backup", "config.php", "server-status",
-    "actuator/env", "console", "debug", "graphql", "swagger.json", "api-docs", "test", "old", "dump.sql",
-    "db.sqlite", "id_rsa", "logs", "metrics", "private", "uploads", "xmlrpc.php",
+    ".env",
+    ".git/config",
+    "wp-login.php",
+    "phpmyadmin",
+    "admin",
+    "backup",
+    "config.php",
+    "server-status",
+    "actuator/env",
+    "console",
+    "debug",
+    "graphql",
+    "swagger.json",
+    "api-docs",
+    "test",
+    "old",
+    "dump.sql",
+    "db.sqlite",
+    "id_rsa",
+    "logs",
+    "metrics",
+    "private",
+    "uploads",
+    "xmlrpc.php",
 ];
 
 const ENDINGS: [&str; 6] = ["", ".bak", ".old", ".zip", "~", ".txt"];

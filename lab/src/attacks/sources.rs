@@ -9,7 +9,12 @@ use crate::world::{ApiNumber, Ask, CATALOGUE, OFFICE, far};
 
 impl Act {
     /// Adds its requests; whose they are, and when they end.
-    pub(super) fn play(self, scene: &mut Scene, api: ApiNumber, begin: f64) -> (Vec<Ipv4Addr>, f64) {
+    pub(super) fn play(
+        self,
+        scene: &mut Scene,
+        api: ApiNumber,
+        begin: f64,
+    ) -> (Vec<Ipv4Addr>, f64) {
         match self {
             Self::Guess(every, count, right) => guess(scene, api, begin, (every, count, right)),
             Self::Stuff(sources, minutes) => stuff(scene, api, begin, sources, minutes),
@@ -17,7 +22,9 @@ impl Act {
             Self::Probe(every, count, there) => probe(scene, api, begin, (every, count, there)),
             Self::Scrape(every, count, spread) => scrape(scene, api, begin, (every, count), spread),
             Self::Take(bytes, every, count) => take(scene, api, begin, bytes, (every, count)),
-            Self::Flood(rate, minutes, sources) => flood(scene, api, begin, (rate, minutes), sources),
+            Self::Flood(rate, minutes, sources) => {
+                flood(scene, api, begin, (rate, minutes), sources)
+            }
             Self::Far(every, count) => from_afar(scene, api, begin, every, count),
             Self::Mishap(what, minutes) => {
                 mishaps::happen(scene, api, what, begin, begin + minutes * MINUTE);
@@ -49,7 +56,13 @@ fn guess(
 }
 
 /// One in fifty of the passwords is still right.
-fn stuff(scene: &mut Scene, api: ApiNumber, begin: f64, rate: f64, minutes: f64) -> (Vec<Ipv4Addr>, f64) {
+fn stuff(
+    scene: &mut Scene,
+    api: ApiNumber,
+    begin: f64,
+    rate: f64,
+    minutes: f64,
+) -> (Vec<Ipv4Addr>, f64) {
     let mut sources = Vec::new();
     let mut time = begin;
     while time < begin + minutes * MINUTE {
@@ -171,7 +184,13 @@ fn flood(
     (clients.iter().map(Client::source).collect(), time)
 }
 
-fn from_afar(scene: &mut Scene, api: ApiNumber, begin: f64, every: f64, count: u32) -> (Vec<Ipv4Addr>, f64) {
+fn from_afar(
+    scene: &mut Scene,
+    api: ApiNumber,
+    begin: f64,
+    every: f64,
+    count: u32,
+) -> (Vec<Ipv4Addr>, f64) {
     let source = far(scene.random.below(4000) as u32);
     let mut client = Client::new(source, 1);
     let user = scene.user();

@@ -3,7 +3,7 @@
 use super::{CROWD, Life, SESSIONS, customers as rhythm, staff};
 use crate::plan::{Client, HOUR, MINUTE, Scene};
 use crate::random::mix;
-use crate::world::{ACCOUNTS, CATALOGUE, OFFICE, ORDERS, Ask, home};
+use crate::world::{ACCOUNTS, Ask, CATALOGUE, OFFICE, ORDERS, home};
 
 /// Customers there are.
 const PEOPLE: u64 = 12_000;

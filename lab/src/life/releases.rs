@@ -22,8 +22,10 @@ pub(super) fn release(scene: &mut Scene, life: &Life) {
     let mut reviews = Vec::new();
     for place in 0..scene.requests.len() {
         let request = scene.requests[place];
-        let Some(release) =
-            releases[usize::from(request.api)].iter().rev().find(|release| release.at <= request.time)
+        let Some(release) = releases[usize::from(request.api)]
+            .iter()
+            .rev()
+            .find(|release| release.at <= request.time)
         else {
             continue;
         };
