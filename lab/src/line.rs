@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// A line.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "nearly every line is a request")]
 pub enum Line<'a> {
     /// A request.
     #[serde(borrow)]

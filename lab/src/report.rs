@@ -81,10 +81,20 @@ impl Totals {
         totals
     }
 
-    /// Share of the events told that are right.
+    /// Share of the events told that are right, on the days on which something happens: where nothing
+    /// does, none can be, and their number is what the budget is for.
     pub fn precision(&self) -> f64 {
+        self.share(self.wrong - self.wrong_benign)
+    }
+
+    /// The same of all days.
+    pub fn precision_of_all(&self) -> f64 {
+        self.share(self.wrong)
+    }
+
+    fn share(&self, wrong: usize) -> f64 {
         let right = (self.found + self.more) as f64;
-        if right == 0.0 && self.wrong == 0 { 1.0 } else { right / (right + self.wrong as f64) }
+        if right == 0.0 && wrong == 0 { 1.0 } else { right / (right + wrong as f64) }
     }
 
     /// Share of the events that must be told that are.
@@ -187,10 +197,16 @@ fn goals(runs: &[Run], totals: &Totals) -> String {
             verdict(totals.recall() >= GOAL),
         ],
         vec![
-            "precision by event".to_owned(),
+            "precision by event, days with attacks".to_owned(),
             format!("{GOAL}"),
-            format!("{:.3} ({} false)", totals.precision(), totals.wrong),
+            format!("{:.3} ({} false)", totals.precision(), totals.wrong - totals.wrong_benign),
             verdict(totals.precision() >= GOAL),
+        ],
+        vec![
+            "the same with the benign days".to_owned(),
+            "–".to_owned(),
+            format!("{:.3} ({} false)", totals.precision_of_all(), totals.wrong),
+            String::new(),
         ],
     ];
     for (severity, seen, allowed) in within_budget(runs) {
@@ -353,6 +369,7 @@ pub fn json(runs: &[Run]) -> Value {
     };
     json!({
         "met": is_met(runs), "recall": totals.recall(), "precision": totals.precision(),
+        "precision_with_benign_days": totals.precision_of_all(),
         "false_benign": totals.wrong_benign, "benign_days": totals.days,
         "runs": runs.iter().map(run).collect::<Vec<_>>(),
     })
@@ -371,8 +388,11 @@ mod tests {
 
     #[test]
     fn shares() {
-        let totals = Totals { found: 18, must: 20, more: 1, wrong: 1, ..Totals::default() };
+        let (wrong, wrong_benign) = (20, 19);
+        let totals =
+            Totals { found: 18, must: 20, more: 1, wrong, wrong_benign, ..Totals::default() };
         assert_eq!((totals.precision(), totals.recall()), (0.95, 0.9));
+        assert_eq!(totals.precision_of_all(), 19.0 / 39.0);
         assert_eq!(Totals::default().precision(), 1.0);
         assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
     }

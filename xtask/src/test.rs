@@ -88,7 +88,8 @@ fn phases() -> Result<Vec<Phase>> {
     };
     let mut fuzz = Command::new(std::env::current_exe().context("cannot find this program")?);
     fuzz.args(["fuzz", "--runs", FUZZ_RUNS]);
-    let mut end_to_end = cargo(&["test", "--locked", "--package", "weir-tests", "--no-fail-fast"]);
+    let mut end_to_end = cargo(&["test", "--locked", "--no-fail-fast"]);
+    end_to_end.args(["--package", "weir-tests", "--package", "weir-lab"]);
     // Each test has its own namespaces, but the tests measure rates: on few processors one at a
     // time keeps them honest.
     end_to_end.args(["--", "--test-threads=1"]);
@@ -110,12 +111,25 @@ fn phases() -> Result<Vec<Phase>> {
                 "--workspace",
                 "--exclude",
                 "weir-tests",
+                "--exclude",
+                "weir-lab",
                 "--locked",
                 "--no-fail-fast",
             ]),
         ),
         // The same packages as above: with others, features and so dependencies differ.
-        check("weir", cargo(&["build", "--workspace", "--exclude", "weir-tests", "--locked"])),
+        check(
+            "weir",
+            cargo(&[
+                "build",
+                "--workspace",
+                "--exclude",
+                "weir-tests",
+                "--exclude",
+                "weir-lab",
+                "--locked",
+            ]),
+        ),
         tests("end-to-end tests", end_to_end),
         check("fuzz targets", fuzz),
     ])
