@@ -162,7 +162,10 @@ fn curve(whole: &Run, curves: &[(Degraded, Run)]) -> String {
             format!("{} of {}", totals.found, totals.must),
             format!("{:.2}", totals.recall()),
             totals.wrong.to_string(),
-            format!("{:.2}", totals.precision()),
+            match totals.found + totals.more {
+                0 => "–".to_owned(),
+                _ => format!("{:.2}", totals.precision()),
+            },
         ]
     };
     let mut rows = vec![row(Degraded::Whole, whole)];

@@ -158,7 +158,9 @@ fn span(seconds: f64) -> String {
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+    let upper = *values.get(values.len() / 2)?;
+    let lower = *values.get(values.len().saturating_sub(1) / 2)?;
+    Some(f64::midpoint(lower, upper))
 }
 
 /// Everything in Markdown.
@@ -394,6 +396,10 @@ mod tests {
         assert_eq!((totals.precision(), totals.recall()), (0.95, 0.9));
         assert_eq!(totals.precision_of_all(), 19.0 / 39.0);
         assert_eq!(Totals::default().precision(), 1.0);
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        for (values, expected) in
+            [(vec![], None), (vec![3.0, 1.0, 2.0], Some(2.0)), (vec![4.0, 1.0], Some(2.5))]
+        {
+            assert_eq!(median(values), expected);
+        }
     }
 }
