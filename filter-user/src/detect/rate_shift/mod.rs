@@ -10,7 +10,8 @@
 //!
 //! It is outlying when `|z| >= z` and the effect is worth speaking of: by `min_change` requests a
 //! second or more, and by the factor `ratio` above the highest, or below the lowest, twelfth of what
-//! the baseline remembers, so that bursts which keep coming back are no shift. Two outlying intervals in the same
+//! the baseline remembers, so that bursts which keep coming back are no shift. A rise rests on
+//! `min_seen` requests that were seen: of sampled flows one may stand for a thousand. Two outlying intervals in the same
 //! direction among the last three open a finding; `calm` intervals in a row that are not outlying
 //! close it. While it is open the baseline learns nothing, so that an attack does not become usual;
 //! after `adopt` seconds the new level is taken for usual and the finding closes.
@@ -54,6 +55,8 @@ pub struct RateShiftConfig {
     pub ratio: f64,
     /// Requests a second by which it must rise or fall.
     pub min_change: f64,
+    /// Requests seen in an interval without which it is no rise.
+    pub min_seen: u32,
     /// Intervals in a row that are not outlying, after which a finding closes.
     pub calm: u32,
     /// Seconds after which a new level is the usual one.
@@ -71,6 +74,7 @@ impl Default for RateShiftConfig {
             z: 6.0,
             ratio: 2.0,
             min_change: 5.0,
+            min_seen: 20,
             calm: 12,
             adopt: 3600,
             apis: 1024,

@@ -158,7 +158,10 @@ impl<B: Baseline> RateState<B> {
             completeness,
             forgeable: tally.verified.saturating_mul(2) <= tally.seen,
         };
-        let direction = judged.direction(config);
+        let direction = match judged.direction(config) {
+            1 if tally.seen < config.min_seen => 0,
+            direction => direction,
+        };
         self.recent = [self.recent[1], self.recent[2], direction];
         let step = match self.alarm {
             None => {

@@ -107,6 +107,29 @@ fn sampled_and_lossy_counts_are_scaled() {
 }
 
 #[test]
+fn a_few_sampled_flows_are_no_rise() {
+    // One flow in ten, each of a person who asks for a page a second: a crowd of ten, by its weight.
+    let mut engine = engine();
+    let mut random = Random::new(12);
+    let mut found = Vec::new();
+    let mut until = 0;
+    for second in 0..36_000 {
+        if random.poisson(0.01) > 0 {
+            until = second + 18;
+        }
+        if second < until {
+            engine.observe(&Observation {
+                weight: 10 << 16,
+                ..login(second * SECOND, client(1), 200)
+            });
+        }
+        found.extend(engine.tick((second + 1) * SECOND, 0, 1.0));
+    }
+    found.retain(|finding| finding.state == State::Open);
+    assert_eq!(found, []);
+}
+
+#[test]
 fn a_long_silence_of_the_caller_is_cheap() {
     let mut engine = engine();
     traffic(&mut engine, &mut Random::new(13), 0..600, |_| 10.0);
