@@ -11,7 +11,6 @@
 //! no database of these addresses. All else is as weir saw it on the wire.
 
 pub mod attacks;
-mod connect;
 pub mod degrade;
 pub mod judge;
 pub mod life;

@@ -13,11 +13,11 @@ use anyhow::{Context, Result, bail, ensure};
 use weir_tests::interrupt;
 use weir_tests::lab::Host;
 
-use crate::connect::connect;
 use crate::plan::{Plan, Request};
 use crate::random::mix;
 use crate::seen;
 use crate::world::APIS;
+use weir_tests::connect::connect;
 
 /// Requests that a worker has under way.
 const AT_ONCE: usize = 24;

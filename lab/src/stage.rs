@@ -51,7 +51,7 @@ pub struct Passed {
 /// # Errors
 /// The stage cannot be built, or the traffic fails.
 pub fn perform(plan: &Plan, say: impl Fn(&str)) -> Result<Passed> {
-    crate::connect::raise_limit().context("cannot raise the limit of open files")?;
+    weir_tests::connect::raise_limit().context("cannot raise the limit of open files")?;
     let lab = Lab::new(&[("server", 1), ("client", 10)])?;
     let (server, client) = (lab.host("server")?, lab.host("client")?);
     // Everybody lives on one host: each address of these networks is its own.

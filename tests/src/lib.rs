@@ -7,6 +7,7 @@
 //! shows what the process that was waited for had to say.
 
 pub mod alertmanager;
+pub mod connect;
 pub mod curl;
 pub mod frame;
 pub mod generator;

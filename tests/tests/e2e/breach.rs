@@ -1,66 +1,19 @@
 //! What an operator does in a breach: how soon it holds, playbooks, and drills that nobody notices.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::net::TcpStream;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use weir_tests::lab::Host;
 use weir_tests::wait;
 use weir_tests::weir::Weir;
 
+use crate::ending::{self, any};
 use crate::site::{self, PORT};
 
 /// Far above what is promised: what was measured is printed.
 const SANITY: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_secs(15);
-
-/// Blasts datagrams at a port that listens and notes when the last one arrived, while `during` runs;
-/// how long after the beginning of `during` that was, and how many arrived in all.
-fn last_passed<T>(
-    client: &Host,
-    server: &Host,
-    address: IpAddr,
-    during: impl FnOnce() -> Result<T>,
-) -> Result<(T, Duration, u64)> {
-    let any = if address.is_ipv4() { "0.0.0.0" } else { "::" };
-    let listening = server.netns.enter(|| Ok(UdpSocket::bind((address, PORT))?))?;
-    listening.set_read_timeout(Some(Duration::from_millis(20)))?;
-    let sending = client.netns.enter(|| Ok(UdpSocket::bind((any, 0))?))?;
-    sending.connect((address, PORT))?;
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let sender = scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                // What the switch has no room for is not sent.
-                let _sent = sending.send(b"still here?");
-                std::thread::sleep(Duration::from_micros(100));
-            }
-        });
-        let receiver = scope.spawn(|| {
-            let (mut last, mut count) = (None, 0_u64);
-            let mut buffer = [0; 64];
-            while !over.load(Ordering::Relaxed) {
-                if listening.recv(&mut buffer).is_ok() {
-                    last = Some(Instant::now());
-                    count += 1;
-                }
-            }
-            (last, count)
-        });
-        std::thread::sleep(Duration::from_millis(300));
-        let start = Instant::now();
-        let done = during();
-        // Long enough for what is still on its way.
-        std::thread::sleep(Duration::from_millis(300));
-        over.store(true, Ordering::Relaxed);
-        let (last, count) = receiver.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?;
-        sender.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?;
-        let last = last.context("no datagram arrived at all")?;
-        Ok((done?, last.saturating_duration_since(start), count))
-    })
-}
 
 #[test]
 fn a_shutdown_holds_a_moment_after_the_command() -> Result<()> {
@@ -75,7 +28,10 @@ fn a_shutdown_holds_a_moment_after_the_command() -> Result<()> {
     ];
     for (round, verb) in verbs.iter().cycle().take(12).enumerate() {
         let address = server.addresses()[round % 2];
-        let (_, last, count) = last_passed(client, server, address, || weir.verb(verb)?.success())?;
+        let (_, last, count) =
+            ending::last_passed((client, any(address)), server, address, || {
+                weir.verb(verb)?.success()
+            })?;
         println!(
             "weir {}: the last of {count} packets arrived {:.1} ms after the command was started",
             verb.join(" "),

@@ -8,6 +8,7 @@ mod bans;
 mod breach;
 mod client;
 mod detectors;
+mod ending;
 mod enforcement;
 mod escalation;
 mod evidence;

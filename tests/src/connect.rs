@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// As the kernel says.
-pub(crate) fn connect(from: Ipv4Addr, to: SocketAddrV4) -> io::Result<TcpStream> {
+pub fn connect(from: Ipv4Addr, to: SocketAddrV4) -> io::Result<TcpStream> {
     // SAFETY: only numbers are passed.
     let number = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
     if number < 0 {
@@ -54,7 +54,7 @@ fn address(of: SocketAddrV4) -> libc::sockaddr_in {
 ///
 /// # Errors
 /// As the kernel says.
-pub(crate) fn raise_limit() -> io::Result<()> {
+pub fn raise_limit() -> io::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes to the struct, which lives for the call.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
