@@ -74,6 +74,15 @@ impl Profile {
         ids.filter_map(profile).collect()
     }
 
+    /// The APIs that the policy has in maintenance at a time, seconds since 1970.
+    pub(crate) fn maintained(&self, time: u64) -> impl Iterator<Item = u32> {
+        let planned = !self.policy.maintenance.is_empty();
+        let ids = self.by_id.keys().copied().filter(move |_| planned);
+        ids.filter(move |&id| {
+            self.api(id).is_some_and(|api| self.policy.maintained(&api.name, time).is_some())
+        })
+    }
+
     /// The APIs as the inventory wants them.
     pub(crate) fn for_inventory(&self) -> Vec<DeclaredApi> {
         let ids = self.by_id.keys();

@@ -97,6 +97,8 @@ pub struct Engine {
     detectors: Vec<Box<dyn Detect>>,
     budget: Budget,
     findings: Lifecycle,
+    /// See [`Tick::maintained`].
+    maintained: HashMap<u32, u64>,
     now: u64,
     epoch: i128,
 }
@@ -123,6 +125,7 @@ impl Engine {
             ],
             budget: Budget::default(),
             findings: Lifecycle::new(epoch, config.max_open, config.update_every * SECOND),
+            maintained: HashMap::new(),
             now: 0,
             epoch: 0,
         }
@@ -137,6 +140,22 @@ impl Engine {
         let keep = |id| self.apis.contains_key(&id);
         self.detectors.iter_mut().for_each(|detector| detector.retain(&keep));
         self.findings.retain(keep, self.now);
+        self.maintained.retain(|id, _| self.apis.contains_key(id));
+    }
+
+    /// The APIs that are being maintained from `now` on (ns, as for [`Self::tick`]), no others. What
+    /// such an API does is neither judged nor learned, nor is a step of learning that overlaps the
+    /// maintenance; detectors of sources and of attacks go on.
+    pub fn set_maintained(&mut self, apis: impl IntoIterator<Item = u32>, now: u64) {
+        let now = self.now.max(now);
+        let these: HashSet<u32> = apis.into_iter().collect();
+        for (id, until) in &mut self.maintained {
+            if *until == u64::MAX && !these.contains(id) {
+                *until = now;
+            }
+        }
+        let known = these.into_iter().filter(|id| self.apis.contains_key(id));
+        self.maintained.extend(known.map(|id| (id, u64::MAX)));
     }
 
     /// How many alerts a day the operator wants to see, shared out among the detectors for the APIs as
@@ -202,6 +221,7 @@ impl Engine {
             epoch,
             completeness,
             floor: self.config.min_completeness,
+            maintained: &self.maintained,
             apis: &self.apis,
             findings: &mut self.findings,
             budget: &mut self.budget,

@@ -246,6 +246,20 @@ fn whole(policy: &Policy) -> Settings {
         to.list(&key("notify"), book.notify.iter().cloned());
         to.put(&key("ttl"), book.ttl.map_or_else(String::new, show_duration));
     }
+    to.list(
+        "maintenance",
+        policy.maintenance.iter().map(|window| {
+            let apis = match window.apis.is_empty() {
+                true => "every API".to_owned(),
+                false => window.apis.join(" "),
+            };
+            let reason = match window.reason.as_str() {
+                "" => String::new(),
+                reason => format!(" ({reason})"),
+            };
+            format!("{apis}: {}{reason}", window.when)
+        }),
+    );
     to.list("trusted.ports", policy.trusted.ports.iter().map(|port| port.value.to_string()));
     to.list("trusted.interfaces", policy.trusted.interfaces.iter().map(|name| name.value.clone()));
     to.settings

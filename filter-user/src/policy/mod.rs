@@ -13,6 +13,7 @@ pub mod diff;
 pub mod examples;
 mod feed;
 mod files;
+mod maintenance;
 mod model;
 mod packets;
 mod playbook;
@@ -38,6 +39,7 @@ pub use assess::Assess;
 pub use cidr::{Cidr, CidrError};
 pub use compile::compile;
 pub use files::{Directory, MAX_FILE_BYTES, NamedFile, ReadFile};
+pub use maintenance::{Maintenance, When};
 pub use model::{Action, Group, GroupIndex, Listen, Policy, Port, Protocol, Sited, Trusted};
 pub use packets::{Packets, treatment_name};
 pub use playbook::{Play, PlayStep, Playbook};
@@ -108,6 +110,7 @@ pub fn parse_with(text: &str, name: &str, from: &dyn ReadFile) -> Loaded {
             responses: draft.responses,
             alerts: draft.alerts,
             assess: draft.assess,
+            maintenance: draft.maintenance,
             texts: std::iter::once(Arc::clone(source.name())).chain(feeds).collect(),
             hash: files::hash(text, &files),
         }

@@ -12,6 +12,7 @@ use crate::text::Location;
 
 use super::api::Api;
 use super::assess::Assess;
+use super::maintenance::Maintenance;
 use super::packets::Packets;
 use super::playbook::Playbook;
 use super::prefixes::Prefixes;
@@ -56,6 +57,8 @@ pub struct Policy {
     pub alerts: Alerts,
     /// When the posture is to be reported.
     pub assess: Assess,
+    /// When which APIs are being maintained, in the order they were written.
+    pub maintenance: Vec<Maintenance>,
     /// The texts it was made of: the policy itself, then each feed as it is called in messages.
     pub texts: Vec<Arc<str>>,
     pub(super) hash: [u8; 32],
@@ -76,6 +79,7 @@ impl Policy {
             responses: Responses::default(),
             alerts: Alerts::default(),
             assess: Assess::default(),
+            maintenance: Vec::new(),
             texts: Vec::new(),
             hash: super::files::hash("", &[]),
         }
@@ -97,6 +101,14 @@ impl Policy {
     /// An API by its name.
     pub fn api(&self, name: &str) -> Option<&Api> {
         self.apis.iter().find(|api| api.name == name)
+    }
+
+    /// The window of maintenance that an API is in at a time (seconds since 1970) and when that ends;
+    /// of several the one that ends last.
+    pub fn maintained(&self, api: &str, time: u64) -> Option<(&Maintenance, u64)> {
+        let windows = self.maintenance.iter();
+        let in_force = windows.filter_map(|window| Some((window, window.covers(api, time)?)));
+        in_force.max_by_key(|(_, until)| *until)
     }
 
     /// A playbook by its name.

@@ -152,9 +152,13 @@ impl EndpointState {
         self.series.iter().map(Option::is_some).chain(tails)
     }
 
-    pub(super) fn add(&mut self, step: u64, sample: &Sample) {
+    /// Counts a sample; of tails only where it `learns`.
+    pub(super) fn add(&mut self, step: u64, sample: &Sample, learns: bool) {
         self.roll(step);
         self.now.add(sample);
+        if !learns {
+            return;
+        }
         // Microseconds and bytes.
         let values =
             [sample.latency.map(|latency| latency as f64 / 1e3), sample.bytes.map(|b| b as f64)];

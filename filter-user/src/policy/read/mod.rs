@@ -9,6 +9,7 @@ mod assess;
 mod groups;
 mod limit;
 mod listen;
+mod maintenance;
 mod names;
 mod networks;
 mod packets;
@@ -25,6 +26,7 @@ use super::api::Api;
 use super::assess::Assess;
 use super::cidr::Cidr;
 use super::files::Files;
+use super::maintenance::Maintenance;
 use super::model::{Action, Group, Listen, Port, Sited, Trusted};
 use super::packets::Packets;
 use super::playbook::Playbook;
@@ -33,7 +35,7 @@ use super::response::Responses;
 
 type Span = Range<usize>;
 
-const ROOT: [&str; 10] = [
+const ROOT: [&str; 11] = [
     "policy",
     "trusted",
     "unclaimed",
@@ -44,6 +46,7 @@ const ROOT: [&str; 10] = [
     "respond",
     "alerts",
     "assess",
+    "maintenance",
 ];
 const CIDRS: &str = "cidrs = [\"192.0.2.0/24\", \"2001:db8::/32\"]";
 
@@ -59,6 +62,7 @@ pub(super) struct Draft {
     pub(super) responses: Responses,
     pub(super) alerts: Alerts,
     pub(super) assess: Assess,
+    pub(super) maintenance: Vec<Maintenance>,
 }
 
 /// What the readers of the parts share.
@@ -102,6 +106,7 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
         let responses = reader.responses(root);
         let alerts = reader.alerts(root);
         let assess = reader.assess(root);
+        let maintenance = reader.maintenance(root);
         reader.only_said(root, &apis);
         reader.unused_groups(&spans);
         if root.get("api").is_none() && unclaimed == Action::Pass {
@@ -122,6 +127,7 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
             responses,
             alerts,
             assess,
+            maintenance,
         }
     })
 }
