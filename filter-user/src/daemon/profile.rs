@@ -75,12 +75,13 @@ impl Profile {
     }
 
     /// The APIs that the policy has in maintenance at a time, seconds since 1970.
-    pub(crate) fn maintained(&self, time: u64) -> impl Iterator<Item = u32> {
-        let planned = !self.policy.maintenance.is_empty();
-        let ids = self.by_id.keys().copied().filter(move |_| planned);
-        ids.filter(move |&id| {
-            self.api(id).is_some_and(|api| self.policy.maintained(&api.name, time).is_some())
-        })
+    pub(crate) fn maintained(&self, time: u64) -> Vec<u32> {
+        let names = self.policy.maintained(time);
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let is = |id: &u32| self.api(*id).is_some_and(|api| names.contains_key(api.name.as_str()));
+        self.ids().filter(is).collect()
     }
 
     /// The APIs as the inventory wants them.

@@ -48,10 +48,9 @@ pub enum When {
 }
 
 impl Maintenance {
-    /// Until when this API is maintained at a time, where it is; both in seconds since 1970.
-    pub fn covers(&self, api: &str, time: u64) -> Option<u64> {
-        let is_meant = self.apis.is_empty() || self.apis.iter().any(|name| name == api);
-        if is_meant { self.when.covers(time) } else { None }
+    /// Whether it is about this API.
+    pub fn names(&self, api: &str) -> bool {
+        self.apis.is_empty() || self.apis.iter().any(|name| name == api)
     }
 }
 

@@ -3,6 +3,7 @@
 //! A value of these types has passed every check; it knows where it was written, so that `explain`
 //! can name the line. Numbers for the kernel are left to `compile`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -103,12 +104,20 @@ impl Policy {
         self.apis.iter().find(|api| api.name == name)
     }
 
-    /// The window of maintenance that an API is in at a time (seconds since 1970) and when that ends;
-    /// of several the one that ends last.
-    pub fn maintained(&self, api: &str, time: u64) -> Option<(&Maintenance, u64)> {
-        let windows = self.maintenance.iter();
-        let in_force = windows.filter_map(|window| Some((window, window.covers(api, time)?)));
-        in_force.max_by_key(|(_, until)| *until)
+    /// The APIs that are being maintained at a time (seconds since 1970) by name, each with its window
+    /// and when that ends; of several the one that ends last.
+    pub fn maintained(&self, time: u64) -> BTreeMap<&str, (&Maintenance, u64)> {
+        let mut found: BTreeMap<&str, (&Maintenance, u64)> = BTreeMap::new();
+        for window in &self.maintenance {
+            let Some(until) = window.when.covers(time) else { continue };
+            for api in self.apis.iter().filter(|api| window.names(&api.name)) {
+                let held = found.entry(&api.name).or_insert((window, until));
+                if held.1 < until {
+                    *held = (window, until);
+                }
+            }
+        }
+        found
     }
 
     /// A playbook by its name.

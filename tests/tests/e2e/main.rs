@@ -21,6 +21,7 @@ mod inventory;
 mod jumbo;
 mod leaving;
 mod limits;
+mod maintenance;
 mod martians;
 mod measure;
 mod modes;
