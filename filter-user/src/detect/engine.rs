@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::SECOND;
+use super::absolute::{Absolute, AbsoluteConfig};
 use super::api::ApiProfile;
 use super::behaviour::{Behaviour, BehaviourConfig};
 use super::brute_force::{BruteForce, BruteForceConfig};
@@ -50,6 +51,8 @@ pub struct Config {
     pub new_origin: NewOriginConfig,
     /// See [`super::who`].
     pub who: WhoConfig,
+    /// See [`super::absolute`].
+    pub absolute: AbsoluteConfig,
     /// Share of the telemetry, 0 to 1, below which nothing is decided.
     pub min_completeness: f64,
     /// Seconds between two updates of a finding.
@@ -71,6 +74,7 @@ impl Default for Config {
             dispersion: DispersionConfig::default(),
             new_origin: NewOriginConfig::default(),
             who: WhoConfig::default(),
+            absolute: AbsoluteConfig::default(),
             min_completeness: 0.5,
             update_every: 60,
             max_open: 1000,
@@ -122,6 +126,7 @@ impl Engine {
                 Box::new(Pressure::new(config.pressure)),
                 Box::new(Dispersion::new(config.dispersion, epoch)),
                 Box::new(NewOrigin::new(config.new_origin, epoch)),
+                Box::new(Absolute::new(config.absolute)),
             ],
             budget: Budget::default(),
             findings: Lifecycle::new(epoch, config.max_open, config.update_every * SECOND),

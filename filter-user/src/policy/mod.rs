@@ -32,8 +32,8 @@ use std::sync::Arc;
 use crate::text::{Diagnostic, Report, Source};
 
 pub use api::{
-    About, Allow, Api, Criticality, DEFAULT_BURST, Escalate, Kind, Lifecycle, LimitFor, LimitSpec,
-    Login, Mode, Overflow, PACKET_BYTES, Per, Rates, Route, SourceLengths,
+    About, AlertLimits, Allow, Api, Criticality, DEFAULT_BURST, Escalate, Kind, Lifecycle,
+    LimitFor, LimitSpec, Login, Mode, Overflow, PACKET_BYTES, Per, Rates, Route, SourceLengths,
 };
 pub use assess::Assess;
 pub use cidr::{Cidr, CidrError};

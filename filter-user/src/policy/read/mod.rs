@@ -3,6 +3,7 @@
 //! A part that cannot be used is reported and left out, and the rest is read on, so that one run
 //! finds all there is. The model is only complete when no error was reported.
 
+mod alert;
 mod alerts;
 mod api;
 mod assess;

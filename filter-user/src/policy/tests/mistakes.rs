@@ -27,6 +27,22 @@ fn one_mistake_gives_one_diagnostic_that_says_where_and_what_to_do() {
         ("[policy]\nversion = \"1\"", Error, 8, 11, "must be an integer, not a string", "number"),
         ("[policy]\nname = \"Edge 1\"", Error, 8, 8, "not a name", "write \"edge-1\""),
         ("[unclaimed]\naction = \"reject\"", Error, 8, 10, "cannot be", "\"pass\", \"drop\""),
+        // Absolute limits.
+        ("alert = {}", Error, 7, 9, "`api.alert` limits nothing", "error_ratio"),
+        ("alert = { error_ratio = \"5\" }", Error, 7, 25, "\"5\" is no share", "0.01%"),
+        ("alert = { error_ratio = \"200%\" }", Error, 7, 25, "is no share", "below 100%"),
+        ("alert = { error_ratio = 0.05 }", Error, 7, 25, "must be a string", "\"5%\""),
+        ("alert = { latency_p99 = \"2h\" }", Error, 7, 25, "a latency of 2h", "1ms to 100s"),
+        ("alert = { latency = \"2s\" }", Error, 7, 11, "unknown key `latency`", "latency_p99"),
+        (
+            "alert = { requests_per_second = { min = 5, max = 5 } }",
+            Error,
+            7,
+            33,
+            "a min that is not below its max",
+            "max = 2000",
+        ),
+        ("alert = { requests_per_second = {} }", Error, 7, 33, "neither min nor max", "min = 1"),
         // Maintenance.
         (
             "[[maintenance]]\napis = [\"y\"]\nfrom = \"22:00\"\nfor = \"1h\"",
