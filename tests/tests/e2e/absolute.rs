@@ -27,7 +27,9 @@ fn a_share_of_failures_and_a_rate_beyond_their_limits_are_told() -> Result<()> {
     let good = site::url(server.v4().into(), PORT, "/items/[1-80]");
     let bad = site::url(server.v4().into(), PORT, "/error?n=[1-20]");
     let found = loop {
-        curl::many(client, &["--max-time", "5", &good, &bad])?;
+        for url in [&good, &bad] {
+            curl::many(client, &["--max-time", "5", url])?;
+        }
         let list = weir.json(&["findings", "--all"])?;
         let found: Vec<Value> = list
             .as_array()
