@@ -20,6 +20,7 @@ pub mod nginx;
 pub mod ocsf;
 pub mod process;
 pub mod prometheus;
+pub mod pty;
 pub mod reading;
 pub mod receiver;
 pub mod rotel;

@@ -2,6 +2,7 @@
 //! socket and pins of its own, used as a person would use it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -185,6 +186,13 @@ impl<'lab> Weir<'lab> {
     pub fn verb(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = self.host.netns.command(&self.binary);
         process::run(command.args(arguments).arg("--socket").arg(self.socket()), VERB)
+    }
+
+    /// A client verb on the daemon's host, not started yet: for a terminal.
+    pub fn verb_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.host.netns.command(&self.binary);
+        command.args(arguments).arg("--socket").arg(self.socket());
+        command
     }
 
     /// `weir detach`, with the daemon or without it.

@@ -13,6 +13,7 @@ mod fuzz;
 mod kernels;
 mod lab;
 mod package;
+mod page;
 mod process;
 mod setup;
 mod tally;
@@ -39,7 +40,7 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Measure what a packet costs; needs root
     Bench(bench::Options),
-    /// Run the shift detector over series with labelled windows, recorded or generated
+    /// Hold the detectors against labelled traffic, sent for real; or the shift detector against series
     Lab(lab::Options),
     /// Try Debian's kernels 5.10, 6.1, 6.12 and 6.18, or others, in emulated machines
     Kernels(kernels::Options),

@@ -65,8 +65,15 @@ enum Kind {
 }
 
 /// End-to-end tests that would measure each other.
-const MEASURING: [&str; 6] =
-    ["apply::", "breach::a_shutdown", "limits::", "measure::", "quotas::", "starved::"];
+const MEASURING: [&str; 7] = [
+    "apply::",
+    "breach::a_shutdown",
+    "limits::",
+    "measure::",
+    "quotas::",
+    "starved::",
+    "top::the_screen",
+];
 
 fn phases() -> Result<Vec<Phase>> {
     let root = crate::root();
@@ -94,11 +101,13 @@ fn phases() -> Result<Vec<Phase>> {
     fuzz.args(["fuzz", "--runs", FUZZ_RUNS]);
     // Each test has namespaces of its own, and most of them wait most of the time. Those that measure
     // rates have the processors to themselves.
-    let mut end_to_end = cargo(&["test", "--locked", "--package", "weir-tests", "--no-fail-fast"]);
-    end_to_end.args(["--", "--test-threads=3"]);
+    let both = ["test", "--locked", "--package", "weir-tests", "--package", "weir-lab"];
+    let mut end_to_end = cargo(&both);
+    end_to_end.args(["--no-fail-fast", "--", "--test-threads=3"]);
     end_to_end.args(MEASURING.iter().flat_map(|tests| ["--skip", tests]));
-    let mut measuring = cargo(&["test", "--locked", "--package", "weir-tests", "--test", "e2e"]);
-    measuring.args(["--", "--test-threads=1"]).args(MEASURING);
+    // The same packages: with others, features and so dependencies differ.
+    let mut measuring = cargo(&both);
+    measuring.args(["--test", "e2e", "--", "--test-threads=1"]).args(MEASURING);
     Ok(vec![
         check("format, workspace", cargo(&["fmt", "--check", "--all"])),
         check("format, eBPF", format(&ebpf)),
@@ -117,12 +126,25 @@ fn phases() -> Result<Vec<Phase>> {
                 "--workspace",
                 "--exclude",
                 "weir-tests",
+                "--exclude",
+                "weir-lab",
                 "--locked",
                 "--no-fail-fast",
             ]),
         ),
         // The same packages as above: with others, features and so dependencies differ.
-        check("weir", cargo(&["build", "--workspace", "--exclude", "weir-tests", "--locked"])),
+        check(
+            "weir",
+            cargo(&[
+                "build",
+                "--workspace",
+                "--exclude",
+                "weir-tests",
+                "--exclude",
+                "weir-lab",
+                "--locked",
+            ]),
+        ),
         tests("end-to-end tests", end_to_end),
         tests("end-to-end tests that measure", measuring),
         check("fuzz targets", fuzz),

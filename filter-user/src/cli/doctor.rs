@@ -6,7 +6,7 @@ mod interface;
 mod receivers;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -16,6 +16,7 @@ use super::settings::settings;
 use super::style::{Style, Tone, clean};
 use super::{Output, Target};
 use crate::config::{Config, Overrides};
+use crate::control::api::Answer;
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Exit code 1 when a check fails. Nothing is changed.\n\n\
@@ -104,15 +105,22 @@ pub(super) fn doctor(args: &DoctorArgs) -> Verdict {
         metrics: args.metrics,
         ..Overrides::default()
     };
+    let report = look(args.config.as_deref(), &args.target, overrides)?;
+    args.output.printer().print(&report, |style| text(&report, style))?;
+    Ok(if report.healthy { Outcome::Done } else { Outcome::No })
+}
+
+/// All checks, of these settings.
+pub(super) fn look(file: Option<&Path>, target: &Target, overrides: Overrides) -> Answer<Report> {
     let mut checks = Vec::new();
-    let config = match settings(args.config.as_deref(), &args.target) {
+    let config = match settings(file, target) {
         Ok(config) => config,
         Err(error) => {
             let problems = error.diagnostics.iter().map(ToString::to_string);
             let hint = problems.collect::<Vec<_>>().join(" ");
             checks.push(Check::fail("settings", &error.message, hint));
-            let mut config = Config::with_paths(args.target.paths()?);
-            config.socket = args.target.socket()?;
+            let mut config = Config::with_paths(target.paths()?);
+            config.socket = target.socket()?;
             config
         }
     };
@@ -128,9 +136,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> Verdict {
     checks.extend(receivers::checks(&wanted.sinks));
     checks.extend(wanted.policy.as_deref().map(daemon::policy));
     let healthy = !checks.iter().any(|check| check.state == State::Fail);
-    let report = Report { healthy, checks };
-    args.output.printer().print(&report, |style| text(&report, style))?;
-    Ok(if healthy { Outcome::Done } else { Outcome::No })
+    Ok(Report { healthy, checks })
 }
 
 pub(super) fn text(report: &Report, style: Style) -> String {

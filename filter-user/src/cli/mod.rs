@@ -38,9 +38,11 @@ mod sink;
 mod size;
 mod status;
 mod style;
+mod support;
 mod table;
 #[cfg(test)]
 mod tests;
+mod top;
 mod value;
 mod version;
 mod watch;
@@ -103,6 +105,8 @@ enum Verb {
     Audit(audit::AuditArgs),
     /// Show what is in force and what it does
     Status(status::StatusArgs),
+    /// Watch traffic, sources, requests and findings, full screen
+    Top(top::TopArgs),
     /// Say what would happen to a packet, and why
     Explain(explain::ExplainArgs),
     /// Ban sources, for a while
@@ -133,6 +137,8 @@ enum Verb {
     Detach(detach::DetachArgs),
     /// Say whether this host can run weir, and what to do where not
     Doctor(doctor::DoctorArgs),
+    /// Write what somebody who helps needs to see into one file, masked
+    SupportBundle(support::SupportArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Write the manual pages to a directory
@@ -235,6 +241,7 @@ impl Verb {
             Self::History(args) => history::history(args),
             Self::Audit(args) => audit::audit(args),
             Self::Status(args) => status::status(args),
+            Self::Top(args) => top::top(args),
             Self::Explain(args) => explain::explain(args),
             Self::Ban(args) => ban::ban(args),
             Self::Monitor(args) => monitor::monitor(args),
@@ -250,6 +257,7 @@ impl Verb {
             Self::Replay(args) => Ok(replay::replay(args)?),
             Self::Detach(args) => detach::detach(args),
             Self::Doctor(args) => doctor::doctor(args),
+            Self::SupportBundle(args) => support::support(args),
             Self::Completions(args) => completions::completions(args),
             Self::Man(args) => man::man(args),
             Self::Version(args) => version::version(args),
@@ -269,6 +277,7 @@ impl Verb {
             Self::History(args) => args.common.output.json,
             Self::Audit(args) => args.json(),
             Self::Status(args) => args.common.output.json,
+            Self::Top(args) => args.common.output.json,
             Self::Explain(args) => args.common.output.json,
             Self::Ban(args) => args.json(),
             Self::Monitor(args) => args.json(),
@@ -284,6 +293,7 @@ impl Verb {
             Self::Replay(args) => args.json,
             Self::Detach(args) => args.common.output.json,
             Self::Doctor(args) => args.output.json,
+            Self::SupportBundle(args) => args.output.json,
             Self::Version(args) => args.output.json,
         }
     }

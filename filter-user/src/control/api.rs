@@ -24,6 +24,7 @@ mod policy;
 mod sink;
 mod size;
 mod status;
+mod top;
 
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,7 @@ pub use status::{
     InterfaceStatus, MapStatus, NamedCount, PacketCounts, PolicyStatus, ReasonCount, SampleStatus,
     Status,
 };
+pub use top::{RequestCount, SourceCount, SourceRefused, TOP_ENTRIES, TOP_SOURCES, Top};
 
 /// Who is at the other end of the socket, as the kernel says. For the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +110,9 @@ pub type Answer<T> = Result<T, ApiError>;
 pub trait Daemon: Send + Sync + 'static {
     /// All there is to know at a glance.
     fn status(&self) -> Answer<Status>;
+
+    /// Raw counts for a view that is drawn again and again.
+    fn top(&self) -> Answer<Top>;
 
     /// Reads the policy file, checks it, and puts it in force on every interface, or on none.
     /// An invalid policy is [`Code::Refused`] with its diagnostics. Files are read with the caller's

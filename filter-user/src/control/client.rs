@@ -22,7 +22,7 @@ use super::api::{
     EndpointEntry, ErrorBody, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation,
     Facts, FindingAck, FindingEntry, FindingQuery, HistoryEntry, MaintenanceEntry,
     MaintenanceStart, MaintenanceStop, MuteEntry, MuteLift, MuteSet, OrderLift, OrderSet,
-    PlaybookEntry, RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
+    PlaybookEntry, RareQuery, RollbackRequest, SinkTest, SinkTested, Status, Top,
 };
 use super::peer::GROUP;
 use super::ssh;
@@ -66,6 +66,11 @@ impl Client {
     /// See [`super::api::Daemon::status`].
     pub fn status(&self) -> Answer<Status> {
         self.get("/v1/status")
+    }
+
+    /// See [`super::api::Daemon::top`].
+    pub fn top(&self) -> Answer<Top> {
+        self.get("/v1/top")
     }
 
     /// See [`super::api::Daemon::apply`].

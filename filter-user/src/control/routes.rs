@@ -43,6 +43,7 @@ type Admitted = Result<Caller, ApiError>;
 pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/top", get(top))
         .route("/v1/apply", post(apply))
         .route("/v1/diff", post(diff))
         .route("/v1/confirm", post(confirm))
@@ -253,6 +254,10 @@ where
 
 async fn status(State(app): State<App>) -> Response {
     answer(app, Daemon::status).await
+}
+
+async fn top(State(app): State<App>) -> Response {
+    answer(app, Daemon::top).await
 }
 
 async fn apply(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {

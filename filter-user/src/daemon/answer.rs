@@ -10,7 +10,7 @@ use crate::control::api::{
     EndpointEntry, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation, Facts, Feed,
     FindingAck, FindingEntry, FindingQuery, HistoryEntry, MaintenanceEntry, MaintenanceStart,
     MaintenanceStop, MuteEntry, MuteLift, MuteSet, OrderKind, OrderLift, OrderSet, PlaybookEntry,
-    RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
+    RareQuery, RollbackRequest, SinkTest, SinkTested, Status, Top,
 };
 use crate::control::ssh::who;
 use crate::detect::Source;
@@ -171,7 +171,7 @@ fn unreadable(auditor: &Auditor, error: &std::io::Error) -> ApiError {
     ApiError::internal(format!("cannot read {}: {error}", auditor.log.path().display()))
 }
 
-fn told(gate: &Gate, entry: &Entry) -> Ban {
+pub(super) fn told(gate: &Gate, entry: &Entry) -> Ban {
     let age = crate::kernel::clock::boot_ns().saturating_sub(entry.since) / 1_000_000_000;
     Ban {
         prefix: show(entry.network, entry.prefix),
@@ -188,6 +188,10 @@ fn told(gate: &Gate, entry: &Entry) -> Ban {
 impl Daemon for Core {
     fn status(&self) -> Answer<Status> {
         super::status::take(self).map_err(trouble::kernel)
+    }
+
+    fn top(&self) -> Answer<Top> {
+        super::top::take(self).map_err(trouble::kernel)
     }
 
     fn apply(&self, request: &ApplyRequest, caller: &Caller) -> Answer<Applied> {

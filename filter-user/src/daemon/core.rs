@@ -18,6 +18,7 @@ use crate::export::events::{ApiField, Event, EventLog, Kind, PolicyField, Source
 use crate::export::metrics::{ApiInfo, Metrics};
 use crate::export::sinks::Sinks;
 use crate::geo::Geo;
+use crate::kernel::clock;
 use crate::policy::Policy;
 use crate::respond::Quotas;
 
@@ -33,6 +34,7 @@ use super::learned::Learned;
 use super::maintenance::Maintained;
 use super::pipeline::Report;
 use super::profile::Profile;
+use super::sources::Sources;
 use super::start::Start;
 
 /// Label sets of the request metrics at most; further routes are `__other__`.
@@ -64,6 +66,8 @@ pub(super) struct Core {
     pub(super) report: Arc<Mutex<Report>>,
     /// Clients that are only known through proxies.
     pub(super) clients: Mutex<Clients>,
+    /// Who asked lately, and who was refused.
+    pub(super) sources: Mutex<Sources>,
     /// Where sources are.
     pub(super) geo: Geo,
     /// What exists, as far as traffic shows.
@@ -187,6 +191,7 @@ impl Core {
             metrics,
             report,
             clients: Mutex::default(),
+            sources: Mutex::new(Sources::new(clock::monotonic_ns())),
             inventory: Mutex::new(inventory),
             maintained,
             book,
@@ -345,6 +350,9 @@ impl Core {
 
     /// Tells an event.
     pub(super) fn tell(&self, event: &Event) {
+        if matches!(event.kind, Kind::SourceRefused | Kind::SourceLimited) {
+            lock(&self.sources).refused(event, clock::monotonic_ns());
+        }
         match event.source.filter(|_| self.geo.is_there()) {
             None => self.tell_all(event),
             Some(source) => {

@@ -285,6 +285,7 @@ impl Core {
         route: &Arc<str>,
         epoch: i128,
     ) {
+        lock(&self.sources).asked(transaction, client);
         let time = wall(transaction.time, epoch);
         lock(&self.inventory).transaction(transaction, client, route, time);
     }

@@ -25,6 +25,15 @@ use super::in_force::InForce;
 pub(super) fn take(core: &Core) -> Result<Status> {
     core.tend_interfaces();
     let gate = core.gate();
+    let mut status = glance(core, &gate)?;
+    if let Some(policy) = &mut status.policy {
+        policy.pending = is_pending(&gate.now, &policy.path);
+    }
+    Ok(status)
+}
+
+/// The same without a look at the policy's files, which may be large.
+pub(super) fn glance(core: &Core, gate: &Gate) -> Result<Status> {
     let report = lock(&core.report).clone();
     let mut status = Status {
         daemon: DaemonStatus {
@@ -36,9 +45,9 @@ pub(super) fn take(core: &Core) -> Result<Status> {
             metrics: Some(core.config.metrics.to_string()),
             ready: core.is_ready(),
         },
-        policy: gate.now.path.is_some().then(|| policy(&gate)),
+        policy: gate.now.path.is_some().then(|| policy(gate)),
         feeds: gate.now.feeds.clone(),
-        interfaces: interfaces(&gate),
+        interfaces: interfaces(gate),
         samples: SampleStatus {
             share: core.config.sensor.sample,
             share_now: report.share,
@@ -50,7 +59,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
             decode_errors: gate.received.decode_errors.load(Ordering::Relaxed),
             completeness: report.completeness,
         },
-        bans: gate.state.bans.list().len() as u64,
+        bans: gate.state.bans.in_force().count() as u64,
         actions: core.actions_status_in(gate.now.policy.responses.mode.name().to_owned()),
         geo: geo(core),
         findings: FindingsStatus {
@@ -116,7 +125,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
     if gate.now.policy.apis.is_empty() && gate.now.path.is_some() {
         status.warnings.push("the policy in force has no APIs".to_owned());
     }
-    count(&gate, &mut status)?;
+    count(gate, &mut status)?;
     Ok(status)
 }
 
@@ -136,7 +145,7 @@ fn policy(gate: &Gate) -> PolicyStatus {
     let path = now.path.clone().unwrap_or_default();
     PolicyStatus {
         name: now.policy.name.clone(),
-        pending: is_pending(now, &path),
+        pending: false,
         path,
         hash: now.hash.clone(),
         generation: now.generation,

@@ -35,6 +35,7 @@ use super::api::ApiProfile;
 use super::detector::{Detect, Tick};
 use super::engine::StateCount;
 use super::finding::{Detector, Measure};
+use super::hasher::Mixing;
 use super::lifecycle::Subject;
 use super::observation::{Observation, TurnSeen};
 use crate::policy::AlertLimits;
@@ -211,7 +212,7 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Absolute {
     config: AbsoluteConfig,
-    states: HashMap<u32, State>,
+    states: HashMap<u32, State, Mixing>,
 }
 
 /// What a request or a turn adds.
@@ -224,7 +225,7 @@ struct Sample {
 
 impl Absolute {
     pub(crate) fn new(config: AbsoluteConfig) -> Self {
-        Self { config, states: HashMap::new() }
+        Self { config, states: HashMap::default() }
     }
 
     fn add(&mut self, api: &ApiProfile, sample: &Sample) {

@@ -6,8 +6,12 @@ use super::api::ApiProfile;
 use super::budget::Budget;
 use super::codec::{Reader, Writer};
 use super::engine::StateCount;
+use super::hasher::Mixing;
 use super::lifecycle::{Lifecycle, Subject};
 use super::observation::{FlowSeen, Observation, RefusedSeen, Traffic, TurnSeen};
+
+/// The APIs by stable id.
+pub(crate) type Apis = HashMap<u32, ApiProfile, Mixing>;
 
 /// A detector. What it is told only updates its state, and costs little: it is told of every
 /// request. It decides in [`Self::tick`].
@@ -67,7 +71,7 @@ pub(crate) struct Tick<'a> {
     /// Up to when each API was maintained, ns on the clock of `now`; `u64::MAX` while it is.
     pub(crate) maintained: &'a HashMap<u32, u64>,
     /// The APIs by stable id.
-    pub(crate) apis: &'a HashMap<u32, ApiProfile>,
+    pub(crate) apis: &'a Apis,
     /// Where findings open and close.
     pub(crate) findings: &'a mut Lifecycle,
     /// How surprising something must be.

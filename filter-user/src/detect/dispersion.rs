@@ -234,7 +234,7 @@ mod tests {
     fn play(seed: u64, extra: impl Fn(&mut Random, &mut Vec<u32>)) -> Vec<Finding> {
         let mut detector = Dispersion::new(DispersionConfig::default(), 7);
         let (mut findings, mut budget) = (Lifecycle::new(1, 10, SECOND), Budget::default());
-        let apis = HashMap::from([(1, orders())]);
+        let apis = HashMap::from_iter([(1, orders())]);
         let mut random = Random::new(seed);
         let mut found = Vec::new();
         for interval in 0..60_u64 {

@@ -10,7 +10,7 @@ use super::brute_force::{BruteForce, BruteForceConfig};
 use super::budget::{Alerts, Budget};
 use super::codec::{Reader, Writer};
 use super::credential_stuffing::{CredentialStuffing, CredentialStuffingConfig};
-use super::detector::{Detect, Tick};
+use super::detector::{Apis, Detect, Tick};
 use super::dispersion::{Dispersion, DispersionConfig};
 use super::finding::{Detector, Finding, Severity};
 use super::kept;
@@ -97,7 +97,7 @@ pub struct StateCount {
 #[derive(Debug)]
 pub struct Engine {
     config: Config,
-    apis: HashMap<u32, ApiProfile>,
+    apis: Apis,
     detectors: Vec<Box<dyn Detect>>,
     budget: Budget,
     findings: Lifecycle,
@@ -114,7 +114,7 @@ impl Engine {
         let unclaimed = ApiProfile::unclaimed();
         Self {
             config,
-            apis: HashMap::from([(unclaimed.id, unclaimed)]),
+            apis: Apis::from_iter([(unclaimed.id, unclaimed)]),
             detectors: vec![
                 Box::new(BruteForce::new(config.brute_force)),
                 Box::new(RateShift::new(config.rate_shift)),

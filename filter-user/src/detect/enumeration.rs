@@ -70,9 +70,10 @@ impl Default for EnumerationConfig {
 impl EnumerationConfig {
     /// Whether it is worth a closer look.
     pub(super) fn suspects(&self, pair: &Pair) -> bool {
-        pair.requests >= self.min_objects as u32 / 2
-            && (pair.objects.count() >= self.min_objects
-                || pair.day_objects.count() >= self.min_objects_day)
+        // Who takes a day for it asks little within ten minutes; within the first of them the day has no
+        // more objects than they have.
+        pair.requests >= self.min_objects as u32 / 2 && pair.objects.count() >= self.min_objects
+            || pair.since > pair.day && pair.day_objects.count() >= self.min_objects_day
     }
 
     /// How strange a pair is; `None` below the minimum. `people` is how many it stands for.

@@ -255,6 +255,12 @@ impl Bans {
         held.map(|(key, words)| entry(key, words))
     }
 
+    /// The packets that a ban in force has dropped by now, or would have.
+    pub fn hits(&self, entry: &Entry) -> u64 {
+        let Entry { network, prefix, api, .. } = *entry;
+        key(network, prefix, api).map_or(entry.hits, |key| self.read(&key)[1])
+    }
+
     /// A number that is another one when a ban was made, changed or taken out.
     pub fn changes(&self) -> u64 {
         self.changes

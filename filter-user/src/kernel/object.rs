@@ -10,6 +10,12 @@ use super::error::{Error, Result};
 pub(super) static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir.bpf.o"));
 
+/// SHA-256 over the compiled kernel half, in hex.
+pub fn hash() -> String {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(OBJECT).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The object with these sections of so many bytes, by name.
 pub(super) fn with_sizes(sizes: &[(&str, usize)]) -> Result<Vec<u8>> {
     let mut object = OBJECT.to_vec();

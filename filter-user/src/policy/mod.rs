@@ -45,6 +45,7 @@ pub use packets::{Packets, treatment_name};
 pub use playbook::{Play, PlayStep, Playbook};
 pub use prefixes::{Member, Prefixes};
 pub use ranges::Addresses;
+pub use read::VERSION;
 pub use response::{Answer, Respond, RespondMode, Response, Responses};
 
 /// The largest policy text that is read, feeds apart.

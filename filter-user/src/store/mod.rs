@@ -37,6 +37,7 @@ pub use maintenance::MaintenanceRow;
 pub use mute::MuteRow;
 pub use respond::{ActionRow, DrillRow, QuotaRow};
 pub use row::{Contents, New, Record, State};
+pub use schema::SCHEMA;
 pub use standing::{Ban, Order, Standing};
 pub use who::Who;
 

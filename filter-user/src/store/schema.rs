@@ -49,6 +49,9 @@ const VERSIONS: [&str; 7] = [
     super::maintenance::TABLES,
 ];
 
+/// The version of the tables that this weir writes; older ones are brought up to it.
+pub const SCHEMA: u32 = VERSIONS.len() as u32;
+
 /// Brings the file to the newest version, in one step or not at all.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {
     let named = |error| Error::new("prepare", path, error);

@@ -68,6 +68,10 @@ impl Daemon for InMemory {
         Ok(Status { policy: state.policy.clone(), bans, ..Status::default() })
     }
 
+    fn top(&self) -> Answer<Top> {
+        Ok(Top { clock_ns: 1, status: self.status()?, ..Top::default() })
+    }
+
     fn apply(&self, request: &ApplyRequest, caller: &Caller) -> Answer<Applied> {
         let mut state = self.change(caller);
         if request.path.ends_with("bad.toml") {

@@ -22,6 +22,7 @@ fn state_changes_and_is_read_back() {
     let served = Served::start();
     let client = served.client();
     assert_eq!(client.status().expect("a status").policy, None);
+    assert_eq!(client.top().expect("counts").clock_ns, 1);
 
     let path = served.directory().join("policy.toml");
     let applied = client

@@ -36,4 +36,6 @@ mod replay;
 mod site;
 mod size;
 mod starved;
+mod support;
 mod survival;
+mod top;

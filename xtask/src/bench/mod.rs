@@ -4,17 +4,19 @@
 //! This prepares: it installs the peers, builds weir and the measuring program (`bench/`) optimised
 //! and the programs that are loaded beside weir (`bench/ebpf`), and runs one number after the other.
 
-mod page;
-
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use crate::page::Page;
 use crate::process;
 use crate::setup::{self, Purpose};
 use crate::toolchain::{self, Toolchain};
+
+/// Where the numbers go.
+const PAGE: Page = Page { path: "docs/performance.md", by: "cargo xtask bench --write" };
 
 /// What the numbers are about, in the order of docs/performance.md.
 const NUMBERS: [&str; 10] = [
@@ -72,7 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         }
         eprintln!("bench: number {number} took {} s", start.elapsed().as_secs());
         if options.write {
-            page::write(number, &numbers)?;
+            PAGE.write(&number.to_string(), &numbers)?;
         }
     }
     if !missed.is_empty() {
@@ -94,4 +96,17 @@ fn build() -> Result<PathBuf> {
     let manifest = crate::root().join("bench/ebpf/Cargo.toml");
     process::run(&mut tools.build_command(&manifest, &target, std::env::consts::ARCH))?;
     Ok(target.join(toolchain::TARGET).join("release/weir-bench-bpf"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_a_place_for_every_number() {
+        let page = std::fs::read_to_string(crate::root().join(PAGE.path)).expect("the page");
+        for number in 1..=10 {
+            assert!(PAGE.replace(&page, &number.to_string(), "x").is_some(), "number {number}");
+        }
+    }
 }

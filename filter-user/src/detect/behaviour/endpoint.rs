@@ -18,9 +18,32 @@ pub(super) struct Sample {
     pub(super) weight: f64,
     pub(super) handshake: bool,
     pub(super) status: Option<u16>,
-    /// ns.
-    pub(super) latency: Option<u64>,
-    pub(super) bytes: Option<u64>,
+    pub(super) latency: Option<Measured>,
+    pub(super) size: Option<Measured>,
+}
+
+/// A value as it is added to a mean and to a tail: worked out once for a route and for its API.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
+    /// Its logarithm.
+    log: f64,
+    /// Its bucket in a tail.
+    place: usize,
+}
+
+impl Measured {
+    /// ns. An answer takes a microsecond at least.
+    pub(super) fn latency(ns: u64) -> Self {
+        let log = (ns as f64 / 1e3).max(1.0).ln();
+        // A mean is of milliseconds, a tail of microseconds.
+        Self { log: log - 1e3_f64.ln(), place: tail::place(log) }
+    }
+
+    /// Bytes.
+    pub(super) fn size(bytes: u64) -> Self {
+        let log = (bytes as f64 + 1.0).ln();
+        Self { log, place: tail::place(log) }
+    }
 }
 
 /// A sum of logarithms.
@@ -31,9 +54,9 @@ struct Logs {
 }
 
 impl Logs {
-    fn add(&mut self, value: f64) {
+    fn add(&mut self, log: f64) {
         self.count = self.count.saturating_add(1);
-        self.sum += value.ln();
+        self.sum += log;
     }
 
     /// The geometric mean, of at least so many.
@@ -64,11 +87,10 @@ impl Tally {
             self.errors = self.errors.saturating_add(u32::from(status >= 500));
         }
         if let Some(latency) = sample.latency {
-            // Milliseconds; an answer takes a microsecond at least.
-            self.latency.add((latency as f64 / 1e6).max(1e-3));
+            self.latency.add(latency.log);
         }
-        if let Some(bytes) = sample.bytes {
-            self.size.add(bytes as f64 + 1.0);
+        if let Some(size) = sample.size {
+            self.size.add(size.log);
         }
     }
 
@@ -159,12 +181,9 @@ impl EndpointState {
         if !learns {
             return;
         }
-        // Microseconds and bytes.
-        let values =
-            [sample.latency.map(|latency| latency as f64 / 1e3), sample.bytes.map(|b| b as f64)];
-        for (tail, value) in self.tails.iter_mut().zip(values) {
+        for (tail, value) in self.tails.iter_mut().zip([sample.latency, sample.size]) {
             if let Some(value) = value {
-                tail.get_or_insert_with(|| Box::new(TailState::new())).add(value);
+                tail.get_or_insert_with(|| Box::new(TailState::new())).add(value.place);
             }
         }
     }

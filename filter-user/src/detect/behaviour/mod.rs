@@ -32,10 +32,11 @@ use super::codec::{Reader, Writer};
 use super::detector::{Detect, Tick};
 use super::engine::StateCount;
 use super::finding::Detector;
+use super::hasher::{Mixing, bytes, mix};
 use super::observation::{Observation, TurnSeen};
 use super::series::SeriesConfig;
 use super::{SECOND, minute_of_week};
-use endpoint::{EndpointState, Sample};
+use endpoint::{EndpointState, Measured, Sample};
 
 /// Parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,7 +82,7 @@ pub(super) const TAILS: [Detector; 2] = [Detector::LatencyTail, Detector::SizeTa
 struct ApiState {
     whole: EndpointState,
     /// By a hash of method and route.
-    routes: HashMap<u64, EndpointState>,
+    routes: HashMap<u64, EndpointState, Mixing>,
     /// It is being maintained: its tails, which learn with each request, are to learn nothing.
     maintained: bool,
 }
@@ -90,7 +91,7 @@ struct ApiState {
 #[derive(Debug)]
 pub(crate) struct Behaviour {
     config: BehaviourConfig,
-    apis: HashMap<u32, ApiState>,
+    apis: HashMap<u32, ApiState, Mixing>,
     endpoints: usize,
     refused: u64,
     /// The step that is being counted.
@@ -105,7 +106,7 @@ impl Behaviour {
     pub(crate) fn new(config: BehaviourConfig) -> Self {
         Self {
             config,
-            apis: HashMap::new(),
+            apis: HashMap::default(),
             endpoints: 0,
             refused: 0,
             step: None,
@@ -126,7 +127,8 @@ impl Behaviour {
             }
             self.endpoints += 1;
             let whole = EndpointState::new(None, step);
-            self.apis.insert(api, ApiState { whole, routes: HashMap::new(), maintained: false });
+            self.apis
+                .insert(api, ApiState { whole, routes: HashMap::default(), maintained: false });
         }
         self.apis.get_mut(&api)
     }
@@ -199,8 +201,8 @@ impl Detect for Behaviour {
             weight: observation.stands_for(),
             handshake: observation.handshake,
             status: observation.status,
-            latency: observation.latency,
-            bytes: observation.response_bytes,
+            latency: observation.latency.map(Measured::latency),
+            size: observation.response_bytes.map(Measured::size),
         };
         let endpoint = Some((observation.method, observation.route));
         self.add(api.id, endpoint, observation.time, &sample);
@@ -214,8 +216,8 @@ impl Detect for Behaviour {
             weight: turn.stands_for(),
             handshake: turn.handshake,
             status: None,
-            latency: turn.latency,
-            bytes: Some(turn.response_bytes),
+            latency: turn.latency.map(Measured::latency),
+            size: Some(Measured::size(turn.response_bytes)),
         };
         self.add(api.id, None, turn.time, &sample);
     }
@@ -291,10 +293,7 @@ impl Detect for Behaviour {
     }
 }
 
-/// FNV-1a over method and route.
+/// Whoever aims at another route's key is counted for the API only.
 fn hash(method: &str, route: &str) -> u64 {
-    let bytes = method.bytes().chain([0]).chain(route.bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    mix(bytes(1, route.as_bytes()), bytes(2, method.as_bytes()))
 }

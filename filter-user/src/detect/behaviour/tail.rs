@@ -74,6 +74,13 @@ pub(super) enum Step {
     Over,
 }
 
+/// The bucket of a value, given by its logarithm; values below 1 are in the first.
+pub(super) fn place(log: f64) -> usize {
+    const WIDTH: f64 = 0.223_143_551_314_209_76;
+    // As `as` has it: below nothing is nothing.
+    (log * const { 1.0 / WIDTH }) as usize
+}
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct TailState {
@@ -112,9 +119,8 @@ impl TailState {
         self.alarm = None;
     }
 
-    /// A value; less than 1 counts as 1.
-    pub(super) fn add(&mut self, value: f64) {
-        let place = (value.max(1.0).ln() / RATIO.ln()) as usize;
+    /// A value, by its bucket.
+    pub(super) fn add(&mut self, place: usize) {
         let place = place.min(BUCKETS - 1);
         self.now[0] = self.now[0].saturating_add(1);
         self.now[1] = self.now[1].saturating_add(u32::from(place >= usize::from(self.limit)));
@@ -261,7 +267,8 @@ mod tests {
         for step in 0..steps {
             for _ in 0..200 {
                 let fast = 1000.0 * (1.0 + random.share());
-                tail.add(if random.share() < slow { fast * 20.0 } else { fast });
+                let value: f64 = if random.share() < slow { fast * 20.0 } else { fast };
+                tail.add(place(value.ln()));
             }
             if let Some((judged, what)) = tail.step(&TailConfig::default(), |e| e >= 10.0)
                 && what != Step::Usual
@@ -270,6 +277,14 @@ mod tests {
             }
         }
         seen
+    }
+
+    #[test]
+    fn buckets_are_a_ratio_wide() {
+        for value in [0.5_f64, 1.0, 1.2, 1.3, 50.0, 1e6, 1e9] {
+            let wanted = (value.max(1.0).ln() / RATIO.ln()) as usize;
+            assert_eq!(place(value.ln()), wanted, "{value}");
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ use super::baseline::RobustWindow;
 use super::detector::{Detect, Tick};
 use super::engine::StateCount;
 use super::finding::{Detector, Measure};
+use super::hasher::Mixing;
 use super::lifecycle::Subject;
 use super::observation::Observation;
 use state::{Blind, Judged, RateState, Step};
@@ -84,13 +85,13 @@ impl Default for RateShiftConfig {
 #[derive(Debug)]
 pub(crate) struct RateShift {
     config: RateShiftConfig,
-    states: HashMap<u32, RateState<RobustWindow>>,
+    states: HashMap<u32, RateState<RobustWindow>, Mixing>,
     refused: u64,
 }
 
 impl RateShift {
     pub(crate) fn new(config: RateShiftConfig) -> Self {
-        Self { config, states: HashMap::new(), refused: 0 }
+        Self { config, states: HashMap::default(), refused: 0 }
     }
 }
 

@@ -22,7 +22,8 @@
 //! leaves 0 with the chance `exp(-allowance)`, and there are two of them.
 //!
 //! An alarm needs three things: two of the last three values among the tenth that is farthest off
-//! (in either direction: a value that jumps about is off too), this one among them; a sum at least
+//! (in either direction: a value that jumps about is off too; by [`Kind::least_unit`] at least), this
+//! one among them; a sum at least
 //! as high as the `recur`-th highest run of the last `memory_days`, so that what comes back every
 //! other day is no news; and evidence that the alert budget calls enough.
 //!
@@ -354,8 +355,10 @@ impl Series {
         let off = (value - usual).abs();
         let least = (config.share_of_mean * f64::from(self.mean)).max(kind.least_change);
         let factor = [value >= usual * config.ratio, value * config.ratio <= usual];
+        // In a series that is nearly always the same, the farthest tenth is as usual.
+        let differs = off >= kind.least_unit;
         [0, 1].map(|side| Surprise {
-            raw: found[side],
+            raw: if differs { found[side] } else { 0.0 },
             counted: if off >= least && factor[side] { found[side] } else { 0.0 },
         })
     }
@@ -553,7 +556,7 @@ fn by_ratio(value: f64, off: f64, unit: f64) -> f64 {
 /// How surprising a value is in a direction, nats.
 #[derive(Clone, Copy, Debug)]
 struct Surprise {
-    /// By what was seen.
+    /// By what was seen, 0 when the value hardly differs from what is usual.
     raw: f64,
     /// The same, 0 when the effect is not worth speaking of.
     counted: f64,

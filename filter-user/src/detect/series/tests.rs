@@ -68,6 +68,22 @@ fn usual_life_is_none() {
     }
 }
 
+/// One value is off: neither it nor the next ones, which are as usual, are an alarm.
+#[test]
+fn what_is_over_before_it_is_told_is_not_told() {
+    for number in 0..40 {
+        let mut random = Random::new(number);
+        let off = 7 * DAY + number * 7;
+        let opened = run(&mut Series::new(), 0..9 * DAY, |step| match step {
+            step if step == off => 0.4,
+            step if step + 12 < off && random.share() < 0.03 => 0.01,
+            _ => 0.0,
+        });
+        let after = opened.iter().filter(|(step, _)| *step >= off);
+        assert_eq!(after.count(), 0, "{number}: {opened:?}");
+    }
+}
+
 #[test]
 fn a_new_level_is_adopted_and_not_told_again() {
     let mut random = Random::new(4);

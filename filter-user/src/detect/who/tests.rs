@@ -315,6 +315,23 @@ fn the_guilty_user_is_named_and_not_the_network() {
     assert!(finding.measure.why.starts_with("one user of 10.0.3.232 asked orders for"));
 }
 
+/// Ten within ten minutes are few, three hundred within a day are not.
+#[test]
+fn one_a_minute_is_found_by_its_day() {
+    let walk = |count| {
+        let mut script = benign(&mut Random::new(6));
+        script.extend(
+            (0..count).map(|n| Ask::object(n * 60_000, client(THIEF), Some(7), 70_000 + n, 200)),
+        );
+        play(&mut engine(), script)
+    };
+    assert!(walk(200).is_empty(), "fewer than a day's minimum");
+    let found = walk(420);
+    let open = opened(&found);
+    assert_eq!(open.len(), 1, "{open:#?}");
+    assert_eq!((open[0].detector, open[0].measure.window_seconds), (Detector::Enumeration, 86_400));
+}
+
 #[test]
 fn forged_evidence_is_marked() {
     let mut engine = engine();

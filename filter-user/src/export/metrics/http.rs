@@ -7,13 +7,14 @@
 //! under the route `__other__`, for which there is half as much room again; when that is full too,
 //! everything goes to one last set that says `__other__` throughout.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily};
 
 use super::def::{self, Def, Kind};
 use super::family::{family, labels};
+use crate::control::api::RequestCount;
 use crate::inventory::route::OTHER;
 use crate::sensor::transaction::Transaction;
 
@@ -39,6 +40,14 @@ struct Labels {
 
 const OTHER_STATUS: u16 = u16::MAX;
 
+fn status_name(status: u16) -> String {
+    match status {
+        0 => String::new(),
+        OTHER_STATUS => OTHER.to_owned(),
+        status => status.to_string(),
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Buckets<const N: usize> {
     /// In 65536ths, not cumulative; values above the last bound are only in `count`.
@@ -63,7 +72,17 @@ impl<const N: usize> Buckets<N> {
         self.sum += value * f64::from(weight) / 65536.0;
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// How many there are, how many were at most each of the bounds, and their sum.
+    pub(super) fn cumulative(&self) -> (u64, Vec<u64>, f64) {
+        let mut below = 0_u64;
+        let counts = self.counts.iter().map(|count| {
+            below = below.saturating_add(*count);
+            below >> 16
+        });
+        (self.count >> 16, counts.collect(), self.sum)
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
         for (ours, theirs) in self.counts.iter_mut().zip(other.counts) {
             *ours = ours.saturating_add(theirs);
         }
@@ -76,19 +95,18 @@ impl<const N: usize> Buckets<N> {
         bounds: &[f64; N],
         labels: Vec<prometheus::proto::LabelPair>,
     ) -> Metric {
-        let mut below = 0_u64;
-        let buckets = self.counts.iter().zip(bounds).map(|(count, bound)| {
-            below = below.saturating_add(*count);
+        let (count, below, sum) = self.cumulative();
+        let buckets = below.into_iter().zip(bounds).map(|(below, bound)| {
             let mut bucket = Bucket::default();
-            bucket.set_cumulative_count(below >> 16);
+            bucket.set_cumulative_count(below);
             bucket.set_upper_bound(*bound);
             bucket
         });
         let buckets = buckets.collect();
         let mut histogram = Histogram::default();
         histogram.set_bucket(buckets);
-        histogram.set_sample_count(self.count >> 16);
-        histogram.set_sample_sum(self.sum);
+        histogram.set_sample_count(count);
+        histogram.set_sample_sum(sum);
         let mut metric = Metric::default();
         metric.set_label(labels);
         metric.set_histogram(histogram);
@@ -98,6 +116,8 @@ impl<const N: usize> Buckets<N> {
 
 #[derive(Clone, Debug, Default)]
 struct Series {
+    /// All of them, in 65536ths.
+    requests: u64,
     duration: Buckets<16>,
     request: Buckets<8>,
     response: Buckets<8>,
@@ -136,6 +156,7 @@ impl HttpMetrics {
         };
         let weight = transaction.weight.max(1 << 16);
         let series = self.series(wanted);
+        series.requests = series.requests.saturating_add(weight.into());
         if let Some(latency) = transaction.latency {
             // Exact to the nanosecond for a hundred days.
             let seconds = latency as f64 / 1e9;
@@ -183,6 +204,7 @@ impl HttpMetrics {
         for (labels, route) in moved {
             let Some(series) = self.series.remove(&labels) else { continue };
             let into = self.series.entry(Labels { route, ..labels }).or_default();
+            into.requests = into.requests.saturating_add(series.requests);
             into.duration.merge(&series.duration);
             into.request.merge(&series.request);
             into.response.merge(&series.response);
@@ -194,18 +216,31 @@ impl HttpMetrics {
         self.series.retain(|labels, _| keep(&labels.api) || &*labels.api == OTHER);
     }
 
+    /// Requests by API and status.
+    pub(super) fn by_status(&self) -> Vec<RequestCount> {
+        let mut sums: BTreeMap<(Arc<str>, u16), (u64, Buckets<16>)> = BTreeMap::new();
+        for (labels, series) in &self.series {
+            let key = (Arc::clone(&labels.api), labels.status);
+            let (requests, duration) = sums.entry(key).or_default();
+            *requests = requests.saturating_add(series.requests);
+            duration.merge(&series.duration);
+        }
+        let counts = sums.into_iter().map(|((api, status), (requests, duration))| {
+            let (timed, buckets, seconds) = duration.cumulative();
+            let (api, status) = (api.to_string(), status_name(status));
+            RequestCount { api, status, requests: requests >> 16, timed, buckets, seconds }
+        });
+        counts.collect()
+    }
+
     pub(super) fn families(&self) -> Vec<MetricFamily> {
         let mut all: [Vec<Metric>; 3] = Default::default();
         for (labels, series) in &self.series {
-            let status = match labels.status {
-                0 => String::new(),
-                OTHER_STATUS => OTHER.to_owned(),
-                status => status.to_string(),
-            };
+            let status = status_name(labels.status);
             let pairs = |def: &Def| {
                 self::labels(def, &[labels.method, &labels.route, &status, &labels.api])
             };
-            let Series { duration, request, response } = series;
+            let Series { duration, request, response, .. } = series;
             if duration.count > 0 {
                 let pairs = pairs(&def::REQUEST_DURATION);
                 all[0].push(duration.metric(&DURATION_BUCKETS, pairs));

@@ -27,7 +27,7 @@ pub use snapshot::{
     PolicyEntries, PolicyInfo, Source,
 };
 
-use crate::control::api::FindingEntry;
+use crate::control::api::{FindingEntry, RequestCount};
 use crate::detect::{Finding, Severity, State};
 use crate::geo::Country;
 use crate::respond::Outcome;
@@ -181,6 +181,15 @@ impl Metrics {
         live.http.retain(&keep);
         live.tls.retain(&keep);
         live.flows.retain(keep);
+    }
+
+    /// Requests by API and status, and turns of encrypted connections by API.
+    pub fn requests(&self) -> Vec<RequestCount> {
+        let live = lock(&self.live);
+        let mut counts = live.http.by_status();
+        counts.extend(live.tls.turns());
+        counts.sort_by(|a, b| (&a.api, &a.status).cmp(&(&b.api, &b.status)));
+        counts
     }
 
     /// The page.

@@ -11,6 +11,7 @@ use prometheus::proto::{Metric, MetricFamily};
 use super::def::{self, Def, Kind};
 use super::family::{family, labels, rows};
 use super::http::{Buckets, DURATION_BUCKETS};
+use crate::control::api::RequestCount;
 use crate::sensor::encrypted::{Handshake, TlsVersion, Turn};
 
 /// Protocols that are told apart (RFC 7301's registry); others are `other`.
@@ -71,6 +72,16 @@ impl TlsMetrics {
     /// Forgets the series of APIs for which `keep` says no.
     pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.series.retain(|api, _| keep(api));
+    }
+
+    /// Turns by API.
+    pub(super) fn turns(&self) -> impl Iterator<Item = RequestCount> {
+        let seen = self.series.iter().filter(|(_, series)| series.turns.count > 0);
+        seen.map(|(api, series)| {
+            let (timed, buckets, seconds) = series.turns.cumulative();
+            let (api, status) = (api.to_string(), "tls".to_owned());
+            RequestCount { api, status, requests: timed, timed, buckets, seconds }
+        })
     }
 
     pub(super) fn families(&self) -> [MetricFamily; 3] {

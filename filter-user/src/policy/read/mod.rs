@@ -34,6 +34,9 @@ use super::playbook::Playbook;
 use super::prefixes::Prefixes;
 use super::response::Responses;
 
+/// The version of the policy language that this weir knows.
+pub const VERSION: u32 = 1;
+
 type Span = Range<usize>;
 
 const ROOT: [&str; 11] = [
@@ -147,12 +150,12 @@ impl Reader<'_, '_, '_> {
         };
         if let Some(item) = table.get("version")
             && let Some(version) = item.integer(self.report, 0..=i64::MAX)
-            && version != 1
+            && version != i64::from(VERSION)
         {
             self.report.error(
                 item.span(),
                 format!("version {version} of the policy language is not known"),
-                "this weir knows version = 1",
+                format!("this weir knows version = {VERSION}"),
             );
         }
         let given = table.get("name").and_then(|item| self.name(&item, "a policy"));
