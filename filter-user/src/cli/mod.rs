@@ -25,6 +25,7 @@ mod findings;
 mod history;
 mod human;
 mod log;
+mod maintenance;
 mod man;
 mod monitor;
 mod order;
@@ -120,6 +121,8 @@ enum Verb {
     Apis(apis::ApisArgs),
     /// Show what was found: attacks, shifts, undeclared and undocumented APIs
     Findings(findings::FindingsArgs),
+    /// Leave out what an API does while it is being maintained
+    Maintenance(maintenance::MaintenanceArgs),
     /// Put together what is kept of a source or an API, sealed by hashes
     Evidence(evidence::EvidenceArgs),
     /// Write the posture report: what protects each API, what is missing, what changed
@@ -246,6 +249,7 @@ impl Verb {
             Self::Actions(args) => actions::actions(args),
             Self::Apis(args) => apis::apis(args),
             Self::Findings(args) => findings::findings(args),
+            Self::Maintenance(args) => maintenance::maintenance(args),
             Self::Evidence(args) => evidence::evidence(args),
             Self::Assess(args) => assess::assess(args),
             Self::Events(args) => events::events(args),
@@ -281,6 +285,7 @@ impl Verb {
             Self::Actions(args) => args.json(),
             Self::Apis(args) => args.json(),
             Self::Findings(args) => args.json(),
+            Self::Maintenance(args) => args.json(),
             Self::Evidence(args) => args.json(),
             Self::Assess(args) => args.json(),
             Self::Events(args) => args.common.output.json,

@@ -18,6 +18,7 @@ mod evidence;
 mod explain;
 mod finding;
 mod inventory;
+mod maintenance;
 mod orders;
 mod policy;
 mod sink;
@@ -58,6 +59,7 @@ pub use inventory::{
     ApiDetail, ApiEntry, ApiQuery, Drift, EndpointEntry, RareQuery, RecentRequest,
     UndocumentedEndpoint, UnusedOperation,
 };
+pub use maintenance::{MaintenanceEntry, MaintenanceStart, MaintenanceStop};
 pub use orders::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet};
 pub use policy::{Applied, ApplyRequest, Detached};
 pub use sink::{SinkStatus, SinkTest, SinkTested};
@@ -184,6 +186,23 @@ pub trait Daemon: Send + Sync + 'static {
 
     /// Ends that. [`Code::NotFound`] when it is not in force.
     fn unmute(&self, request: &MuteLift, caller: &Caller) -> Answer<MuteEntry>;
+
+    /// What is being maintained, by API.
+    fn maintenance(&self) -> Answer<Vec<MaintenanceEntry>>;
+
+    /// Begins to maintain an API.
+    fn maintenance_start(
+        &self,
+        request: &MaintenanceStart,
+        caller: &Caller,
+    ) -> Answer<MaintenanceEntry>;
+
+    /// Ends what [`Self::maintenance_start`] began.
+    fn maintenance_stop(
+        &self,
+        request: &MaintenanceStop,
+        caller: &Caller,
+    ) -> Answer<MaintenanceEntry>;
 
     /// The APIs with orders in force.
     fn orders(&self) -> Answer<Vec<ApiOrders>>;

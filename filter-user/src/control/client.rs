@@ -20,9 +20,9 @@ use super::api::{
     AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Claim, Code,
     Confirmed, Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
     EndpointEntry, ErrorBody, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation,
-    Facts, FindingAck, FindingEntry, FindingQuery, HistoryEntry, MuteEntry, MuteLift, MuteSet,
-    OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
-    Top,
+    Facts, FindingAck, FindingEntry, FindingQuery, HistoryEntry, MaintenanceEntry,
+    MaintenanceStart, MaintenanceStop, MuteEntry, MuteLift, MuteSet, OrderLift, OrderSet,
+    PlaybookEntry, RareQuery, RollbackRequest, SinkTest, SinkTested, Status, Top,
 };
 use super::peer::GROUP;
 use super::ssh;
@@ -166,6 +166,21 @@ impl Client {
     /// See [`super::api::Daemon::unmute`].
     pub fn unmute(&self, request: &MuteLift) -> Answer<MuteEntry> {
         self.post("/v1/mutes/remove", request)
+    }
+
+    /// See [`super::api::Daemon::maintenance`].
+    pub fn maintenance(&self) -> Answer<Vec<MaintenanceEntry>> {
+        self.get("/v1/maintenance")
+    }
+
+    /// See [`super::api::Daemon::maintenance_start`].
+    pub fn maintenance_start(&self, request: &MaintenanceStart) -> Answer<MaintenanceEntry> {
+        self.post("/v1/maintenance", request)
+    }
+
+    /// See [`super::api::Daemon::maintenance_stop`].
+    pub fn maintenance_stop(&self, request: &MaintenanceStop) -> Answer<MaintenanceEntry> {
+        self.post("/v1/maintenance/stop", request)
     }
 
     /// See [`super::api::Daemon::bans`].

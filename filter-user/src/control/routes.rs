@@ -65,6 +65,8 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
         .route("/v1/findings/unack", post(finding_unack))
         .route("/v1/mutes", get(mutes).post(mute))
         .route("/v1/mutes/remove", post(unmute))
+        .route("/v1/maintenance", get(maintenance).post(maintenance_start))
+        .route("/v1/maintenance/stop", post(maintenance_stop))
         .route("/v1/orders", get(orders).post(order_set))
         .route("/v1/orders/lift", post(order_lift))
         .route("/v1/sinks/test", post(sink_test))
@@ -348,6 +350,26 @@ async fn mute(State(app): State<App>, caller: Extension<Admitted>, body: Body) -
 
 async fn unmute(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
     ordered(app, caller, body, Daemon::unmute).await
+}
+
+async fn maintenance(State(app): State<App>) -> Response {
+    answer(app, Daemon::maintenance).await
+}
+
+async fn maintenance_start(
+    State(app): State<App>,
+    caller: Extension<Admitted>,
+    body: Body,
+) -> Response {
+    ordered(app, caller, body, Daemon::maintenance_start).await
+}
+
+async fn maintenance_stop(
+    State(app): State<App>,
+    caller: Extension<Admitted>,
+    body: Body,
+) -> Response {
+    ordered(app, caller, body, Daemon::maintenance_stop).await
 }
 
 async fn orders(State(app): State<App>) -> Response {

@@ -8,9 +8,9 @@ use crate::control::api::{
     AuditQuery, AuditVerified, Ban, BanAdd, BanRemove, BreachRan, BreachRun, Caller, Confirmed,
     Daemon, Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
     EndpointEntry, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation, Facts, Feed,
-    FindingAck, FindingEntry, FindingQuery, HistoryEntry, MuteEntry, MuteLift, MuteSet, OrderKind,
-    OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
-    Top,
+    FindingAck, FindingEntry, FindingQuery, HistoryEntry, MaintenanceEntry, MaintenanceStart,
+    MaintenanceStop, MuteEntry, MuteLift, MuteSet, OrderKind, OrderLift, OrderSet, PlaybookEntry,
+    RareQuery, RollbackRequest, SinkTest, SinkTested, Status, Top,
 };
 use crate::control::ssh::who;
 use crate::detect::Source;
@@ -351,6 +351,26 @@ impl Daemon for Core {
 
     fn unmute(&self, request: &MuteLift, caller: &Caller) -> Answer<MuteEntry> {
         self.lift_mute(request, caller)
+    }
+
+    fn maintenance(&self) -> Answer<Vec<MaintenanceEntry>> {
+        Ok(self.list_maintenance())
+    }
+
+    fn maintenance_start(
+        &self,
+        request: &MaintenanceStart,
+        caller: &Caller,
+    ) -> Answer<MaintenanceEntry> {
+        self.start_maintenance(request, caller)
+    }
+
+    fn maintenance_stop(
+        &self,
+        request: &MaintenanceStop,
+        caller: &Caller,
+    ) -> Answer<MaintenanceEntry> {
+        self.stop_maintenance(request, caller)
     }
 
     fn orders(&self) -> Answer<Vec<ApiOrders>> {

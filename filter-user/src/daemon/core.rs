@@ -15,7 +15,7 @@ use crate::control::ssh::{self, own};
 use crate::detect::Finding;
 use crate::export::audit::Change;
 use crate::export::events::{ApiField, Event, EventLog, Kind, PolicyField, SourceField};
-use crate::export::metrics::Metrics;
+use crate::export::metrics::{ApiInfo, Metrics};
 use crate::export::sinks::Sinks;
 use crate::geo::Geo;
 use crate::kernel::clock;
@@ -31,6 +31,7 @@ use super::gate::Gate;
 use super::in_force::InForce;
 use super::inventory::{Book, Inventory, Mutes, Told};
 use super::learned::Learned;
+use super::maintenance::Maintained;
 use super::pipeline::Report;
 use super::profile::Profile;
 use super::sources::Sources;
@@ -71,6 +72,8 @@ pub(super) struct Core {
     pub(super) geo: Geo,
     /// What exists, as far as traffic shows.
     pub(super) inventory: Mutex<Inventory>,
+    /// What is being maintained.
+    pub(super) maintained: Arc<Mutex<Maintained>>,
     /// Where it is written.
     pub(super) book: Mutex<Book>,
     /// What detectors have learned, on its way to the store and from it.
@@ -117,6 +120,9 @@ impl Core {
     ) -> Result<Self> {
         let kept = gate.keeper.with(|store| store.inventory()).unwrap_or_default();
         let learned = gate.keeper.with(|store| store.learned()).unwrap_or_default();
+        let maintained = gate.keeper.with(|store| store.maintenance()).unwrap_or_default();
+        let maintained = Arc::new(Mutex::new(Maintained::restore(&maintained)));
+        let of_maintained = Arc::clone(&maintained);
         let mutes = gate.keeper.with(|store| store.mutes()).unwrap_or_default();
         let mut inventory = Inventory::new(kept, config.store.transactions > 0);
         inventory.ledger.mutes = Mutes::restore(&mutes);
@@ -157,6 +163,11 @@ impl Core {
                     snapshot.actions_held = actions.held() as u64;
                     snapshot.actions_stopped = actions.is_stopped();
                 }
+                {
+                    let maintained = lock(&of_maintained);
+                    let named = |info: &ApiInfo| (info.api.clone(), maintained.covers(&info.api));
+                    snapshot.maintenance = snapshot.apis.iter().map(named).collect();
+                }
                 snapshot.store_failures.push(("audit.jsonl", unwritten));
                 snapshot.store_failures.push(("weir.db", of_book.failures()));
                 snapshot.sinks = of_sinks.standings();
@@ -182,6 +193,7 @@ impl Core {
             clients: Mutex::default(),
             sources: Mutex::new(Sources::new(clock::monotonic_ns())),
             inventory: Mutex::new(inventory),
+            maintained,
             book,
             actions,
             quotas: Mutex::new(quotas),

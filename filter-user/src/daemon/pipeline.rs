@@ -42,7 +42,7 @@ use super::learned::{self, Round};
 use super::losses::{Losses, wanted_and_lost};
 use super::orders;
 use super::places::{self, Places};
-use super::profile::{Profile, packet_rate};
+use super::profile::{Profile, UNCLAIMED, packet_rate};
 use super::sampling::{Sampling, Step};
 
 /// Pause when the ring was empty.
@@ -283,6 +283,7 @@ impl Pipeline {
         self.core.sweep_bans();
         self.core.look_after_actions();
         self.core.look_after_mutes();
+        self.analysis.maintain(now);
         self.analysis.escalate(now);
         self.core.look_after_enforcement(&mut self.enforcement);
         self.read_losses();
@@ -420,6 +421,18 @@ impl Analysis {
         self.core.tell_ended(&profile.policy, goes_on);
         self.networks.follow();
         self.profile = Some(profile);
+        self.maintain(now);
+    }
+
+    /// Tells detectors what is being maintained now.
+    fn maintain(&mut self, now: u64) {
+        let Some(profile) = &self.profile else { return };
+        self.core.look_after_maintenance(&profile.policy);
+        let maintained = lock(&self.core.maintained);
+        let declared = profile.ids().map(|id| (id, profile.api(id).map(|api| api.name.as_str())));
+        let all = declared.chain([(filter_common::tables::UNCLAIMED, Some(UNCLAIMED))]);
+        let is = |(id, name): (u32, Option<&str>)| maintained.covers(name?).then_some(id);
+        self.engine.set_maintained(all.filter_map(is), now);
     }
 
     /// Bans networks of which too many sources are banned.

@@ -74,6 +74,16 @@ impl Profile {
         ids.filter_map(profile).collect()
     }
 
+    /// The APIs that the policy has in maintenance at a time, seconds since 1970.
+    pub(crate) fn maintained(&self, time: u64) -> Vec<u32> {
+        let names = self.policy.maintained(time);
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let is = |id: &u32| self.api(*id).is_some_and(|api| names.contains_key(api.name.as_str()));
+        self.ids().filter(is).collect()
+    }
+
     /// The APIs as the inventory wants them.
     pub(crate) fn for_inventory(&self) -> Vec<DeclaredApi> {
         let ids = self.by_id.keys();

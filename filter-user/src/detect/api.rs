@@ -23,6 +23,8 @@ pub struct ApiProfile {
     pub login: Option<Login>,
     /// Who is meant to fetch everything.
     pub crawlers: Option<Arc<policy::Addresses>>,
+    /// What it may do, whatever is usual.
+    pub alert: Option<policy::AlertLimits>,
 }
 
 /// Status codes that mean a failed attempt where the policy names none (RFC 9110, 15.5.2 and
@@ -77,6 +79,7 @@ impl ApiProfile {
             sources: api.source,
             login: api.login.as_ref().map(Login::from),
             crawlers: None,
+            alert: api.alert,
         }
     }
 
@@ -89,6 +92,7 @@ impl ApiProfile {
             sources: SourceLengths::default(),
             login: None,
             crawlers: None,
+            alert: None,
         }
     }
 
@@ -130,6 +134,10 @@ impl ApiProfile {
                 Medium | High => Severity::Warning,
                 Critical => Severity::Critical,
             },
+            // It is as an operator said that it must not be.
+            (Detector::AbsoluteLimit, Low) => Severity::Notice,
+            (Detector::AbsoluteLimit, Medium | High) => Severity::Warning,
+            (Detector::AbsoluteLimit, Critical) => Severity::Critical,
             // Something is other than usual.
             (
                 Detector::RateShift

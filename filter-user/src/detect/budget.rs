@@ -203,7 +203,10 @@ impl Budget {
     /// Shares out the alerts of a day; `severity` is the highest with which a detector reports.
     pub(crate) fn share(&mut self, alerts: &Alerts, severity: impl Fn(Detector) -> Severity) {
         let halves = |behaviour: bool| {
-            let members = Detector::ALL.into_iter().filter(|detector| detector.is_of_engine());
+            let members = Detector::ALL.into_iter().filter(|detector| {
+                // The operator's own limits take no share.
+                detector.is_of_engine() && *detector != Detector::AbsoluteLimit
+            });
             members.filter(move |detector| detector.is_of_behaviour() == behaviour)
         };
         for behaviour in [true, false] {

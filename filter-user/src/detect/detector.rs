@@ -68,6 +68,8 @@ pub(crate) struct Tick<'a> {
     pub(crate) completeness: f64,
     /// Completeness below which nothing is to open or to close.
     pub(crate) floor: f64,
+    /// Up to when each API was maintained, ns on the clock of `now`; `u64::MAX` while it is.
+    pub(crate) maintained: &'a HashMap<u32, u64>,
     /// The APIs by stable id.
     pub(crate) apis: &'a Apis,
     /// Where findings open and close.
@@ -80,5 +82,11 @@ impl Tick<'_> {
     /// Whether enough was seen to say anything.
     pub(crate) fn judges(&self) -> bool {
         self.completeness >= self.floor
+    }
+
+    /// Up to when an API was maintained, ns: what was counted before then is neither judged nor
+    /// learned. `u64::MAX` while it is maintained, 0 when it never was.
+    pub(crate) fn maintained_until(&self, api: u32) -> u64 {
+        self.maintained.get(&api).copied().unwrap_or(0)
     }
 }

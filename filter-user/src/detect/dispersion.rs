@@ -141,12 +141,17 @@ impl Detect for Dispersion {
                 continue;
             }
             let Some(api) = tick.apis.get(&id) else { continue };
+            // What was counted blindly, or in a maintenance, says nothing.
+            if !tick.judges() || tick.maintained_until(id) > state.began {
+                state.begin(tick.now);
+                continue;
+            }
             let (requests, sources) = (f64::from(state.requests), state.distinct());
             let enough = state.requests >= config.min_requests && sources >= config.min_sources;
             let subject = Subject::api(Detector::Dispersion, id);
             let weight = (state.weight / requests.max(1.0)).max(1.0);
             let now = tick.now;
-            if enough && tick.judges() {
+            if enough {
                 let value = (sources / requests).ln();
                 let spread = state.nats() / sources.min(BUCKETS as f64).ln();
                 let shift = &config.shift;
@@ -254,6 +259,7 @@ mod tests {
                 epoch: 0,
                 completeness: 1.0,
                 floor: 0.5,
+                maintained: &HashMap::new(),
                 apis: &apis,
                 findings: &mut findings,
                 budget: &mut budget,

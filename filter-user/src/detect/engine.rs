@@ -1,8 +1,9 @@
 //! The detectors behind one door.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::SECOND;
+use super::absolute::{Absolute, AbsoluteConfig};
 use super::api::ApiProfile;
 use super::behaviour::{Behaviour, BehaviourConfig};
 use super::brute_force::{BruteForce, BruteForceConfig};
@@ -50,6 +51,8 @@ pub struct Config {
     pub new_origin: NewOriginConfig,
     /// See [`super::who`].
     pub who: WhoConfig,
+    /// See [`super::absolute`].
+    pub absolute: AbsoluteConfig,
     /// Share of the telemetry, 0 to 1, below which nothing is decided.
     pub min_completeness: f64,
     /// Seconds between two updates of a finding.
@@ -71,6 +74,7 @@ impl Default for Config {
             dispersion: DispersionConfig::default(),
             new_origin: NewOriginConfig::default(),
             who: WhoConfig::default(),
+            absolute: AbsoluteConfig::default(),
             min_completeness: 0.5,
             update_every: 60,
             max_open: 1000,
@@ -97,6 +101,8 @@ pub struct Engine {
     detectors: Vec<Box<dyn Detect>>,
     budget: Budget,
     findings: Lifecycle,
+    /// See [`Tick::maintained`].
+    maintained: HashMap<u32, u64>,
     now: u64,
     epoch: i128,
 }
@@ -120,9 +126,11 @@ impl Engine {
                 Box::new(Pressure::new(config.pressure)),
                 Box::new(Dispersion::new(config.dispersion, epoch)),
                 Box::new(NewOrigin::new(config.new_origin, epoch)),
+                Box::new(Absolute::new(config.absolute)),
             ],
             budget: Budget::default(),
             findings: Lifecycle::new(epoch, config.max_open, config.update_every * SECOND),
+            maintained: HashMap::new(),
             now: 0,
             epoch: 0,
         }
@@ -137,6 +145,22 @@ impl Engine {
         let keep = |id| self.apis.contains_key(&id);
         self.detectors.iter_mut().for_each(|detector| detector.retain(&keep));
         self.findings.retain(keep, self.now);
+        self.maintained.retain(|id, _| self.apis.contains_key(id));
+    }
+
+    /// The APIs that are being maintained from `now` on (ns, as for [`Self::tick`]), no others. What
+    /// such an API does is neither judged nor learned, nor is a step of learning that overlaps the
+    /// maintenance; detectors of sources and of attacks go on.
+    pub fn set_maintained(&mut self, apis: impl IntoIterator<Item = u32>, now: u64) {
+        let now = self.now.max(now);
+        let these: HashSet<u32> = apis.into_iter().collect();
+        for (id, until) in &mut self.maintained {
+            if *until == u64::MAX && !these.contains(id) {
+                *until = now;
+            }
+        }
+        let known = these.into_iter().filter(|id| self.apis.contains_key(id));
+        self.maintained.extend(known.map(|id| (id, u64::MAX)));
     }
 
     /// How many alerts a day the operator wants to see, shared out among the detectors for the APIs as
@@ -202,6 +226,7 @@ impl Engine {
             epoch,
             completeness,
             floor: self.config.min_completeness,
+            maintained: &self.maintained,
             apis: &self.apis,
             findings: &mut self.findings,
             budget: &mut self.budget,

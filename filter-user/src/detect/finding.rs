@@ -61,11 +61,13 @@ pub enum Detector {
     BasicAuthentication,
     /// TLS below 1.2 (RFC 8996).
     OldTls,
+    /// An API does what the operator said that it must not. Last, so that the places of the others stay.
+    AbsoluteLimit,
 }
 
 impl Detector {
     /// Every detector.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::BruteForce,
         Self::RateShift,
         Self::ErrorShift,
@@ -93,6 +95,7 @@ impl Detector {
         Self::CleartextCredentials,
         Self::BasicAuthentication,
         Self::OldTls,
+        Self::AbsoluteLimit,
     ];
 
     /// Whether it is about what an API does, rather than about what sources do to it.
@@ -158,6 +161,7 @@ impl Detector {
             Self::CleartextCredentials => "cleartext_credentials",
             Self::BasicAuthentication => "basic_authentication",
             Self::OldTls => "old_tls",
+            Self::AbsoluteLimit => "absolute_limit",
         }
     }
 }

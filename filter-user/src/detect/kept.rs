@@ -112,5 +112,5 @@ pub(super) fn read(
         updated,
         closed: None,
     };
-    Some((Subject { detector, api, source, credential, endpoint }, finding))
+    Some((Subject { detector, api, source, credential, endpoint, part: 0 }, finding))
 }

@@ -16,12 +16,14 @@ pub(crate) struct Subject {
     /// A user of the source, told by the keyed hash of its secrets.
     pub(crate) credential: Option<u64>,
     pub(crate) endpoint: Option<Endpoint>,
+    /// What of it, where a detector has several findings about the same: 0 where it has not.
+    pub(crate) part: u8,
 }
 
 impl Subject {
     /// An API as a whole.
     pub(crate) fn api(detector: Detector, api: u32) -> Self {
-        Self { detector, api, source: None, credential: None, endpoint: None }
+        Self { detector, api, source: None, credential: None, endpoint: None, part: 0 }
     }
 
     /// A source at an API.

@@ -5,6 +5,7 @@
 //! called about once a second, decides and returns what opened, changed or closed. What follows a
 //! finding is `respond`'s, who is told of it is `export`'s.
 
+pub mod absolute;
 pub mod api;
 pub mod baseline;
 pub mod behaviour;

@@ -49,6 +49,21 @@ pub struct Api {
     pub respond: Respond,
     /// When to widen a ban from sources to their network.
     pub escalate: Option<Escalate>,
+    /// What it may do, whatever is usual.
+    pub alert: Option<AlertLimits>,
+}
+
+/// `alert`: what is told when it is so for two of three minutes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AlertLimits {
+    /// The share of answers that may be 500 or more, 0 to 1.
+    pub error_ratio: Option<f64>,
+    /// How long 99 of 100 answers may take at most.
+    pub latency_p99: Option<Duration>,
+    /// Requests a second at least.
+    pub least: Option<f64>,
+    /// Requests a second at most.
+    pub most: Option<f64>,
 }
 
 /// What people need to know about an API.

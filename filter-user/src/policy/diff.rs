@@ -246,6 +246,20 @@ fn whole(policy: &Policy) -> Settings {
         to.list(&key("notify"), book.notify.iter().cloned());
         to.put(&key("ttl"), book.ttl.map_or_else(String::new, show_duration));
     }
+    to.list(
+        "maintenance",
+        policy.maintenance.iter().map(|window| {
+            let apis = match window.apis.is_empty() {
+                true => "every API".to_owned(),
+                false => window.apis.join(" "),
+            };
+            let reason = match window.reason.as_str() {
+                "" => String::new(),
+                reason => format!(" ({reason})"),
+            };
+            format!("{apis}: {}{reason}", window.when)
+        }),
+    );
     to.list("trusted.ports", policy.trusted.ports.iter().map(|port| port.value.to_string()));
     to.list("trusted.interfaces", policy.trusted.interfaces.iter().map(|name| name.value.clone()));
     to.settings
@@ -294,6 +308,15 @@ fn settings(policy: &Policy, api: &Api) -> Settings {
         to.put(&format!("respond.{}", detector.name()), to.answer(answer));
     }
     to.put("respond_mode", api.respond.mode.map_or("", super::RespondMode::name));
+    if let Some(alert) = api.alert {
+        let put = |share: f64| format!("{}%", (share * 1e6).round() / 1e4);
+        to.put("alert.error_ratio", alert.error_ratio.map_or_else(String::new, put));
+        to.put("alert.latency_p99", alert.latency_p99.map_or_else(String::new, show_duration));
+        for (key, rate) in [("min", alert.least), ("max", alert.most)] {
+            let shown = rate.map_or_else(String::new, |rate| rate.to_string());
+            to.put(&format!("alert.requests_per_second.{key}"), shown);
+        }
+    }
     if let Some(escalate) = api.escalate {
         let super::Escalate { v4, v6, sources } = escalate;
         to.put("escalate", format!("v4 /{v4}, v6 /{v6}, from {sources} sources"));

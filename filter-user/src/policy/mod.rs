@@ -13,6 +13,7 @@ pub mod diff;
 pub mod examples;
 mod feed;
 mod files;
+mod maintenance;
 mod model;
 mod packets;
 mod playbook;
@@ -31,13 +32,14 @@ use std::sync::Arc;
 use crate::text::{Diagnostic, Report, Source};
 
 pub use api::{
-    About, Allow, Api, Criticality, DEFAULT_BURST, Escalate, Kind, Lifecycle, LimitFor, LimitSpec,
-    Login, Mode, Overflow, PACKET_BYTES, Per, Rates, Route, SourceLengths,
+    About, AlertLimits, Allow, Api, Criticality, DEFAULT_BURST, Escalate, Kind, Lifecycle,
+    LimitFor, LimitSpec, Login, Mode, Overflow, PACKET_BYTES, Per, Rates, Route, SourceLengths,
 };
 pub use assess::Assess;
 pub use cidr::{Cidr, CidrError};
 pub use compile::compile;
 pub use files::{Directory, MAX_FILE_BYTES, NamedFile, ReadFile};
+pub use maintenance::{Maintenance, When};
 pub use model::{Action, Group, GroupIndex, Listen, Policy, Port, Protocol, Sited, Trusted};
 pub use packets::{Packets, treatment_name};
 pub use playbook::{Play, PlayStep, Playbook};
@@ -109,6 +111,7 @@ pub fn parse_with(text: &str, name: &str, from: &dyn ReadFile) -> Loaded {
             responses: draft.responses,
             alerts: draft.alerts,
             assess: draft.assess,
+            maintenance: draft.maintenance,
             texts: std::iter::once(Arc::clone(source.name())).chain(feeds).collect(),
             hash: files::hash(text, &files),
         }

@@ -3,6 +3,7 @@
 //! A value of these types has passed every check; it knows where it was written, so that `explain`
 //! can name the line. Numbers for the kernel are left to `compile`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use crate::text::Location;
 
 use super::api::Api;
 use super::assess::Assess;
+use super::maintenance::Maintenance;
 use super::packets::Packets;
 use super::playbook::Playbook;
 use super::prefixes::Prefixes;
@@ -56,6 +58,8 @@ pub struct Policy {
     pub alerts: Alerts,
     /// When the posture is to be reported.
     pub assess: Assess,
+    /// When which APIs are being maintained, in the order they were written.
+    pub maintenance: Vec<Maintenance>,
     /// The texts it was made of: the policy itself, then each feed as it is called in messages.
     pub texts: Vec<Arc<str>>,
     pub(super) hash: [u8; 32],
@@ -76,6 +80,7 @@ impl Policy {
             responses: Responses::default(),
             alerts: Alerts::default(),
             assess: Assess::default(),
+            maintenance: Vec::new(),
             texts: Vec::new(),
             hash: super::files::hash("", &[]),
         }
@@ -97,6 +102,22 @@ impl Policy {
     /// An API by its name.
     pub fn api(&self, name: &str) -> Option<&Api> {
         self.apis.iter().find(|api| api.name == name)
+    }
+
+    /// The APIs that are being maintained at a time (seconds since 1970) by name, each with its window
+    /// and when that ends; of several the one that ends last.
+    pub fn maintained(&self, time: u64) -> BTreeMap<&str, (&Maintenance, u64)> {
+        let mut found: BTreeMap<&str, (&Maintenance, u64)> = BTreeMap::new();
+        for window in &self.maintenance {
+            let Some(until) = window.when.covers(time) else { continue };
+            for api in self.apis.iter().filter(|api| window.names(&api.name)) {
+                let held = found.entry(&api.name).or_insert((window, until));
+                if held.1 < until {
+                    *held = (window, until);
+                }
+            }
+        }
+        found
     }
 
     /// A playbook by its name.

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::error::{Error, Result};
 
 /// What each version adds to the one before; the version is in `user_version`.
-const VERSIONS: [&str; 6] = [
+const VERSIONS: [&str; 7] = [
     "
     CREATE TABLE generation (
         number     INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -46,6 +46,7 @@ const VERSIONS: [&str; 6] = [
     super::inventory::TABLES,
     super::respond::TABLES,
     super::mute::TABLES,
+    super::maintenance::TABLES,
 ];
 
 /// The version of the tables that this weir writes; older ones are brought up to it.

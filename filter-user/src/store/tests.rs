@@ -194,7 +194,8 @@ fn a_store_of_the_version_before_is_brought_along() {
             "ALTER TABLE generation DROP COLUMN why; DROP TABLE held; DROP TABLE ban; \
              DROP TABLE api_order; DROP TABLE api_seen; DROP TABLE endpoint; \
              DROP TABLE exchange; DROP TABLE finding; DROP TABLE drill; DROP TABLE action; \
-             DROP TABLE stop; DROP TABLE quota; DROP TABLE mute; PRAGMA user_version = 1",
+             DROP TABLE stop; DROP TABLE quota; DROP TABLE mute; \
+             DROP TABLE maintenance; PRAGMA user_version = 1",
         )
         .expect("goes back");
     drop(connection);

@@ -293,6 +293,30 @@ impl Daemon for InMemory {
         Ok(MuteEntry { detector, api, ..MuteEntry::default() })
     }
 
+    fn maintenance(&self) -> Answer<Vec<MaintenanceEntry>> {
+        Ok(vec![MaintenanceEntry { until: 9, ..MaintenanceEntry::default() }])
+    }
+
+    fn maintenance_start(
+        &self,
+        request: &MaintenanceStart,
+        caller: &Caller,
+    ) -> Answer<MaintenanceEntry> {
+        drop(self.change(caller));
+        let MaintenanceStart { api, ttl_seconds, reason } = request.clone();
+        let until = ttl_seconds as u64;
+        Ok(MaintenanceEntry { api, until, reason, ..MaintenanceEntry::default() })
+    }
+
+    fn maintenance_stop(
+        &self,
+        request: &MaintenanceStop,
+        caller: &Caller,
+    ) -> Answer<MaintenanceEntry> {
+        drop(self.change(caller));
+        Ok(MaintenanceEntry { api: request.api.clone(), ..MaintenanceEntry::default() })
+    }
+
     fn orders(&self) -> Answer<Vec<ApiOrders>> {
         Ok(self.state.lock().expect("no panic").orders.clone())
     }

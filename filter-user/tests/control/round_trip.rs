@@ -138,11 +138,18 @@ fn state_changes_and_is_read_back() {
     let lift = MuteLift { detector: "rate_shift".into(), api: odd.clone() };
     assert_eq!(client.unmute(&lift).expect("ends").api, odd);
 
+    let start = MaintenanceStart { api: odd.clone(), ttl_seconds: 60.0, reason: "release".into() };
+    let entry = client.maintenance_start(&start).expect("starts");
+    assert_eq!((entry.api, entry.until, entry.reason.as_str()), (odd.clone(), 60, "release"));
+    assert_eq!(client.maintenance().expect("lists")[0].until, 9);
+    let stop = MaintenanceStop { api: odd.clone() };
+    assert_eq!(client.maintenance_stop(&stop).expect("stops").api, odd);
+
     assert_eq!(client.detach().expect("detaches").interfaces, ["eth0"]);
 
     let callers = served.daemon.callers();
     assert!(callers.iter().all(|caller| caller.pid == std::process::id()));
-    assert_eq!(callers.len(), 27);
+    assert_eq!(callers.len(), 29);
 }
 
 #[test]

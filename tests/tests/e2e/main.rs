@@ -1,6 +1,7 @@
 //! weir as its users meet it: the `weir` binary on a host with nginx, clients that talk to it, and
 //! what all of them say afterwards. One file a subject; each test has a laboratory of its own.
 
+mod absolute;
 mod actions;
 mod apply;
 mod assess;
@@ -22,6 +23,7 @@ mod inventory;
 mod jumbo;
 mod leaving;
 mod limits;
+mod maintenance;
 mod martians;
 mod measure;
 mod modes;

@@ -123,6 +123,9 @@ impl Findings {
     }
 
     fn tick(&mut self, now: u64) {
+        if self.strict {
+            self.engine.set_maintained(self.profile.maintained(now / SECOND), now);
+        }
         for traffic in self.traffic.values() {
             self.engine.traffic(traffic, now);
         }

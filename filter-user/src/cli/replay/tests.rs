@@ -361,6 +361,42 @@ mod findings {
     }
 
     #[test]
+    fn windows_of_the_policy_hold_in_the_time_of_the_recording() {
+        // Ten requests a second, none at all for five minutes from the half hour on.
+        let day = 1_700_000_000;
+        let mut text = String::new();
+        for second in (0..3600_u64).filter(|second| !(1800..2100).contains(second)) {
+            for _ in 0..10 {
+                let line = json!({
+                    "type": "http", "time": (day + second) * 1_000_000_000, "api": "orders",
+                    "source": "10.0.0.1", "method": "GET", "target": "/", "route": "/",
+                    "status": 200, "response_bytes": 900, "handshake": true, "weight": 65536,
+                });
+                text += &format!("{line}\n");
+            }
+        }
+        // The recording begins on 14 November 2023, a Tuesday, at 22:13:20.
+        for (window, expected) in [
+            ("", true),
+            ("days = [\"tue\"]\nfrom = \"22:43\"\nfor = \"7m\"", false),
+            ("days = [\"wed\"]\nfrom = \"22:43\"\nfor = \"7m\"", true),
+            ("from = \"2023-11-14T22:43:00Z\"\nuntil = \"2023-11-14T22:50:00Z\"", false),
+            ("from = \"2023-11-14T22:50:00Z\"\nuntil = \"2023-11-14T22:57:00Z\"", true),
+        ] {
+            let header = if window.is_empty() { "" } else { "[[maintenance]]\n" };
+            let policy = format!("{POLICY}\n{header}{window}\n");
+            let out = replay(text.as_bytes(), Some(&policy), Form::Json);
+            let shifts = found(&out)
+                .into_iter()
+                .filter(|one| one["finding"]["detector"] == "rate_shift")
+                // The end of the recording is silence too.
+                .filter(|one| one["ts"].as_f64().unwrap() < (day + 3600) as f64)
+                .count();
+            assert_eq!(shifts > 0, expected, "{window}\n{out}");
+        }
+    }
+
+    #[test]
     fn torn_foreign_and_unknown_lines_are_counted() {
         let mut text = recording("payments", 1_700_000_000);
         text.insert_str(0, "{\"type\":\"http\",\"time\":1\n{\"type\":\"later\"}\n\n");

@@ -174,9 +174,13 @@ impl EndpointState {
         self.series.iter().map(Option::is_some).chain(tails)
     }
 
-    pub(super) fn add(&mut self, step: u64, sample: &Sample) {
+    /// Counts a sample; of tails only where it `learns`.
+    pub(super) fn add(&mut self, step: u64, sample: &Sample, learns: bool) {
         self.roll(step);
         self.now.add(sample);
+        if !learns {
+            return;
+        }
         for (tail, value) in self.tails.iter_mut().zip([sample.latency, sample.size]) {
             if let Some(value) = value {
                 tail.get_or_insert_with(|| Box::new(TailState::new())).add(value.place);

@@ -12,7 +12,7 @@
 //!
 //! **Assumptions.** Those of [`super::series`]. A step with fewer than `statuses` known answers or
 //! `samples` latencies or sizes says nothing of these. Nothing is judged or learned of a step of which
-//! less than the floor was seen.
+//! less than the floor was seen, or in which the API was being maintained.
 //!
 //! **Memory.** About a kilobyte for each measure that a route has: at most 4.3 KiB for an endpoint
 //! (routes without an error keep none of errors). At most `routes` for an API and `endpoints` in all;
@@ -83,6 +83,8 @@ struct ApiState {
     whole: EndpointState,
     /// By a hash of method and route.
     routes: HashMap<u64, EndpointState, Mixing>,
+    /// It is being maintained: its tails, which learn with each request, are to learn nothing.
+    maintained: bool,
 }
 
 /// The detector.
@@ -125,7 +127,8 @@ impl Behaviour {
             }
             self.endpoints += 1;
             let whole = EndpointState::new(None, step);
-            self.apis.insert(api, ApiState { whole, routes: HashMap::default() });
+            self.apis
+                .insert(api, ApiState { whole, routes: HashMap::default(), maintained: false });
         }
         self.apis.get_mut(&api)
     }
@@ -135,17 +138,18 @@ impl Behaviour {
         let step = (time / self.length()).max(self.step.unwrap_or(0));
         let (room, most) = (self.endpoints < self.config.endpoints, self.config.routes);
         let Some(state) = self.api(api, step) else { return };
-        state.whole.add(step, sample);
+        let learns = !state.maintained;
+        state.whole.add(step, sample, learns);
         let Some((method, route)) = endpoint.filter(|(_, route)| !route.is_empty()) else { return };
         let key = hash(method, route);
         let room = room && state.routes.len() < most;
         match state.routes.get_mut(&key) {
-            Some(state) if state.is(method, route) => state.add(step, sample),
+            Some(state) if state.is(method, route) => state.add(step, sample, learns),
             // Two names with one hash: the second counts for its API only.
             Some(_) => self.refused += 1,
             None if room => {
                 let mut new = EndpointState::new(Some((method, route)), step);
-                new.add(step, sample);
+                new.add(step, sample, learns);
                 state.routes.insert(key, new);
                 self.endpoints += 1;
             }
@@ -181,7 +185,7 @@ impl Behaviour {
             };
             let Some(endpoint) = endpoint else { continue };
             let Some(tally) = endpoint.close(step) else { continue };
-            if blind {
+            if blind || tick.maintained_until(id) > start {
                 endpoint.skip();
             } else {
                 let seen = self.completeness[1];
@@ -220,6 +224,9 @@ impl Detect for Behaviour {
 
     fn tick(&mut self, tick: &mut Tick<'_>) {
         self.completeness[0] = self.completeness[0].min(tick.completeness);
+        for (&api, state) in &mut self.apis {
+            state.maintained = tick.maintained_until(api) == u64::MAX;
+        }
         let step = tick.now / self.length();
         match self.step {
             Some(held) if held >= step => {}

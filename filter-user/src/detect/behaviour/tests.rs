@@ -216,3 +216,72 @@ fn time_that_jumps_is_no_shift() {
         engine.tick(now, epoch, 1.0);
     }
 }
+
+/// An outage of half a day: it fails, slowly, with large answers, from one source.
+const OUTAGE: Life = Life { rate: 0.2, errors: 0.9, latency: 2000.0, bytes: 50_000.0 };
+
+#[test]
+fn an_outage_in_a_maintenance_is_neither_told_nor_learned() {
+    let (from, until) = (7 * DAY + 100, 7 * DAY + 43_250);
+    let mut random = Random::new(31);
+    let mut learned = engine();
+    live(&mut learned, &mut random, 0..from, 1.0, |_| USUAL);
+    let (saved, budget) = (learned.save_api(1), learned.save_budget());
+    let again = || {
+        let mut engine = engine();
+        assert!(engine.load_budget(&budget, from * SECOND));
+        assert!(engine.load_api(1, &saved, from * SECOND, 0));
+        engine
+    };
+
+    let mut engine = again();
+    let found = live(&mut engine, &mut Random::new(32), from..until, 1.0, |_| OUTAGE);
+    let told = opened(&found);
+    assert!(told.iter().any(|(detector, _)| *detector == Detector::ErrorShift), "{told:?}");
+
+    let mut engine = again();
+    let found = live(&mut engine, &mut Random::new(33), from..from + 700, 1.0, |_| USUAL);
+    assert_eq!(opened(&found), []);
+    engine.set_maintained([1], (from + 700) * SECOND);
+    engine.tick((from + 700) * SECOND, 0, 1.0);
+    let before = engine.save_api(1);
+    let found = live(&mut engine, &mut Random::new(34), from + 700..until, 1.0, |_| OUTAGE);
+    assert_eq!(found, [], "in a maintenance");
+    assert!(engine.save_api(1) == before, "nothing was learned");
+    engine.set_maintained([], until * SECOND);
+    // The step that the maintenance ended in.
+    let found = live(&mut engine, &mut Random::new(35), until..until + 600, 1.0, |_| USUAL);
+    assert_eq!(opened(&found), [], "afterwards");
+    let found = live(&mut engine, &mut Random::new(36), until + 600..until + 7200, 1.0, |_| USUAL);
+    assert_eq!(opened(&found), [], "all is as it was");
+    let found =
+        live(&mut engine, &mut Random::new(37), until + 7200..until + 10_800, 1.0, |_| OUTAGE);
+    let told = opened(&found);
+    assert!(told.iter().any(|(detector, _)| *detector == Detector::ErrorShift), "{told:?}");
+}
+
+#[test]
+fn what_is_open_stays_open_in_a_maintenance_and_an_attack_is_found() {
+    let mut engine = engine();
+    let mut random = Random::new(41);
+    let begun = 2 * DAY + 7200;
+    live(&mut engine, &mut random, 0..begun, 1.0, |_| USUAL);
+    let found = live(&mut engine, &mut random, begun..begun + 1800, 1.0, |_| OUTAGE);
+    let open: Vec<_> = engine.open().map(|finding| finding.id.clone()).collect();
+    assert!(!open.is_empty(), "{found:?}");
+    engine.set_maintained([1, 99], (begun + 1800) * SECOND);
+    let later = begun + 9000;
+    let found = live(&mut engine, &mut random, begun + 1800..later, 1.0, |_| USUAL);
+    assert_eq!(found, [], "neither updated nor closed");
+    for second in 0..40 {
+        let time = (later + second) * SECOND;
+        engine.observe(&crate::detect::simulation::login(time, [10, 0, 0, 9].into(), 401));
+    }
+    let found = engine.tick((later + 41) * SECOND, 0, 1.0);
+    assert_eq!(opened(&found), [(Detector::BruteForce, None)], "attackers do not pause");
+    assert!(open.iter().all(|id| engine.open().any(|finding| finding.id == *id)));
+    engine.set_maintained([], (later + 60) * SECOND);
+    let found = live(&mut engine, &mut random, later + 60..later + 14_400, 1.0, |_| USUAL);
+    let closed = |id| found.iter().any(|f| f.id == id && f.state == State::Closed);
+    assert!(open.into_iter().all(closed), "{found:?}");
+}

@@ -16,6 +16,9 @@
 //! close it. While it is open the baseline learns nothing, so that an attack does not become usual;
 //! after `adopt` seconds the new level is taken for usual and the finding closes.
 //!
+//! Intervals in which the API is being maintained, or of which too little was seen, are left out; after
+//! a maintenance longer than the baseline looks back it begins anew, unless there is a finding.
+//!
 //! **Assumptions.** Within the ten minutes the baseline looks back, the rate has one level. Counts
 //! vary at least as Poisson's do (the second term), and more by their sampling weight: with flows
 //! sampled at 1/w, a count has w times the variance. What it does not see: a shift slower than the
@@ -38,7 +41,7 @@ use super::finding::{Detector, Measure};
 use super::hasher::Mixing;
 use super::lifecycle::Subject;
 use super::observation::Observation;
-use state::{Judged, RateState, Step};
+use state::{Blind, Judged, RateState, Step};
 
 /// Parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -117,13 +120,16 @@ impl Detect for RateShift {
     /// Judges the intervals that ended.
     fn tick(&mut self, tick: &mut Tick<'_>) {
         let (now, completeness, floor) = (tick.now, tick.completeness, tick.floor);
+        let maintained = tick.maintained;
         let findings = &mut *tick.findings;
         let config = &self.config;
         for (&id, state) in &mut self.states {
             let Some(api) = tick.apis.get(&id) else { continue };
+            let maintained_until = maintained.get(&id).copied().unwrap_or(0);
             let subject = Subject::api(Detector::RateShift, id);
             state.note_completeness(completeness);
-            while let Some((judged, step)) = state.advance(now, config, floor) {
+            let blind = Blind { floor, maintained_until };
+            while let Some((judged, step)) = state.advance(now, config, &blind) {
                 let measure = || measure(&judged, api, config);
                 match step {
                     Step::Open => {

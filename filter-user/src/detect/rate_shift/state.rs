@@ -63,6 +63,17 @@ pub(super) struct RateState<B> {
     /// Since when there is an alarm.
     alarm: Option<u64>,
     weight: f64,
+    /// Intervals of the maintenance so far.
+    maintained: usize,
+}
+
+/// When nothing is to be judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blind {
+    /// Below this completeness.
+    pub(super) floor: f64,
+    /// Of intervals that begin before, ns.
+    pub(super) maintained_until: u64,
 }
 
 impl<B: Baseline> RateState<B> {
@@ -79,6 +90,7 @@ impl<B: Baseline> RateState<B> {
             calm: 0,
             alarm: None,
             weight: 1.0,
+            maintained: 0,
         }
     }
 
@@ -101,13 +113,13 @@ impl<B: Baseline> RateState<B> {
         self.alarm = None;
     }
 
-    /// Judges the next interval that ended; `None` when there is none. An interval of which less
-    /// than `floor` was seen is neither judged nor learned.
+    /// Judges the next interval that ended; `None` when there is none. An interval of which too little
+    /// was seen, or in which there was maintenance, is neither judged nor learned.
     pub(super) fn advance(
         &mut self,
         now: u64,
         config: &RateShiftConfig,
-        floor: f64,
+        blind: &Blind,
     ) -> Option<(Judged, Step)> {
         let length = interval(config);
         loop {
@@ -123,13 +135,28 @@ impl<B: Baseline> RateState<B> {
             self.start = if behind > most { now / length * length - most * length } else { end };
             let completeness = std::mem::replace(&mut self.completeness, 1.0);
             let partial = std::mem::take(&mut self.partial);
-            if partial || completeness < floor {
+            if blind.maintained_until > start {
+                self.maintained = self.maintained.saturating_add(1);
+                self.leave_out(length);
                 continue;
+            }
+            if partial || completeness < blind.floor {
+                self.leave_out(length);
+                continue;
+            }
+            if std::mem::take(&mut self.maintained) > config.lookback && self.alarm.is_none() {
+                self.baseline.forget();
+                self.recent = [0; 3];
             }
             if let Some(judged) = self.judge(start, tally, completeness, config) {
                 return Some(judged);
             }
         }
+    }
+
+    /// An interval that is not judged does not make a new level usual.
+    fn leave_out(&mut self, length: u64) {
+        self.alarm = self.alarm.map(|since| since.saturating_add(length));
     }
 
     fn judge(

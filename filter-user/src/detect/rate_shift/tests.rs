@@ -150,3 +150,49 @@ fn apis_are_bounded() {
     let count = engine.state_counts()[1];
     assert_eq!((count.states, count.evicted), (1, 1));
 }
+
+#[test]
+fn a_maintenance_is_no_shift() {
+    let down = 900..1200;
+    let rate = |second| if down.contains(&second) { 0.0 } else { 20.0 };
+    let mut told = traffic(&mut engine(), &mut Random::new(5), 0..1500, rate);
+    assert_eq!(states(&told.drain(..1).collect::<Vec<_>>()), [State::Open], "without");
+    let mut engine = engine();
+    let mut random = Random::new(5);
+    assert_eq!(traffic(&mut engine, &mut random, 0..895, rate), []);
+    engine.set_maintained([1], 895 * SECOND);
+    assert_eq!(traffic(&mut engine, &mut random, 895..1203, rate), []);
+    engine.set_maintained([], 1203 * SECOND);
+    assert_eq!(traffic(&mut engine, &mut random, 1203..1500, rate), []);
+    // What was usual before is known still.
+    let found = traffic(&mut engine, &mut random, 1500..1600, |_| 200.0);
+    assert_eq!(states(&found[..1]), [State::Open]);
+    assert!((found[0].measure.baseline - 20.0).abs() < 3.0, "{found:?}");
+}
+
+#[test]
+fn after_a_long_maintenance_the_rate_may_be_another() {
+    let rate = |second| if second < 20_000 { 20.0 } else { 200.0 };
+    let mut engine = engine();
+    let mut random = Random::new(6);
+    assert_eq!(traffic(&mut engine, &mut random, 0..1000, rate), []);
+    engine.set_maintained([1], 1000 * SECOND);
+    assert_eq!(traffic(&mut engine, &mut random, 1000..20_500, rate), []);
+    engine.set_maintained([], 20_500 * SECOND);
+    assert_eq!(traffic(&mut engine, &mut random, 20_500..22_000, rate), []);
+}
+
+#[test]
+fn what_is_open_is_not_adopted_in_a_maintenance() {
+    let mut engine = engine();
+    let mut random = Random::new(7);
+    let rate = |second| if (900..7000).contains(&second) { 100.0 } else { 10.0 };
+    assert_eq!(states(&traffic(&mut engine, &mut random, 0..930, rate)), [State::Open]);
+    engine.set_maintained([1], 930 * SECOND);
+    assert_eq!(traffic(&mut engine, &mut random, 930..6000, rate), []);
+    engine.set_maintained([], 6000 * SECOND);
+    let found = traffic(&mut engine, &mut random, 6000..7200, rate);
+    let last = found.last().expect("it closes");
+    assert_eq!((last.state, engine.open().count()), (State::Closed, 0));
+    assert!(last.measure.why.contains("again"), "{}", last.measure.why);
+}

@@ -249,6 +249,12 @@ fn findings() -> Page {
                 vec![rate(&def::FINDINGS, &["detector", "severity", "api"], "")],
             ),
             graph(
+                "APIs being maintained",
+                "none",
+                def::MAINTENANCE.help,
+                vec![level(&def::MAINTENANCE, &["api"], "")],
+            ),
+            graph(
                 "Answers",
                 "short",
                 def::ACTIONS.help,

@@ -62,6 +62,8 @@ kinds! {
     FindingUnacknowledged "finding_unacknowledged" Notice "An operator took back that a finding was seen.";
     FindingMuted "finding_muted" Notice "An operator ordered that receivers are not told of what a detector finds at an API.";
     FindingUnmuted "finding_unmuted" Notice "They are told of it again.";
+    MaintenanceStarted "maintenance_started" Notice "An API is being maintained: what it does is neither judged nor learned, attacks apart.";
+    MaintenanceEnded "maintenance_ended" Notice "A maintenance is over, or was ended.";
     ActionTaken "action_taken" Warning "A finding was answered, or a network banned because its sources are.";
     ActionRefused "action_refused" Warning "A finding was not answered, or a network not banned, as the policy says; why, the action says.";
     ActionDryRun "action_dry_run" Notice "A finding would have been answered, were it not a dry run.";

@@ -126,6 +126,8 @@ metrics! {
         "Findings that are open, but for those that are muted.";
     FINDINGS_MUTED Gauge "weir_findings_muted" ["api", "severity"]
         "Findings that are open and muted: receivers are not told of them.";
+    MAINTENANCE Gauge "weir_maintenance" ["api"]
+        "1 while an API is being maintained, so that what it does is neither judged nor learned, else 0.";
     ACTIONS Counter "weir_actions_total" ["action", "outcome"]
         "Automatic answers to findings, and bans of networks (escalate), by what became of them.";
     ACTIONS_HELD Gauge "weir_actions_held" []

@@ -353,6 +353,10 @@ fn read(snapshot: &KernelSnapshot) -> Vec<MetricFamily> {
             &def::STORE_FAILURES,
             s.store_failures.iter().map(|(file, count)| ([*file], *count as f64)),
         ),
+        rows(
+            &def::MAINTENANCE,
+            s.maintenance.iter().map(|(api, is)| ([&**api], f64::from(u8::from(*is)))),
+        ),
         rows(&def::ACTIONS_HELD, [([], s.actions_held as f64)]),
         rows(&def::ACTIONS_STOPPED, [([], f64::from(u8::from(s.actions_stopped)))]),
         rows(&def::ASSESS_LAST, [([], s.assessed as f64)]),

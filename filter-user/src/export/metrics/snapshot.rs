@@ -161,6 +161,8 @@ pub struct KernelSnapshot {
     pub routes_overflow: u64,
     /// States of the detectors.
     pub detectors: Vec<DetectorCount>,
+    /// Declared APIs, and whether each is being maintained.
+    pub maintenance: Vec<(String, bool)>,
     /// Automatic actions that wait to be approved.
     pub actions_held: u64,
     /// Automatic actions are stopped.

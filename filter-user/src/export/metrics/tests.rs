@@ -72,6 +72,7 @@ fn full() -> KernelSnapshot {
         record_lines: vec![("written", 5)],
         assessed: 1_772_373_600,
         store_failures: vec![("weir.db", 1)],
+        maintenance: vec![("orders".to_owned(), true), ("stock".to_owned(), false)],
         actions_held: 1,
         actions_stopped: true,
     }
@@ -162,6 +163,8 @@ fn counts() {
             3.0,
         ),
         ("weir_findings_open{api=\"orders\",severity=\"warning\"}".into(), 1.0),
+        ("weir_maintenance{api=\"orders\"}".into(), 1.0),
+        ("weir_maintenance{api=\"stock\"}".into(), 0.0),
         ("weir_findings_muted{api=\"orders\",severity=\"warning\"}".into(), 1.0),
         ("weir_actions_total{action=\"ban\",outcome=\"refused\"}".into(), 1.0),
         ("weir_http_series".into(), 1.0),

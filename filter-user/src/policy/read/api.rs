@@ -10,7 +10,7 @@ use crate::text::Table;
 
 use super::{Reader, Span, listen};
 
-const KEYS: [&str; 26] = [
+const KEYS: [&str; 27] = [
     "name",
     "kind",
     "owner",
@@ -37,6 +37,7 @@ const KEYS: [&str; 26] = [
     "respond",
     "respond_mode",
     "escalate",
+    "alert",
 ];
 const EXAMPLE: &str = "[[api]] with name, listen and allow";
 
@@ -97,9 +98,10 @@ impl Reader<'_, '_, '_> {
         respond.mode =
             table.get("respond_mode").and_then(|item| item.choice(self.report, &RESPOND_MODES));
         let escalate = table.get("escalate").and_then(|item| self.escalate(&item, source));
+        let alert = table.get("alert").and_then(|item| self.alert(&item));
         self.ban_lengths(table, source, &respond, escalate);
         if let (Kind::Opaque, Some(item)) =
-            (about.kind, table.get("login").or(table.get("openapi")))
+            (about.kind, table.get("login").or(table.get("openapi")).or(table.get("alert")))
         {
             let message =
                 format!("`{}` has no effect: kind = \"opaque\" is never parsed", item.path());
@@ -124,6 +126,7 @@ impl Reader<'_, '_, '_> {
             login,
             respond,
             escalate,
+            alert,
         })
     }
 

@@ -3,12 +3,14 @@
 //! A part that cannot be used is reported and left out, and the rest is read on, so that one run
 //! finds all there is. The model is only complete when no error was reported.
 
+mod alert;
 mod alerts;
 mod api;
 mod assess;
 mod groups;
 mod limit;
 mod listen;
+mod maintenance;
 mod names;
 mod networks;
 mod packets;
@@ -25,6 +27,7 @@ use super::api::Api;
 use super::assess::Assess;
 use super::cidr::Cidr;
 use super::files::Files;
+use super::maintenance::Maintenance;
 use super::model::{Action, Group, Listen, Port, Sited, Trusted};
 use super::packets::Packets;
 use super::playbook::Playbook;
@@ -36,7 +39,7 @@ pub const VERSION: u32 = 1;
 
 type Span = Range<usize>;
 
-const ROOT: [&str; 10] = [
+const ROOT: [&str; 11] = [
     "policy",
     "trusted",
     "unclaimed",
@@ -47,6 +50,7 @@ const ROOT: [&str; 10] = [
     "respond",
     "alerts",
     "assess",
+    "maintenance",
 ];
 const CIDRS: &str = "cidrs = [\"192.0.2.0/24\", \"2001:db8::/32\"]";
 
@@ -62,6 +66,7 @@ pub(super) struct Draft {
     pub(super) responses: Responses,
     pub(super) alerts: Alerts,
     pub(super) assess: Assess,
+    pub(super) maintenance: Vec<Maintenance>,
 }
 
 /// What the readers of the parts share.
@@ -105,6 +110,7 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
         let responses = reader.responses(root);
         let alerts = reader.alerts(root);
         let assess = reader.assess(root);
+        let maintenance = reader.maintenance(root);
         reader.only_said(root, &apis);
         reader.unused_groups(&spans);
         if root.get("api").is_none() && unclaimed == Action::Pass {
@@ -125,6 +131,7 @@ pub(super) fn policy(report: &mut Report<'_>, files: &mut Files<'_>) -> Draft {
             responses,
             alerts,
             assess,
+            maintenance,
         }
     })
 }

@@ -59,7 +59,7 @@ impl Reader<'_, '_, '_> {
     }
 
     /// The APIs that it is about.
-    fn played(&mut self, item: &Item<'_>) -> Vec<String> {
+    pub(super) fn played(&mut self, item: &Item<'_>) -> Vec<String> {
         let example = "apis = [\"orders\"]";
         self.not_empty(item, example);
         let mut apis: Vec<String> = Vec::new();

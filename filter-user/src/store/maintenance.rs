@@ -1,0 +1,84 @@
+//! Which APIs are being maintained.
+
+use rusqlite::params;
+
+use super::Store;
+use super::error::{Error, Result};
+
+/// What this version of the file adds.
+pub(super) const TABLES: &str = "
+    CREATE TABLE maintenance (
+        api     TEXT NOT NULL,
+        planned INTEGER NOT NULL,
+        body    TEXT NOT NULL,
+        PRIMARY KEY (api, planned)
+    ) WITHOUT ROWID;
+";
+
+/// A maintenance as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaintenanceRow {
+    /// Name of the API.
+    pub api: String,
+    /// By the policy rather than by an operator.
+    pub planned: bool,
+    /// All of it, as JSON.
+    pub body: String,
+}
+
+impl Store {
+    /// Keeps these in place of what was kept.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep_maintenance(&mut self, rows: &[MaintenanceRow]) -> Result<()> {
+        let Self { connection, path } = self;
+        let mut write = || {
+            let change = connection.transaction()?;
+            change.execute("DELETE FROM maintenance", [])?;
+            for MaintenanceRow { api, planned, body } in rows {
+                change.execute(
+                    "INSERT INTO maintenance (api, planned, body) VALUES (?1, ?2, ?3)",
+                    params![api, planned, body],
+                )?;
+            }
+            change.commit()
+        };
+        write().map_err(|error| Error::new("write", path, error))
+    }
+
+    /// Those that were kept.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn maintenance(&self) -> Result<Vec<MaintenanceRow>> {
+        let read = || {
+            let mut query =
+                self.connection.prepare("SELECT api, planned, body FROM maintenance")?;
+            query
+                .query_map([], |row| {
+                    let (api, planned, body) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                    Ok(MaintenanceRow { api, planned, body })
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|error| Error::new("read", &self.path, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_ones_come_back() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut store = Store::open(directory.path()).expect("opens");
+        let row =
+            |planned| MaintenanceRow { api: "orders".to_owned(), planned, body: "{}".to_owned() };
+        store.keep_maintenance(&[row(false), row(true)]).expect("writes");
+        assert_eq!(store.maintenance().expect("reads"), [row(false), row(true)]);
+        store.keep_maintenance(&[row(true)]).expect("writes");
+        assert_eq!(store.maintenance().expect("reads"), [row(true)]);
+    }
+}
