@@ -24,6 +24,7 @@ mod explain;
 mod findings;
 mod history;
 mod human;
+mod init;
 mod log;
 mod man;
 mod monitor;
@@ -74,6 +75,7 @@ pub type Run = fn(&RunRequest) -> anyhow::Result<()>;
                   Start here:\n  \
                   weir doctor                                      can this host run it?\n  \
                   weir run --interface eth0                        observe, drop nothing\n  \
+                  weir init --output policy.toml                   a first policy, which drops nothing\n  \
                   weir check policy.toml                           is the policy right?\n  \
                   weir run --interface eth0 --policy policy.toml   enforce it",
     subcommand_required = true,
@@ -88,6 +90,8 @@ struct Cli {
 enum Verb {
     /// Run the daemon: attach to interfaces, enforce, measure
     Run(run::RunArgs),
+    /// Write a first policy for this host, which drops nothing
+    Init(init::InitArgs),
     /// Check a policy and report every mistake in it
     Check(check::CheckArgs),
     /// Put a policy in force, on every interface or on none
@@ -230,6 +234,7 @@ impl Verb {
     fn run(&self, daemon: Run) -> Verdict {
         match self {
             Self::Run(args) => run::run(args, daemon),
+            Self::Init(args) => init::init(args),
             Self::Check(args) => check::check(args),
             Self::Apply(args) => apply::apply(args),
             Self::Diff(args) => diff::diff(args),
@@ -265,6 +270,7 @@ impl Verb {
     fn json(&self) -> bool {
         match self {
             Self::Run(_) | Self::Completions(_) | Self::Man(_) | Self::Watch(_) => false,
+            Self::Init(args) => args.output.json,
             Self::Check(args) => args.common.output.json,
             Self::Apply(args) => args.common.output.json,
             Self::Diff(args) => args.common.output.json,

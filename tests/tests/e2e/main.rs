@@ -14,6 +14,7 @@ mod evidence;
 mod explain;
 mod feeds;
 mod findings;
+mod first;
 mod gate;
 mod guard;
 mod http2;
