@@ -43,6 +43,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod top;
+mod tune;
 mod value;
 mod version;
 mod watch;
@@ -94,6 +95,8 @@ enum Verb {
     Init(init::InitArgs),
     /// Check a policy and report every mistake in it
     Check(check::CheckArgs),
+    /// Propose limits for each API from what was seen, as a diff to the policy file
+    Tune(tune::TuneArgs),
     /// Put a policy in force, on every interface or on none
     Apply(apply::ApplyArgs),
     /// Show what a policy would change
@@ -236,6 +239,7 @@ impl Verb {
             Self::Run(args) => run::run(args, daemon),
             Self::Init(args) => init::init(args),
             Self::Check(args) => check::check(args),
+            Self::Tune(args) => tune::tune(args),
             Self::Apply(args) => apply::apply(args),
             Self::Diff(args) => diff::diff(args),
             Self::Confirm(args) => confirm::confirm(args),
@@ -272,6 +276,7 @@ impl Verb {
             Self::Run(_) | Self::Completions(_) | Self::Man(_) | Self::Watch(_) => false,
             Self::Init(args) => args.output.json,
             Self::Check(args) => args.common.output.json,
+            Self::Tune(args) => args.json(),
             Self::Apply(args) => args.common.output.json,
             Self::Diff(args) => args.common.output.json,
             Self::Confirm(args) => args.common.output.json,

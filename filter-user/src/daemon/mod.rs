@@ -27,6 +27,7 @@ mod keeper;
 mod learned;
 mod lockout;
 mod losses;
+mod observed;
 mod orders;
 mod pipeline;
 mod places;
