@@ -20,6 +20,7 @@ use super::style::clean;
 use crate::control::api::{ApiError, ObservedQuery};
 use crate::image::Ids;
 use crate::policy::{compile, load, parse};
+use edit::Wanted;
 use propose::{Advice, advise};
 
 /// As many APIs as a policy can have at all.
@@ -97,21 +98,18 @@ pub(super) fn tune(args: &TuneArgs) -> Verdict {
     }
     // Of all: one that is in the file only is no mistake, but was not seen.
     let seen = client.observed(&ObservedQuery::default())?;
-    let advice: Vec<Advice> = policy
+    let mut advice: Vec<Advice> = policy
         .apis
         .iter()
         .filter(|api| args.api.as_ref().is_none_or(|name| api.name == *name))
         .map(|api| advise(api, seen.iter().find(|seen| seen.api == api.name), args.margin))
         .collect();
-    let wanted: Vec<_> = advice
-        .iter()
-        .map(|advice| {
-            let limits = advice.limits.iter();
-            let set = limits.filter_map(|limit| Some((limit.key, limit.proposed.as_deref()?)));
-            (advice.api.as_str(), set.collect::<Vec<_>>())
-        })
-        .filter(|(_, limits)| !limits.is_empty())
-        .collect();
+    for advice in &mut advice {
+        // One that cannot be edited does not keep the others from it.
+        advice.by_hand = edit::edit(&loaded.text, &wanted(advice)).err();
+    }
+    let placed = advice.iter().filter(|advice| advice.by_hand.is_none());
+    let wanted: Vec<_> = placed.filter_map(|advice| wanted(advice).pop()).collect();
     let edited = edit::edit(&loaded.text, &wanted).map_err(ApiError::refused)?;
     let shown = file.display();
     verify(&edited.text, &file)?;
@@ -132,6 +130,9 @@ pub(super) fn tune(args: &TuneArgs) -> Verdict {
             (true, _) => {
                 format!("{shown}: written; next: weir diff {shown}, then weir apply {shown}\n")
             }
+            (_, true) if advice.iter().all(|advice| advice.refused.is_some()) => {
+                format!("{shown}: nothing can be proposed\n")
+            }
             (_, true) => format!("{shown}: nothing to change\n"),
             _ => format!("{shown}: not changed; --write does\n"),
         });
@@ -140,6 +141,14 @@ pub(super) fn tune(args: &TuneArgs) -> Verdict {
     }
     let nothing = advice.iter().all(|advice| advice.refused.is_some());
     Ok(if nothing { Outcome::No } else { Outcome::Done })
+}
+
+/// What the `limit` of an API is to have; nothing when it stays as it is.
+fn wanted(advice: &Advice) -> Vec<Wanted<'_>> {
+    let limits = advice.limits.iter();
+    let limits: Vec<_> =
+        limits.filter_map(|limit| Some((limit.key, limit.proposed.as_deref()?))).collect();
+    if limits.is_empty() { Vec::new() } else { vec![(advice.api.as_str(), limits)] }
 }
 
 fn text(advice: &[Advice]) -> String {
@@ -158,6 +167,9 @@ fn text(advice: &[Advice]) -> String {
                 (now, None) => now.clone().unwrap_or_default(),
             };
             text.push_str(&format!("  {} = {change}: {}\n", limit.key, clean(&limit.why)));
+        }
+        if let Some(by_hand) = &advice.by_hand {
+            text.push_str(&format!("  not in the diff: {}\n", clean(by_hand)));
         }
     }
     text

@@ -11,7 +11,7 @@ use crate::store::{ENCRYPTED, Exchange, HANDSHAKE, Store};
 
 use super::core::Core;
 
-/// Kept transactions that are looked at, the newest: 32 bytes each.
+/// Kept transactions that are looked at, the newest: 64 bytes each at most.
 const MOST: usize = 1_000_000;
 /// Packets of a request and its connection beside those that follow from sizes: SYN, two
 /// acknowledgements, FIN and its acknowledgement, and the one with the request's head.
@@ -25,11 +25,16 @@ const SEGMENT: u64 = 1_220;
 struct Row {
     api: u32,
     source: Source,
-    second: u64,
+    /// ms since 1970.
+    time: u64,
     /// In 65536ths.
     weight: u64,
-    packets: u64,
+    packets: u32,
+    encrypted: bool,
+    size_unknown: bool,
 }
+
+const _: () = assert!(size_of::<Row>() <= 64);
 
 /// What is needed of an API of the policy.
 struct Rule {
@@ -87,24 +92,23 @@ impl Tallies {
             rule.api.exempt += 1;
             return;
         }
-        let seen = &mut rule.api;
-        seen.first_ms =
-            if seen.kept == 0 { exchange.time } else { seen.first_ms.min(exchange.time) };
-        seen.last_ms = seen.last_ms.max(exchange.time);
-        seen.kept += 1;
-        seen.encrypted += u64::from(exchange.facts & ENCRYPTED != 0);
-        seen.sizes_unknown += u64::from(exchange.response_bytes.is_none());
-        let source = Source::of(exchange.source, rule.lengths);
-        let (second, weight) = (exchange.time / 1_000, exchange.weight);
         if self.rows.len() >= MOST {
             self.rows.pop_front();
         }
-        self.rows.push_back(Row { api, source, second, weight, packets: packets(exchange) });
+        self.rows.push_back(Row {
+            api,
+            source: Source::of(exchange.source, rule.lengths),
+            time: exchange.time,
+            weight: exchange.weight,
+            packets: u32::try_from(packets(exchange)).unwrap_or(u32::MAX),
+            encrypted: exchange.facts & ENCRYPTED != 0,
+            size_unknown: exchange.response_bytes.is_none(),
+        });
     }
 
     fn told(mut self) -> Vec<ObservedApi> {
         let mut rows: Vec<Row> = self.rows.into();
-        rows.sort_unstable_by_key(|row| (row.api, row.source, row.second));
+        rows.sort_unstable_by_key(|row| (row.api, row.source, row.time));
         for of_api in rows.chunk_by(|a, b| a.api == b.api) {
             let Some(rule) = of_api.first().and_then(|row| self.rules.get_mut(row.api as usize))
             else {
@@ -113,8 +117,8 @@ impl Tallies {
             let [mut minutes, mut seconds] = [Vec::new(), Vec::new()];
             for of_source in of_api.chunk_by(|a, b| a.source == b.source) {
                 let source = of_source[0].source;
-                let busiest = |span: u64, of: fn(&Row) -> u64| {
-                    let windows = of_source.chunk_by(|a, b| a.second / span == b.second / span);
+                let busiest = |span: u64, of: fn(&Row) -> u32| {
+                    let windows = of_source.chunk_by(|a, b| a.time / span == b.time / span);
                     let sums = windows.map(|rows| {
                         rows.iter().fold(0_u64, |sum, row| {
                             let part = u128::from(row.weight) * u128::from(of(row));
@@ -123,9 +127,15 @@ impl Tallies {
                     });
                     sums.max().unwrap_or(0).div_ceil(1 << 16)
                 };
-                minutes.push((busiest(60, |_| 1), source));
-                seconds.push((busiest(1, |row| row.packets), source));
+                minutes.push((busiest(60_000, |_| 1), source));
+                seconds.push((busiest(1_000, |row| row.packets), source));
             }
+            let number = |is: fn(&&Row) -> bool| of_api.iter().filter(is).count() as u64;
+            rule.api.kept = of_api.len() as u64;
+            rule.api.encrypted = number(|row| row.encrypted);
+            rule.api.sizes_unknown = number(|row| row.size_unknown);
+            rule.api.first_ms = of_api.iter().map(|row| row.time).min().unwrap_or_default();
+            rule.api.last_ms = of_api.iter().map(|row| row.time).max().unwrap_or_default();
             rule.api.sources = minutes.len() as u64;
             let weight = of_api.iter().fold(0_u64, |sum, row| sum.saturating_add(row.weight));
             rule.api.estimated = weight.saturating_add(1 << 15) >> 16;
@@ -244,13 +254,9 @@ mod tests {
     fn one_of_a_thousand_is_left_out() {
         for (sources, expected) in [(1, 1), (999, 999), (1_000, 999), (2_000, 1_998)] {
             let rows: Vec<Exchange> = (1..=sources)
-                .flat_map(|n: u64| {
-                    let source = format!("10.0.{}.{}", n / 256, n % 256);
-                    (0..1).map(move |_| {
-                        let mut one = exchange("a", &source, 1, 0);
-                        one.weight = n << 16;
-                        one
-                    })
+                .map(|n: u64| Exchange {
+                    weight: n << 16,
+                    ..exchange("a", &format!("10.0.{}.{}", n / 256, n % 256), 1, 0)
                 })
                 .collect();
             let found = told(&rows);

@@ -38,3 +38,4 @@ mod starved;
 mod support;
 mod survival;
 mod top;
+mod tune;

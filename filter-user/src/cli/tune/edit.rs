@@ -14,6 +14,9 @@ struct Edit {
     text: String,
 }
 
+/// An API and what its `limit` is to have: (API, [(key, value)]).
+pub(super) type Wanted<'a> = (&'a str, Vec<(&'a str, &'a str)>);
+
 /// A new text and how it differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Edited {
@@ -23,8 +26,8 @@ pub(super) struct Edited {
     pub(super) hunks: String,
 }
 
-/// Sets keys of the `limit` of APIs: (API, [(key, value)]). What has no place is named in the error.
-pub(super) fn edit(text: &str, wanted: &[(&str, Vec<(&str, &str)>)]) -> Result<Edited, String> {
+/// Sets keys of the `limit` of APIs. What has no place is named in the error.
+pub(super) fn edit(text: &str, wanted: &[Wanted<'_>]) -> Result<Edited, String> {
     let root = DeTable::parse(text).map_err(|error| error.message().to_owned())?;
     let mut edits = Vec::new();
     for (api, limits) in wanted {
@@ -76,7 +79,7 @@ fn place(root: &DeTable<'_>, name: &str, text: &str, limits: &[(&str, &str)]) ->
     for limit in limits {
         match held.get(limit.0) {
             Some(value) => {
-                edits.push(Edit { range: value.span(), text: format!("\"{}\"", limit.1) })
+                edits.push(Edit { range: value.span(), text: format!("\"{}\"", limit.1) });
             }
             None => more.push(pair(limit)),
         }

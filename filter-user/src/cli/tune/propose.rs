@@ -46,6 +46,9 @@ pub(super) struct Advice {
     pub(super) refused: Option<String>,
     /// By key.
     pub(super) limits: Vec<Proposal>,
+    /// Why the limits are not in the diff, and what to write by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) by_hand: Option<String>,
 }
 
 /// The advice for an API. `margin`: how many times as much as the busiest sources did is allowed.
@@ -56,6 +59,7 @@ pub(super) fn advise(api: &Api, seen: Option<&ObservedApi>, margin: f64) -> Advi
         rests_on: rests_on(&seen),
         refused: None,
         limits: Vec::new(),
+        by_hand: None,
     };
     if seen.kept < LEAST_REQUESTS || seen.sources < LEAST_SOURCES {
         let kind = match api.about.kind {
@@ -70,13 +74,13 @@ pub(super) fn advise(api: &Api, seen: Option<&ObservedApi>, margin: f64) -> Advi
             ),
         };
         advice.refused = Some(format!(
-            "too little was seen: {} of {}, at least {LEAST_REQUESTS} of {LEAST_SOURCES} are needed{exempt}{kind}",
+            "too little was seen: {} of {}, needed are {LEAST_REQUESTS} requests of {LEAST_SOURCES} sources{exempt}{kind}",
             plural(seen.kept, "kept request"),
             plural(seen.sources, "source"),
         ));
         return advice;
     }
-    let rates = api.limit.as_ref().map(|limit| limit.rates.clone());
+    let rates = api.limit.as_ref().map(|limit| limit.rates);
     let rates = rates.as_ref();
     if seen.encrypted == 0 {
         let now = rates.and_then(|rates| rates.requests);
@@ -132,16 +136,18 @@ fn of(
 ) -> Proposal {
     let (window, unit) = if period == SECOND { ("second", "s") } else { ("minute", "min") };
     let amount = round_up(((peak.p999 as f64) * margin).ceil() as u64).max(least);
-    let top = match peak.most > peak.p999 {
-        true => format!("; the most were {} by {}", count(peak.most), peak.source),
-        false => format!(" ({})", peak.source),
+    let number = plural(peak.p999, key.trim_end_matches('s'));
+    let did = match peak.most > peak.p999 {
+        true => format!(
+            "99.9 % of sources sent at most {number} in their busiest {window}, {} sent {}",
+            peak.source,
+            count(peak.most)
+        ),
+        false => {
+            format!("no source sent more than {number} in its busiest {window} ({})", peak.source)
+        }
     };
-    let about =
-        if key == "packets" { " at most, by the sizes of requests and answers" } else { "" };
-    let did = format!(
-        "99.9 % of sources sent {} {key} or less in their busiest {window}{about}{top}",
-        count(peak.p999)
-    );
+    let did = did + if key == "packets" { ", reckoned from sizes" } else { "" };
     let text = format!("{amount}/{unit}");
     let Some(rate) = now else {
         return Proposal {
