@@ -1,4 +1,5 @@
-//! How much sources do at their busiest, out of the kept transactions.
+//! How much sources do at their busiest, out of the kept transactions: requests in clear text. Of TLS and
+//! of what is no HTTP none are kept.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use crate::control::api::{Answer, ApiError, ObservedApi, ObservedQuery, Peak};
 use crate::detect::Source;
 use crate::policy::{Addresses, Api, Policy};
-use crate::store::{ENCRYPTED, Exchange, HANDSHAKE, Store};
+use crate::store::{Exchange, HANDSHAKE, Store};
 
 use super::core::Core;
 
@@ -30,7 +31,6 @@ struct Row {
     /// In 65536ths.
     weight: u64,
     packets: u32,
-    encrypted: bool,
     size_unknown: bool,
 }
 
@@ -101,7 +101,6 @@ impl Tallies {
             time: exchange.time,
             weight: exchange.weight,
             packets: u32::try_from(packets(exchange)).unwrap_or(u32::MAX),
-            encrypted: exchange.facts & ENCRYPTED != 0,
             size_unknown: exchange.response_bytes.is_none(),
         });
     }
@@ -132,7 +131,6 @@ impl Tallies {
             }
             let number = |is: fn(&&Row) -> bool| of_api.iter().filter(is).count() as u64;
             rule.api.kept = of_api.len() as u64;
-            rule.api.encrypted = number(|row| row.encrypted);
             rule.api.sizes_unknown = number(|row| row.size_unknown);
             rule.api.first_ms = of_api.iter().map(|row| row.time).min().unwrap_or_default();
             rule.api.last_ms = of_api.iter().map(|row| row.time).max().unwrap_or_default();
@@ -238,7 +236,7 @@ mod tests {
     #[test]
     fn only_whom_the_limit_would_hold() {
         let mut forged = exchange("a", "192.0.2.1", 1, 0);
-        forged.facts = ENCRYPTED;
+        forged.facts = 0;
         let rows = [
             exchange("a", "192.0.2.200", 1, 0),
             exchange("a", "198.51.100.1", 1, 0),

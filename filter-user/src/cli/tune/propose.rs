@@ -64,6 +64,7 @@ pub(super) fn advise(api: &Api, seen: Option<&ObservedApi>, margin: f64) -> Advi
     if seen.kept < LEAST_REQUESTS || seen.sources < LEAST_SOURCES {
         let kind = match api.about.kind {
             Kind::Opaque => "; it is opaque, and of such no request is ever read",
+            _ if seen.kept == 0 => "; inside TLS, and outside of HTTP, no request is read",
             _ => "",
         };
         let exempt = match seen.exempt {
@@ -82,21 +83,12 @@ pub(super) fn advise(api: &Api, seen: Option<&ObservedApi>, margin: f64) -> Advi
     }
     let rates = api.limit.as_ref().map(|limit| limit.rates);
     let rates = rates.as_ref();
-    if seen.encrypted == 0 {
-        let now = rates.and_then(|rates| rates.requests);
-        advice.limits.push(of("requests", &seen.minute, MINUTE, LEAST[0], now, None, margin));
-    }
+    let now = rates.and_then(|rates| rates.requests);
+    advice.limits.push(of("requests", &seen.minute, MINUTE, LEAST[0], now, None, margin));
     // A client that a proxy names sends no packets of its own; and without sizes nothing is known.
     if !seen.proxied && seen.sizes_unknown * 20 <= seen.kept {
         let now = rates.and_then(|rates| rates.packets);
         advice.limits.push(of("packets", &seen.second, SECOND, LEAST[1], now, rates, margin));
-    }
-    if advice.limits.is_empty() {
-        let share = seen.sizes_unknown * 100 / seen.kept.max(1);
-        advice.refused = Some(match seen.proxied {
-            true => "its sources are behind proxies and inside TLS: neither their requests nor their packets are known".to_owned(),
-            false => format!("requests are inside TLS, and of {share} % the size is not known"),
-        });
     }
     advice
 }

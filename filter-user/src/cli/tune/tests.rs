@@ -50,7 +50,7 @@ fn proposals() {
         second: Peak { p999: 7, ..Peak::default() },
         ..seen.clone()
     };
-    let rows: [(&str, &str, &ObservedApi, f64, &str); 13] = [
+    let rows: [(&str, &str, &ObservedApi, f64, &str); 12] = [
         ("none yet", "", &seen, 2.0, "requests=130/min packets=280/s"),
         ("no margin", "", &seen, 1.0, "requests=61/min packets=140/s"),
         ("a broken margin", "", &seen, 1.5, "requests=92/min packets=210/s"),
@@ -104,7 +104,6 @@ fn proposals() {
             2.0,
             "requests=130/min packets.",
         ),
-        ("inside TLS", "", &ObservedApi { encrypted: 1, ..seen.clone() }, 2.0, "packets=280/s"),
         (
             "sizes unknown",
             "",
@@ -128,16 +127,6 @@ fn too_little_is_no_basis() {
             "all left out",
             ObservedApi { exempt: 500, ..ObservedApi::default() },
             "500 more left out",
-        ),
-        (
-            "TLS behind a proxy",
-            ObservedApi { encrypted: 9, proxied: true, ..seen() },
-            "behind proxies",
-        ),
-        (
-            "TLS without sizes",
-            ObservedApi { encrypted: 9, sizes_unknown: 5_000, ..seen() },
-            "100 %",
         ),
     ];
     for (what, seen, part) in rows {

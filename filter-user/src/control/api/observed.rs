@@ -30,8 +30,6 @@ pub struct ObservedApi {
     pub first_ms: u64,
     /// See `first_ms`.
     pub last_ms: u64,
-    /// Kept requests inside TLS: each is a turn, which may be more than one request.
-    pub encrypted: u64,
     /// Kept requests of which the size of the answer is not known.
     pub sizes_unknown: u64,
     /// It has proxies: its sources are clients that they name.
