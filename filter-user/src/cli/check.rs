@@ -16,7 +16,7 @@ use crate::image::view::State;
 use crate::image::{Ids, Image};
 use crate::kernel::host::interface_index;
 use crate::kernel::netlink::carrier::carriers;
-use crate::lockout::Case;
+use crate::lockout::{Case, Connection};
 use crate::policy::{Loaded, Policy, compile, load};
 use crate::text::{Diagnostic, render};
 
@@ -148,21 +148,32 @@ impl CheckArgs {
         let Some(connection) = ssh::connection(std::process::id()).filter(|_| !self.force) else {
             return Ok(None);
         };
-        let interfaces = self.interfaces()?;
-        let indices: Vec<u32> = interfaces.iter().map(|(_, index)| *index).collect();
-        let found = carriers(&connection, &indices);
-        let carrying: Vec<String> = interfaces
-            .into_iter()
-            .filter(|(_, index)| found.contains(index))
-            .map(|(name, _)| name)
-            .collect();
-        if carrying.is_empty() {
-            return Ok(None);
-        }
-        let state = State::new(MAX_APIS, 1);
-        let case = Case { policy, image, ids, state: &state, seed: 0, boot_ns: 0 };
-        Ok(case.admit(&connection, &carrying).err())
+        Ok(lockout(policy, image, ids, &connection, self.interfaces()?))
     }
+}
+
+/// Whether a policy would lock out whoever works over a connection, on those of the interfaces (name and
+/// index) that carry it.
+pub(super) fn lockout(
+    policy: &Policy,
+    image: &Image,
+    ids: &Ids,
+    connection: &Connection,
+    interfaces: Vec<(String, u32)>,
+) -> Option<ApiError> {
+    let indices: Vec<u32> = interfaces.iter().map(|(_, index)| *index).collect();
+    let found = carriers(connection, &indices);
+    let carrying: Vec<String> = interfaces
+        .into_iter()
+        .filter(|(_, index)| found.contains(index))
+        .map(|(name, _)| name)
+        .collect();
+    if carrying.is_empty() {
+        return None;
+    }
+    let state = State::new(MAX_APIS, 1);
+    let case = Case { policy, image, ids, state: &state, seed: 0, boot_ns: 0 };
+    case.admit(connection, &carrying).err()
 }
 
 pub(super) fn check(args: &CheckArgs) -> Verdict {

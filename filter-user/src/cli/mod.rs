@@ -24,6 +24,7 @@ mod explain;
 mod findings;
 mod history;
 mod human;
+mod init;
 mod log;
 mod maintenance;
 mod man;
@@ -43,6 +44,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod top;
+mod tune;
 mod value;
 mod version;
 mod watch;
@@ -75,6 +77,7 @@ pub type Run = fn(&RunRequest) -> anyhow::Result<()>;
                   Start here:\n  \
                   weir doctor                                      can this host run it?\n  \
                   weir run --interface eth0                        observe, drop nothing\n  \
+                  weir init --output policy.toml                   a first policy, which drops nothing\n  \
                   weir check policy.toml                           is the policy right?\n  \
                   weir run --interface eth0 --policy policy.toml   enforce it",
     subcommand_required = true,
@@ -89,8 +92,12 @@ struct Cli {
 enum Verb {
     /// Run the daemon: attach to interfaces, enforce, measure
     Run(run::RunArgs),
+    /// Write a first policy for this host, which drops nothing
+    Init(init::InitArgs),
     /// Check a policy and report every mistake in it
     Check(check::CheckArgs),
+    /// Propose limits for each API from what was seen, as a diff to the policy file
+    Tune(tune::TuneArgs),
     /// Put a policy in force, on every interface or on none
     Apply(apply::ApplyArgs),
     /// Show what a policy would change
@@ -233,7 +240,9 @@ impl Verb {
     fn run(&self, daemon: Run) -> Verdict {
         match self {
             Self::Run(args) => run::run(args, daemon),
+            Self::Init(args) => init::init(args),
             Self::Check(args) => check::check(args),
+            Self::Tune(args) => tune::tune(args),
             Self::Apply(args) => apply::apply(args),
             Self::Diff(args) => diff::diff(args),
             Self::Confirm(args) => confirm::confirm(args),
@@ -269,7 +278,9 @@ impl Verb {
     fn json(&self) -> bool {
         match self {
             Self::Run(_) | Self::Completions(_) | Self::Man(_) | Self::Watch(_) => false,
+            Self::Init(args) => args.output.json,
             Self::Check(args) => args.common.output.json,
+            Self::Tune(args) => args.json(),
             Self::Apply(args) => args.common.output.json,
             Self::Diff(args) => args.common.output.json,
             Self::Confirm(args) => args.common.output.json,

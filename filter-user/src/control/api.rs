@@ -19,6 +19,7 @@ mod explain;
 mod finding;
 mod inventory;
 mod maintenance;
+mod observed;
 mod orders;
 mod policy;
 mod sink;
@@ -60,6 +61,7 @@ pub use inventory::{
     UndocumentedEndpoint, UnusedOperation,
 };
 pub use maintenance::{MaintenanceEntry, MaintenanceStart, MaintenanceStop};
+pub use observed::{ObservedApi, ObservedQuery, Peak};
 pub use orders::{ApiOrders, Mode, Order, OrderInForce, OrderKind, OrderLift, OrderSet};
 pub use policy::{Applied, ApplyRequest, Detached};
 pub use sink::{SinkStatus, SinkTest, SinkTested};
@@ -219,6 +221,10 @@ pub trait Daemon: Send + Sync + 'static {
     fn sink_test(&self, request: &SinkTest) -> Answer<SinkTested>;
     /// What is kept of a source or an API in a span, sealed. [`Code::NotFound`] when nothing is.
     fn evidence(&self, query: &EvidenceQuery, caller: &Caller) -> Answer<Evidence>;
+
+    /// What sources did at their busiest, by API of the policy in force. [`Code::NotFound`] when it has none
+    /// of the name.
+    fn observed(&self, query: &ObservedQuery) -> Answer<Vec<ObservedApi>>;
 
     /// All that a posture report is made of, the report that was kept last with it.
     fn assess(&self) -> Answer<Facts>;

@@ -21,8 +21,9 @@ use super::api::{
     Confirmed, Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
     EndpointEntry, ErrorBody, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation,
     Facts, FindingAck, FindingEntry, FindingQuery, HistoryEntry, MaintenanceEntry,
-    MaintenanceStart, MaintenanceStop, MuteEntry, MuteLift, MuteSet, OrderLift, OrderSet,
-    PlaybookEntry, RareQuery, RollbackRequest, SinkTest, SinkTested, Status, Top,
+    MaintenanceStart, MaintenanceStop, MuteEntry, MuteLift, MuteSet, ObservedApi, ObservedQuery,
+    OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
+    Top,
 };
 use super::peer::GROUP;
 use super::ssh;
@@ -246,6 +247,11 @@ impl Client {
     /// See [`super::api::Daemon::evidence`].
     pub fn evidence(&self, query: &EvidenceQuery) -> Answer<Evidence> {
         self.post("/v1/evidence", query)
+    }
+
+    /// See [`super::api::Daemon::observed`].
+    pub fn observed(&self, query: &ObservedQuery) -> Answer<Vec<ObservedApi>> {
+        self.post("/v1/observed", query)
     }
 
     /// See [`super::api::Daemon::assess`].

@@ -79,6 +79,7 @@ pub(super) fn router(daemon: Arc<dyn Daemon>, shutdown: watch::Receiver<bool>) -
         .route("/v1/actions/stop", post(actions_stop))
         .route("/v1/actions/start", post(actions_start))
         .route("/v1/evidence", post(evidence))
+        .route("/v1/observed", post(observed))
         .route("/v1/assess", get(assess).post(assess_keep))
         .route("/v1/detach", post(detach))
         .fallback(no_route)
@@ -430,6 +431,10 @@ async fn actions_start(State(app): State<App>, caller: Extension<Admitted>) -> R
 
 async fn evidence(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
     ordered(app, caller, body, Daemon::evidence).await
+}
+
+async fn observed(State(app): State<App>, caller: Extension<Admitted>, body: Body) -> Response {
+    ordered(app, caller, body, |daemon, query, _| daemon.observed(query)).await
 }
 
 async fn assess(State(app): State<App>) -> Response {

@@ -184,7 +184,7 @@ fn row(line: &str) -> Option<(String, Connection)> {
 }
 
 /// An address as the kernel writes it: words of 32 bits in hex, each in the host's byte order.
-fn address(text: &str) -> Option<SocketAddr> {
+pub fn address(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
     let word = |at: usize| {

@@ -9,8 +9,9 @@ use crate::control::api::{
     Daemon, Detached, DiffRequest, Differences, Drift, Drill, DrillEnd, DrillRequest, Drilled,
     EndpointEntry, EventQuery, Evidence, EvidenceQuery, ExplainRequest, Explanation, Facts, Feed,
     FindingAck, FindingEntry, FindingQuery, HistoryEntry, MaintenanceEntry, MaintenanceStart,
-    MaintenanceStop, MuteEntry, MuteLift, MuteSet, OrderKind, OrderLift, OrderSet, PlaybookEntry,
-    RareQuery, RollbackRequest, SinkTest, SinkTested, Status, Top,
+    MaintenanceStop, MuteEntry, MuteLift, MuteSet, ObservedApi, ObservedQuery, OrderKind,
+    OrderLift, OrderSet, PlaybookEntry, RareQuery, RollbackRequest, SinkTest, SinkTested, Status,
+    Top,
 };
 use crate::control::ssh::who;
 use crate::detect::Source;
@@ -455,6 +456,10 @@ impl Daemon for Core {
 
     fn evidence(&self, query: &EvidenceQuery, caller: &Caller) -> Answer<Evidence> {
         self.take_evidence(query, caller)
+    }
+
+    fn observed(&self, query: &ObservedQuery) -> Answer<Vec<ObservedApi>> {
+        self.observe(query)
     }
 
     fn assess(&self) -> Answer<Facts> {

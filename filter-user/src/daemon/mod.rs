@@ -28,6 +28,7 @@ mod learned;
 mod lockout;
 mod losses;
 mod maintenance;
+mod observed;
 mod orders;
 mod pipeline;
 mod places;

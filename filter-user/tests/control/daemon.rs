@@ -406,6 +406,14 @@ impl Daemon for InMemory {
         Ok(Evidence::seal(&head, sections).expect("JSON"))
     }
 
+    fn observed(&self, query: &ObservedQuery) -> Answer<Vec<ObservedApi>> {
+        let seen = ObservedApi { api: "orders".into(), ..ObservedApi::default() };
+        Ok(vec![seen]
+            .into_iter()
+            .filter(|seen| query.api.as_ref().is_none_or(|api| *api == seen.api))
+            .collect())
+    }
+
     fn assess(&self) -> Answer<Facts> {
         let seen = ApiEntry { name: "orders".into(), declared: true, ..ApiEntry::default() };
         let api = filter_user::assess::ApiFacts { seen, any: true, ..Default::default() };

@@ -1,9 +1,11 @@
 //! Asks the kernel by rtnetlink (rtnetlink(7)) what no library of ours answers: whether an XDP
 //! program is attached to an interface, and which ([`xdp_programs`]); when interfaces or addresses come
-//! and go ([`Changes`]); which of them carry a connection ([`carrier`]).
+//! and go ([`Changes`]); which of them carry a connection ([`carrier`]); who was seen on them
+//! ([`neighbours`]).
 
 pub mod carrier;
 pub(super) mod filters;
+pub mod neighbours;
 
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
