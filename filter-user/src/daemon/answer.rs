@@ -261,6 +261,8 @@ impl Daemon for Core {
         let entry =
             gate.state.bans.add(network, prefix, api, until, false).map_err(trouble::kernel)?;
         gate.reasons.insert((network, prefix, api), request.reason.clone());
+        // It is in force by now; what is answered outlives the daemon and the host.
+        gate.keep_standing();
         tracing::info!(prefix = request.prefix, uid = caller.uid, "ban added");
         let field = gate.ban_api(&entry);
         self.tell_ban(Kind::BanAdded, &entry, field, &request.reason, "operator");
@@ -289,6 +291,7 @@ impl Daemon for Core {
         };
         let ban = told(&gate, &entry);
         gate.reasons.remove(&(network, prefix, api));
+        gate.keep_standing();
         tracing::info!(prefix = request.prefix, uid = caller.uid, "ban removed");
         let field = gate.ban_api(&entry);
         self.tell_ban(Kind::BanRemoved, &entry, field, &ban.reason, "operator");
@@ -387,6 +390,7 @@ impl Daemon for Core {
         let note = Note::of(&who, &request.reason);
         let mut gate = self.gate();
         let orders = gate.order_set(request, guards.as_ref(), note)?;
+        gate.keep_standing();
         let field = gate.now.policy.api(&request.api).map(ApiField::of).unwrap_or_default();
         drop(gate);
         let (kind, event) = match request.order.kind() {
@@ -420,6 +424,7 @@ impl Daemon for Core {
         let who = who(caller);
         let mut gate = self.gate();
         let orders = gate.order_lift(request)?;
+        gate.keep_standing();
         let field = gate.now.policy.api(&request.api).map(ApiField::of).unwrap_or_default();
         drop(gate);
         let action = ActionField {

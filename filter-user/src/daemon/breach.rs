@@ -218,6 +218,7 @@ impl Core {
                 note.by = Some(who.clone());
             }
         }
+        gate.keep_standing();
         drop(gate);
         let told = field(book);
         let mut done = Vec::new();
