@@ -5,7 +5,7 @@
 //! a namespace of its own. Every host has a default route out of its interface, so that it tries to
 //! answer sources that are nowhere.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::netns::{Netns, ip};
 use crate::process;
-use crate::sweep;
+use crate::{sweep, wait};
 
 /// The interface of every host.
 pub const INTERFACE: &str = "eth0";
@@ -54,6 +54,18 @@ impl Host {
     /// Both addresses.
     pub fn addresses(&self) -> [IpAddr; 2] {
         [self.v4().into(), self.v6().into()]
+    }
+
+    /// A socket of this process on a UDP port of an address of the host. A port that was just given
+    /// up may be held for a moment yet: whatever a test beside this one starts has the descriptor
+    /// from its fork to its exec.
+    pub fn udp(&self, address: impl Into<IpAddr>, port: u16) -> Result<UdpSocket> {
+        let address = SocketAddr::new(address.into(), port);
+        self.netns.enter(|| {
+            wait::until(&format!("UDP {address}"), Duration::from_secs(2), || {
+                UdpSocket::bind(address).with_context(|| format!("cannot have UDP {address}"))
+            })
+        })
     }
 
     /// A counter of its interface, as `ip -s link` has it: `("rx", "packets")`.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::lab::Host;
+use crate::wait;
 
 /// How it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,10 @@ impl Receiver {
     /// Listens on this address of a host.
     pub fn start(host: &Host, address: SocketAddr, mood: Mood) -> Result<Self> {
         let listener = host.netns.enter(|| {
-            TcpListener::bind(address).with_context(|| format!("cannot have {address}"))
+            // As for a UDP socket of [`Host::udp`]: another test's child may hold it for a moment.
+            wait::until(&format!("{address}"), Duration::from_secs(2), || {
+                TcpListener::bind(address).with_context(|| format!("cannot have {address}"))
+            })
         })?;
         listener.set_nonblocking(true)?;
         let shared = Arc::new(Shared {

@@ -33,16 +33,14 @@ pub fn streams<T>(
     during: impl FnOnce() -> Result<T>,
 ) -> Result<(T, Vec<Stream>)> {
     let over = AtomicBool::new(false);
-    let sockets: Vec<UdpSocket> = server.netns.enter(|| {
-        let bind = |address| -> Result<UdpSocket> {
-            let socket = UdpSocket::bind((address, port))
-                .with_context(|| format!("cannot listen on UDP port {port} of {address}"))?;
-            socket.set_read_timeout(Some(Duration::from_millis(100)))?;
-            make_room(&socket)?;
-            Ok(socket)
-        };
-        server.addresses().into_iter().map(bind).collect()
-    })?;
+    let bind = |address| -> Result<UdpSocket> {
+        let socket = server.udp(address, port)?;
+        socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+        make_room(&socket)?;
+        Ok(socket)
+    };
+    let sockets: Vec<UdpSocket> =
+        server.addresses().into_iter().map(bind).collect::<Result<_>>()?;
     let arrived: Vec<AtomicU64> = from.iter().map(|_| AtomicU64::new(0)).collect();
     let (over, arrived) = (&over, &arrived);
     std::thread::scope(|scope| {

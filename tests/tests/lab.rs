@@ -1,6 +1,6 @@
 //! The laboratory itself: what it promises to the other tests.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -153,7 +153,7 @@ fn forged_packets_arrive_and_are_counted() -> Result<()> {
     ];
     for (name, sources, destination) in rows {
         // A socket that receives proves the checksums: the kernel drops what is wrong.
-        let socket = server.netns.enter(|| Ok(UdpSocket::bind((destination, 5353))?))?;
+        let socket = server.udp(destination, 5353)?;
         socket.set_read_timeout(Some(Duration::from_secs(2)))?;
         let before = server.counter("rx", "packets")?;
         let flood = Flood {

@@ -1,7 +1,7 @@
 //! A gated host is a client too: with `unclaimed = "drop"` it takes and renews a lease, resolves
 //! names, is told of routers and of narrow links, and nobody gets in by that.
 
-use std::net::{IpAddr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -14,6 +14,7 @@ use weir_tests::services::{Lease, PREFIX, Services, lease_v6};
 use weir_tests::wait;
 use weir_tests::weir::Weir;
 
+use crate::ending::any;
 use crate::site::{self, PORT};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -94,10 +95,9 @@ fn path_mtu(host: &Host, to: &str) -> Result<Option<u64>> {
 
 /// Whether a datagram from a port of one host reaches a port of another, which asked for nothing.
 fn arrives(from: &Host, port: u16, to: &Host, address: IpAddr) -> Result<bool> {
-    let waiting = to.netns.enter(|| Ok(UdpSocket::bind((address, 40_000))?))?;
+    let waiting = to.udp(address, 40_000)?;
     waiting.set_read_timeout(Some(Duration::from_millis(200)))?;
-    let any = if address.is_ipv4() { "0.0.0.0" } else { "::" };
-    let socket = from.netns.enter(|| Ok(UdpSocket::bind((any, port))?))?;
+    let socket = from.udp(any(address), port)?;
     socket.send_to(b"unasked", (address, 40_000))?;
     Ok(waiting.recv_from(&mut [0; 16]).is_ok())
 }

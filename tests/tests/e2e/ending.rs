@@ -1,7 +1,7 @@
 //! How long after something the last packet passes: of an operator's order, and of a login too many.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -32,9 +32,9 @@ pub(crate) fn last_passed<T>(
     address: IpAddr,
     during: impl FnOnce() -> Result<T>,
 ) -> Result<(T, Duration, u64)> {
-    let listening = server.netns.enter(|| Ok(UdpSocket::bind((address, PORT))?))?;
+    let listening = server.udp(address, PORT)?;
     listening.set_read_timeout(Some(Duration::from_millis(20)))?;
-    let sending = client.netns.enter(|| Ok(UdpSocket::bind((from, 0))?))?;
+    let sending = client.udp(from, 0)?;
     sending.connect((address, PORT))?;
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {

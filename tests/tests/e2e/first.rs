@@ -1,7 +1,7 @@
 //! A host that weir has never seen: `weir init` writes its first policy, which counts what is there and
 //! drops nothing.
 
-use std::net::UdpSocket;
+use std::net::{Ipv6Addr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -24,8 +24,7 @@ fn from_nothing_to_requests_counted() -> Result<()> {
     let (server, client) = (lab.host("server")?, lab.host("client")?);
     let _nginx = site::nginx(&lab)?;
     let sshd = Sshd::start(server, lab.directory())?;
-    let bind = || UdpSocket::bind(("::", UDP)).context("cannot listen");
-    let service = server.netns.enter(bind)?;
+    let service = server.udp(Ipv6Addr::UNSPECIFIED, UDP)?;
     // The server has to have heard of the client by IPv6 too.
     assert_eq!(site::answered(client, server)?, [true, true]);
 

@@ -1,6 +1,5 @@
 //! Who passes and who does not.
 
-use std::net::UdpSocket;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -108,8 +107,8 @@ fn unclaimed_traffic_is_refused_but_answers_come_in() -> Result<()> {
         assert_eq!(out.status, 200, "a connection of the server's own");
 
         // As with DNS: a question goes out, its answer comes in, another's question does not.
-        let resolver = client.netns.enter(|| Ok(UdpSocket::bind((remote, 5353))?))?;
-        let asking = server.netns.enter(|| Ok(UdpSocket::bind((address, 40_000))?))?;
+        let resolver = client.udp(remote, 5353)?;
+        let asking = server.udp(address, 40_000)?;
         for socket in [&resolver, &asking] {
             socket.set_read_timeout(wait)?;
         }
@@ -121,7 +120,7 @@ fn unclaimed_traffic_is_refused_but_answers_come_in() -> Result<()> {
         resolver.send_to(b"answer", from)?;
         let (size, from) = asking.recv_from(&mut [0; 16])?;
         assert_eq!((size, from.ip()), (6, remote), "the answer");
-        let other = client.netns.enter(|| Ok(UdpSocket::bind((remote, 5354))?))?;
+        let other = client.udp(remote, 5354)?;
         other.send_to(b"forged", (address, 40_000))?;
         assert!(asking.recv_from(&mut [0; 16]).is_err(), "from another port");
     }
