@@ -3,6 +3,10 @@
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
+use aya::maps::MapType;
+use aya::programs::ProgramType;
+use aya::sys::{is_map_supported, is_program_supported};
+
 use super::error::{Error, Result};
 
 /// The oldest kernel that is supported.
@@ -58,6 +62,31 @@ fn check_rights() -> Result<()> {
         missing.join(", ")
     ))
     .hint("run as root, or give the service these capabilities"))
+}
+
+/// What of BPF the kernel lets this process use: a name, and why not where it does not. It asks the
+/// kernel by making the smallest map or program of each kind, which is gone at once.
+pub fn bpf_features() -> Vec<(&'static str, std::result::Result<(), String>)> {
+    let answer = |asked: std::result::Result<bool, String>| match asked {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("this kernel does not know it".to_owned()),
+        Err(why) => Err(why),
+    };
+    let map = |kind| answer(is_map_supported(kind).map_err(|error| error.io_error.to_string()));
+    let program = |kind| {
+        answer(
+            is_program_supported(kind)
+                .map_err(|error| Error::new("").because(error).cause.unwrap_or_default()),
+        )
+    };
+    vec![
+        ("arrays", map(MapType::Array)),
+        ("arrays for each CPU", map(MapType::PerCpuArray)),
+        ("hash tables", map(MapType::Hash)),
+        ("ring buffers", map(MapType::RingBuf)),
+        ("XDP programs", program(ProgramType::Xdp)),
+        ("programs of traffic control", program(ProgramType::SchedClassifier)),
+    ]
 }
 
 /// BPF_FS_MAGIC, statfs(2).
