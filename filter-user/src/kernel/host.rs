@@ -14,9 +14,16 @@ pub const OLDEST_KERNEL: (u32, u32) = (6, 1);
 /// The first kernel with TCX.
 pub const TCX_KERNEL: (u32, u32) = (6, 6);
 
-/// Major and minor version of the running kernel.
+/// Major and minor version of the running kernel, by uname(2): /proc may be missing.
 pub fn kernel_version() -> (u32, u32) {
-    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    // SAFETY: an all-zero utsname is valid, and the call only writes into it.
+    let mut names: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: the struct is valid for the call.
+    if unsafe { libc::uname(&raw mut names) } < 0 {
+        return (0, 0);
+    }
+    let release = names.release.iter().take_while(|&&byte| byte != 0).map(|&byte| byte as u8);
+    let text: String = release.map(char::from).collect();
     let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
@@ -43,7 +50,7 @@ const NEEDED: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (38, "CAP_PERFMON"), (3
 
 fn check_rights() -> Result<()> {
     let status = std::fs::read_to_string("/proc/self/status")
-        .map_err(|e| Error::new("cannot read /proc/self/status").because(e))?;
+        .map_err(|e| Error::new("cannot read /proc/self/status").because(e).hint("mount /proc"))?;
     let effective = status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))

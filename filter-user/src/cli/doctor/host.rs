@@ -96,8 +96,9 @@ fn features(asked: &[(&str, Result<(), String>)]) -> Check {
         let kinds: Vec<_> = asked.iter().map(|(what, _)| *what).collect();
         return Check::ok(name, kinds.join(", "));
     }
-    let hint = "with the rights above in place, it is a filter of system calls (a container's: allow \
-                `bpf`), the kernel's lockdown, or a kernel without CONFIG_BPF_SYSCALL";
+    let hint = "with the rights above in place, this is a user namespace (a rootless container), a \
+                container's filter that keeps bpf(2) out, the kernel's lockdown, or a kernel without \
+                CONFIG_BPF_SYSCALL";
     Check::fail(name, refused.join("; "), hint)
 }
 
