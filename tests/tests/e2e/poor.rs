@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 use weir_tests::lab::INTERFACE;
 use weir_tests::process;
 use weir_tests::pty::Pty;
@@ -119,6 +120,13 @@ fn rights_that_are_missing_are_named() -> Result<()> {
         let doctor = format!("exec {less} {} doctor -i {INTERFACE}", binary.display());
         let output = as_told(&doctor)?.expect_code(1)?;
         assert!(output.stdout.contains(told), "{less}: {}", output.stdout);
+        let report: Value = serde_json::from_str(&as_told(&format!("{doctor} --json"))?.stdout)?;
+        let checks = report["checks"].as_array().context("no checks")?;
+        assert!(checks.len() > 12, "{report}");
+        for check in checks.iter().filter(|check| check["state"] != "ok") {
+            let hint = check["hint"].as_str().unwrap_or_default();
+            assert!(!hint.is_empty(), "{less}: what to do about {check}");
+        }
     }
     Ok(())
 }

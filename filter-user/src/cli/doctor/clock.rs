@@ -43,7 +43,11 @@ fn tick() -> Check {
     // SAFETY: `resolution` is valid through the call.
     let result = unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &mut resolution) };
     if result != 0 || resolution.tv_sec != 0 || resolution.tv_nsec <= 0 {
-        return Check::warn("tick", "the kernel does not say how long a tick is", "");
+        return Check::warn(
+            "tick",
+            "the kernel does not say how long a tick is",
+            "weir measures it when it starts: `weir run` says when it cannot",
+        );
     }
     let hz = 1_000_000_000 / resolution.tv_nsec;
     let millis = resolution.tv_nsec as f64 / 1e6;

@@ -116,7 +116,11 @@ fn compiler(setting: Option<&str>, in_first_namespace: bool) -> Check {
             "off: every packet costs several times as much",
             "`sysctl net.core.bpf_jit_enable=1`",
         ),
-        Some(other) => Check::warn(name, format!("setting `{other}` is not understood"), ""),
+        Some(other) => Check::warn(
+            name,
+            format!("setting `{other}` is not understood"),
+            "`sysctl net.core.bpf_jit_enable=1`",
+        ),
         None if !in_first_namespace => {
             Check::ok(name, "not shown here: only the host's own network namespace does")
         }

@@ -55,11 +55,13 @@ pub(super) fn checks(named: &[String]) -> Vec<Check> {
 fn look(name: &str) -> Result<Found, (String, String)> {
     let told = |error: crate::kernel::Error| {
         let cause = error.cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-        (format!("{}{cause}", error.what), error.hint.unwrap_or_default())
+        let hint = error.hint.unwrap_or_else(|| format!("`ip link show {name}` says what it is"));
+        (format!("{}{cause}", error.what), hint)
     };
     let index = interface_index(name).map_err(told)?;
-    let device = Device::ask(name)
-        .map_err(|error| (format!("it does not answer: {error}"), String::new()))?;
+    let device = Device::ask(name).map_err(|error| {
+        (format!("it does not answer: {error}"), format!("`ip link show {name}` says what it is"))
+    })?;
     let programs = xdp_programs(index).map_err(told)?;
     let program = |attached: crate::kernel::netlink::Attached| Program {
         id: attached.program,
