@@ -253,34 +253,32 @@ impl<'lab> Site<'lab> {
         if self.usual.is_empty() {
             return Ok(());
         }
-        let runs = self.run("weir status --json")?.code == 0;
-        if !runs || !self.is_ours {
+        let mut status = if self.is_ours { self.status().ok() } else { None };
+        if status.is_none() {
             self.stop()?;
             self.start(USUAL)?;
+            status = Some(self.status()?);
         }
         for (name, text) in FILES {
             self.write(name, text)?;
         }
-        if !self.is_usual()? {
+        if !status.is_some_and(|status| self.is_usual(&status)) {
+            // The mode is put back last: beside another policy it would be an order.
             let repair = "weir confirm; weir actions start; weir breach lift orders; weir breach lift accounts; \
-                          weir monitor off orders; weir apply policy.toml";
+                          weir apply policy.toml && weir monitor off orders";
             self.run(repair)?.success().context("bringing back what is usual")?;
-            ensure!(self.is_usual()?, "the host is not as usual: {}", self.status()?);
+            let status = self.status()?;
+            ensure!(self.is_usual(&status), "the host is not as usual: {status}");
         }
         Ok(())
     }
 
-    fn is_usual(&self) -> Result<bool> {
-        let status = self.status()?;
-        let orders = self.json("weir breach status --json")?;
-        Ok(status["policy"]["hash"] == self.usual.as_str()
+    fn is_usual(&self, status: &Value) -> bool {
+        let ordered =
+            |api: &Value| api["orders"].as_array().is_none_or(|orders| !orders.is_empty());
+        status["policy"]["hash"] == self.usual.as_str()
             && status["policy"]["confirm_seconds"].is_null()
             && status["actions"]["stopped"].is_null()
-            && orders.as_array().is_some_and(Vec::is_empty))
-    }
-
-    /// Whether [`Self::furnish`] is still to be done.
-    pub(crate) fn is_bare(&self) -> bool {
-        self.usual.is_empty()
+            && status["apis"].as_array().is_some_and(|apis| !apis.iter().any(ordered))
     }
 }

@@ -19,8 +19,8 @@ use host::Site;
 use pages::{Page, Part};
 use tables::{ANSWERS, BEFORE, Before, NOT_RUN, PLACES};
 
-/// The page that begins on an empty host.
-const FIRST: &str = "README.md";
+/// Pages that begin on an empty host, each on one of its own; the others share the running example.
+const EMPTY: [&str; 2] = ["README.md", "docs/getting-started.md"];
 
 fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -56,36 +56,56 @@ struct Account {
 
 #[test]
 fn every_command_works_as_written() -> Result<()> {
+    let only = std::env::var("WEIR_DOCS").ok();
+    let mut pages = pages::all(&root())?;
+    pages.retain(|page| only.as_ref().is_none_or(|only| *only == page.name));
+    let (alone, together): (Vec<Page>, Vec<Page>) =
+        pages.into_iter().partition(|page| EMPTY.contains(&page.name.as_str()));
+    let mut account = Account::default();
+    for page in alone {
+        on_a_host(&[page], false, &mut account)?;
+    }
+    on_a_host(&together, true, &mut account)?;
+
+    let Account { run, named, not_run, used, failures, .. } = account;
+    println!("{run} commands were run, {named} names held against --help, {not_run} not run");
+    ensure!(failures.is_empty(), "{} commands failed\n{}", failures.len(), failures.join("\n"));
+    let rows = NOT_RUN.iter().map(|row| row.0);
+    let rows = rows.chain(ANSWERS.iter().map(|row| row.0)).chain(BEFORE.iter().map(|row| row.0));
+    let idle: Vec<&str> = rows.filter(|row| !used.contains(row)).collect();
+    ensure!(only.is_some() || idle.is_empty(), "rows of tables.rs that no page needs: {idle:?}");
+    Ok(())
+}
+
+/// Works through pages on a host of their own, which is empty or furnished.
+fn on_a_host(pages: &[Page], furnished: bool, account: &mut Account) -> Result<()> {
+    if pages.is_empty() {
+        return Ok(());
+    }
     let lab = Lab::new(&[("server", 1), ("client", 2)])?;
     let mut site = Site::new(&lab)?;
-    let mut account = Account::default();
-    let only = std::env::var("WEIR_DOCS").ok();
-    for Page { name, parts } in pages::all(&root())? {
-        if only.as_ref().is_some_and(|only| *only != name) {
-            continue;
-        }
-        if name != FIRST && site.is_bare() {
-            site.furnish().context("the running example")?;
-        }
+    if furnished {
+        site.furnish().context("the running example")?;
+    }
+    for Page { name, parts } in pages {
         for part in parts {
             match part {
                 Part::Begin => {
                     site.as_usual().with_context(|| format!("before a block of {name}"))?;
                 }
-                Part::File { name, text } => site.write(&name, &text)?,
+                Part::File { name, text } => site.write(name, text)?,
                 Part::Command { line, text, inline } => {
                     let begun = Instant::now();
-                    let outcome = command(&mut site, &mut account, &text, inline);
+                    let outcome = command(&mut site, account, text, *inline);
                     println!("{:6.2} s  {name}:{line}: {text}", begun.elapsed().as_secs_f64());
                     if let Err(error) = outcome {
-                        println!("{error:#}");
                         account.failures.push(format!("{name}:{line}: `{text}`: {error:#}"));
                     }
                 }
                 Part::Output { line, command, text } => {
                     site.as_usual()?;
-                    let printed = site.printed(&command)?;
-                    if printed != text {
+                    let printed = site.printed(command)?;
+                    if printed != *text {
                         let failure = format!("{name}:{line}: `{command}` prints\n{printed}");
                         account.failures.push(failure);
                     }
@@ -94,23 +114,6 @@ fn every_command_works_as_written() -> Result<()> {
             }
         }
     }
-    println!(
-        "{} commands were run, {} names held against --help, {} not run",
-        account.run, account.named, account.not_run
-    );
-    ensure!(
-        account.failures.is_empty(),
-        "{} commands failed\n{}",
-        account.failures.len(),
-        account.failures.join("\n")
-    );
-    let rows = NOT_RUN
-        .iter()
-        .map(|row| row.0)
-        .chain(ANSWERS.iter().map(|row| row.0))
-        .chain(BEFORE.iter().map(|row| row.0));
-    let idle: Vec<&str> = rows.filter(|row| !account.used.contains(row)).collect();
-    ensure!(only.is_some() || idle.is_empty(), "rows of tables.rs that no page needs: {idle:?}");
     Ok(())
 }
 

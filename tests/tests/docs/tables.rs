@@ -32,6 +32,7 @@ pub(crate) const NOT_RUN: [(&str, &str); 12] = [
 
 /// Commands that do not end with 0, and why.
 pub(crate) const ANSWERS: &[(&str, i32, &str)] = &[
+    ("weir explain 203.0.113.7 192.0.2.1 --dport 8080", 1, "a stranger: it is dropped"),
     (
         "weir apis drift orders",
         1,
@@ -59,6 +60,10 @@ pub(crate) const BEFORE: &[(&str, Before)] = &[
     (
         "weir evidence --source 198.51.100.7 --since 24h --output evidence.json",
         Before::Run("rm -f evidence.json"),
+    ),
+    (
+        "weir actions undo 12",
+        Before::Run("weir actions approve $(weir actions --json | jq '.[0].id')"),
     ),
     // The one before has taken the name of this second.
     ("weir support-bundle --no-mask --json | jq .missing", Before::Run("sleep 1")),
@@ -90,6 +95,6 @@ pub(crate) const PLACES: [(&str, &str); 5] = [
     ("reject 12", "weir actions --json | jq -r '\"reject \\(.[0].id)\"'"),
     (
         "undo 12",
-        "weir actions list --all --json | jq -r 'map(select(.state == \"done\")) | \"undo \\(.[0].id)\"'",
+        "weir actions list --all --json | jq -r 'map(select(.state == \"done\")) | sort_by(.decided, .id) | reverse | \"undo \\(.[0].id)\"'",
     ),
 ];
