@@ -32,18 +32,12 @@ pub const fn pair(seed: u64, a: u64, b: u64) -> u64 {
     word(seed, round(a ^ seed).wrapping_add(b.wrapping_mul(K1)))
 }
 
-/// As [`addr`] for an IPv4 address, of which this is the last half.
-#[inline(always)]
-pub const fn addr_v4(seed: u64, lo: u64, extra: u64) -> u64 {
-    word(seed, lo ^ (extra << 32))
-}
-
 /// Mixes an address and a small number (below 2^32) under a seed. An IPv4 address and the number fit
 /// into one word, which takes half the time.
 #[inline(always)]
 pub const fn addr(seed: u64, addr: Addr, extra: u64) -> u64 {
     if addr.is_v4() {
-        addr_v4(seed, addr.lo, extra)
+        word(seed, addr.lo ^ (extra << 32))
     } else {
         word(seed, round(addr.hi ^ seed).wrapping_add(addr.lo.wrapping_mul(K1)) ^ (extra << 32))
     }
@@ -51,7 +45,12 @@ pub const fn addr(seed: u64, addr: Addr, extra: u64) -> u64 {
 
 /// Secret odd factors of [`source`] and [`source_v4`], none of which tells another.
 pub const fn source_keys(seed: u64) -> [u64; 3] {
-    [pair(seed, 1, 0) | 1, pair(seed, 2, 0) | 1, pair(seed, 3, 0) | 1]
+    [source_key(seed, 0), source_key(seed, 1), source_key(seed, 2)]
+}
+
+/// One of [`source_keys`].
+pub const fn source_key(seed: u64, which: usize) -> u64 {
+    pair(seed, which as u64 + 1, 0) | 1
 }
 
 /// A source, its address given by two halves, at an API: multiply-shift hashing of a vector (Dietzfelbinger,

@@ -15,6 +15,7 @@ mod lab;
 mod package;
 mod page;
 mod process;
+mod reference;
 mod setup;
 mod tally;
 mod test;
@@ -48,6 +49,8 @@ enum Chore {
     Package(package::Options),
     /// Generate the Grafana dashboards in packaging/grafana from the definitions of the metrics
     Dashboards,
+    /// Generate docs/policy-reference.md from the parser of the policy language
+    Reference,
     /// Check licences, advisories and sources of the dependencies, when cargo-deny is installed
     Deny,
 }
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Chore::Kernels(options) => kernels::run(&options),
         Chore::Package(options) => package::run(&options),
         Chore::Dashboards => dashboards::run(),
+        Chore::Reference => reference::run(),
         Chore::Deny => deny::run(),
     };
     outcome.unwrap_or_else(|error| {

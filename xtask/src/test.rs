@@ -64,6 +64,9 @@ enum Kind {
     Tests,
 }
 
+/// The packages whose tests send traffic in namespaces.
+const TRAFFIC: [&str; 2] = ["weir-tests", "weir-lab"];
+
 /// End-to-end tests that would measure each other.
 const MEASURING: [&str; 7] = [
     "apply::",
@@ -97,16 +100,25 @@ fn phases() -> Result<Vec<Phase>> {
     let lint = |manifest| {
         toolchain.lint_command(manifest, &root.join("target/ebpf-lint"), std::env::consts::ARCH)
     };
+    let without_traffic = |verb: &str, rest: &[&str]| {
+        let mut command = cargo(&[verb, "--workspace", "--locked"]);
+        command.args(TRAFFIC.iter().flat_map(|package| ["--exclude", package])).args(rest);
+        command
+    };
     let mut fuzz = Command::new(std::env::current_exe().context("cannot find this program")?);
     fuzz.args(["fuzz", "--runs", FUZZ_RUNS]);
     // Each test has namespaces of its own, and most of them wait most of the time. Those that measure
     // rates have the processors to themselves.
-    let both = ["test", "--locked", "--package", "weir-tests", "--package", "weir-lab"];
-    let mut end_to_end = cargo(&both);
+    let with_traffic = || {
+        let mut command = cargo(&["test", "--locked"]);
+        command.args(TRAFFIC.iter().flat_map(|package| ["--package", package]));
+        command
+    };
+    let mut end_to_end = with_traffic();
     end_to_end.args(["--no-fail-fast", "--", "--test-threads=3"]);
     end_to_end.args(MEASURING.iter().flat_map(|tests| ["--skip", tests]));
     // The same packages: with others, features and so dependencies differ.
-    let mut measuring = cargo(&both);
+    let mut measuring = with_traffic();
     measuring.args(["--test", "e2e", "--", "--test-threads=1"]).args(MEASURING);
     Ok(vec![
         check("format, workspace", cargo(&["fmt", "--check", "--all"])),
@@ -119,32 +131,9 @@ fn phases() -> Result<Vec<Phase>> {
             "lints, workspace",
             cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
         ),
-        tests(
-            "unit tests",
-            cargo(&[
-                "test",
-                "--workspace",
-                "--exclude",
-                "weir-tests",
-                "--exclude",
-                "weir-lab",
-                "--locked",
-                "--no-fail-fast",
-            ]),
-        ),
+        tests("unit tests", without_traffic("test", &["--no-fail-fast"])),
         // The same packages as above: with others, features and so dependencies differ.
-        check(
-            "weir",
-            cargo(&[
-                "build",
-                "--workspace",
-                "--exclude",
-                "weir-tests",
-                "--exclude",
-                "weir-lab",
-                "--locked",
-            ]),
-        ),
+        check("weir", without_traffic("build", &[])),
         tests("end-to-end tests", end_to_end),
         tests("end-to-end tests that measure", measuring),
         check("fuzz targets", fuzz),

@@ -25,7 +25,7 @@ const MAX_TEXT: u64 = 1 << 20;
     weir explain 2001:db8::7 2001:db8::5 --proto udp --dport 53 --interface eth1\n  \
     weir explain 198.51.100.7 203.0.113.5 --dport 8080 --established --length 1500\n  \
     weir explain 198.51.100.7 203.0.113.5 --dport 8080 --flags fin,psh,urg\n  \
-    tcpdump -c 1 -xx -i eth0 2>/dev/null | weir explain --packet -"
+    tcpdump -n -c 1 -xx -i eth0 2>/dev/null | weir explain --packet -"
 )]
 pub(super) struct ExplainArgs {
     /// Source address

@@ -160,11 +160,7 @@ impl Gate {
 
     /// The API of a stable id, as events show it.
     pub(super) fn api_field(&self, id: u32) -> ApiField {
-        let name = self.api_name(id);
-        match self.now.policy.api(&name) {
-            Some(api) => ApiField::of(api),
-            None => ApiField { name: name.into(), ..ApiField::default() },
-        }
+        ApiField::find(&self.now.policy, &self.api_name(id))
     }
 }
 

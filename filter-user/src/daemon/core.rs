@@ -329,9 +329,7 @@ impl Core {
     pub(super) fn tell_ended(&self, policy: &Policy, goes_on: impl Fn(&str) -> bool) {
         let ended = std::mem::take(&mut lock(&self.inventory).ended);
         for entry in ended.iter().filter(|entry| !goes_on(&entry.id)) {
-            let api = policy.api(&entry.api).map(ApiField::of);
-            let named = || ApiField { name: entry.api.as_str().into(), ..ApiField::default() };
-            let api = api.or_else(|| (!entry.api.is_empty()).then(named));
+            let api = (!entry.api.is_empty()).then(|| ApiField::find(policy, &entry.api));
             if let Some(event) = Event::ended(entry, api) {
                 self.tell(&event);
             }

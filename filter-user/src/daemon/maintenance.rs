@@ -20,8 +20,6 @@ use super::profile::UNCLAIMED;
 
 /// An order that is to last longer is a mistake: so long an API would not be looked at.
 const LONGEST: Duration = DAY.saturating_mul(31);
-/// Bytes of a reason at most.
-const REASON: usize = 1_000;
 
 /// What is in force, by API and whether the policy says so.
 #[derive(Debug, Default)]
@@ -100,11 +98,7 @@ impl Core {
             let told = "a maintenance of more than 31 days would leave the API unwatched";
             return Err(ApiError::invalid(told).hint("give a shorter time, and order it again"));
         }
-        if reason.len() > REASON {
-            let told =
-                format!("{} bytes are too long for a reason: {REASON} at most", reason.len());
-            return Err(ApiError::invalid(told));
-        }
+        let reason = orders::note(reason)?;
         if self.gate().now.policy.api(api).is_none() && api != UNCLAIMED {
             return Err(ApiError::not_found(format!("the policy has no API `{api}`"))
                 .hint("`weir apis` lists them"));
@@ -115,13 +109,13 @@ impl Core {
             since,
             until: since.saturating_add(seconds),
             by: Some(who(caller)),
-            reason: reason.clone(),
+            reason,
         };
         lock(&self.maintained).0.insert(key(&entry), entry.clone());
         let fields = [
             ("api", api.clone().into()),
             ("ttl_seconds", (*ttl_seconds).into()),
-            ("reason", Some(reason).filter(|reason| !reason.is_empty()).cloned().into()),
+            ("reason", orders::given(&entry.reason).into()),
         ];
         self.audit_act("maintenance_start", who(caller), fields);
         self.tell_maintenance(&entry, Some(seconds));
@@ -179,12 +173,7 @@ impl Core {
     fn keep_maintenance(&self) -> Answer<()> {
         let rows = lock(&self.maintained).rows();
         let kept = self.gate().keeper.with(|store| store.keep_maintenance(&rows));
-        kept.ok_or_else(|| {
-            ApiError::internal(
-                "it is so from now on, but that cannot be written down: a restart forgets it",
-            )
-            .hint("`weir status` says what is wrong with the state directory")
-        })
+        orders::written(kept)
     }
 
     /// Tells that a maintenance began, for so many seconds, or ended.
@@ -206,9 +195,7 @@ impl Core {
                 (Kind::MaintenanceEnded, format!("a maintenance of {api} is over{rest}"))
             }
         };
-        let field = self.gate().now.policy.api(api).map(ApiField::of);
-        let named = || ApiField { name: api.as_str().into(), ..ApiField::default() };
-        let api = Some(field.unwrap_or_else(named));
+        let api = Some(ApiField::find(&self.gate().now.policy, api));
         self.tell(&Event { api, ..Event::new(kind, unix_ns(), message) });
     }
 }

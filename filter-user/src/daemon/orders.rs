@@ -38,6 +38,34 @@ pub(super) fn ttl(seconds: Option<f64>) -> Answer<Option<Duration>> {
     }
 }
 
+/// Bytes of a note or a reason at most: it goes with every event about what it was said of.
+const NOTE: usize = 1_000;
+
+/// A note or a reason as it came.
+pub(super) fn note(text: &str) -> Answer<String> {
+    if text.len() > NOTE {
+        let told =
+            format!("{} bytes are too long for a note or reason: {NOTE} at most", text.len());
+        return Err(ApiError::invalid(told));
+    }
+    Ok(text.to_owned())
+}
+
+/// A note or a reason, if one was given.
+pub(super) fn given(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The answer when what is in force already was to be kept: `None` says that it could not be.
+pub(super) fn written(kept: Option<()>) -> Answer<()> {
+    kept.ok_or_else(|| {
+        ApiError::internal(
+            "it is so from now on, but that cannot be written down: a restart forgets it",
+        )
+        .hint("`weir status` says what is wrong with the state directory")
+    })
+}
+
 /// The name of an order's kind in metrics.
 pub(super) const fn kind_name(order: &cells::Order) -> &'static str {
     match order {

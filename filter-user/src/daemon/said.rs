@@ -18,17 +18,6 @@ use super::inventory::MOST_MUTES;
 use super::orders;
 use super::profile::UNCLAIMED;
 
-/// Bytes of a note or a reason at most: it goes with every event of the finding.
-const NOTE: usize = 1_000;
-
-fn checked(text: &str) -> Answer<String> {
-    if text.len() > NOTE {
-        let told = format!("{} bytes are too long for a note: {NOTE} at most", text.len());
-        return Err(ApiError::invalid(told));
-    }
-    Ok(text.to_owned())
-}
-
 impl Core {
     /// Whether nobody is to be told of a finding.
     pub(super) fn is_muted(&self, finding: &Finding) -> bool {
@@ -43,7 +32,7 @@ impl Core {
         caller: &Caller,
         seen: bool,
     ) -> Answer<FindingEntry> {
-        let note = checked(&request.note)?;
+        let note = orders::note(&request.note)?;
         let who = who(caller);
         let said = seen.then(|| Acknowledged { time: unix_now(), by: who.clone(), note });
         let entry = lock(&self.inventory).ledger.acknowledge(&request.id, said)?;
@@ -55,7 +44,7 @@ impl Core {
             ("finding", entry.id.clone().into()),
             ("detector", entry.detector.clone().into()),
             ("api", entry.api.clone().into()),
-            ("note", Some(&request.note).filter(|note| !note.is_empty()).cloned().into()),
+            ("note", orders::given(&request.note).into()),
         ];
         self.audit_act(what, who, fields);
         self.tell_said(kind, &entry);
@@ -77,7 +66,7 @@ impl Core {
     /// Puts a mute in force.
     pub(super) fn set_mute(&self, request: &MuteSet, caller: &Caller) -> Answer<MuteEntry> {
         let ttl = orders::ttl(request.ttl_seconds)?;
-        let reason = checked(&request.reason)?;
+        let reason = orders::note(&request.reason)?;
         let MuteSet { detector, api, .. } = request;
         let Some(known) = Detector::ALL.into_iter().find(|known| known.name() == detector) else {
             let error = ApiError::invalid(format!("there is no detector `{detector}`"));
@@ -125,7 +114,7 @@ impl Core {
             ("detector", detector.clone().into()),
             ("api", api.clone().into()),
             ("ttl_seconds", request.ttl_seconds.into()),
-            ("reason", Some(&entry.reason).filter(|reason| !reason.is_empty()).cloned().into()),
+            ("reason", orders::given(&entry.reason).into()),
         ];
         self.mutes_changed(Kind::FindingMuted, &entry, message, who, fields)?;
         let list = self.list_mutes();
@@ -186,28 +175,19 @@ impl Core {
         };
         let kept = self.gate().keeper.with(|store| store.keep_mutes(&rows));
         self.audit_act(if kind == Kind::FindingMuted { "mute" } else { "unmute" }, by, fields);
-        let api = self.gate().now.policy.api(&entry.api).map(ApiField::of);
-        let named = || ApiField { name: entry.api.as_str().into(), ..ApiField::default() };
-        let api = Some(api.unwrap_or_else(named));
+        let api = Some(ApiField::find(&self.gate().now.policy, &entry.api));
         self.tell(&Event { api, ..Event::new(kind, unix_ns(), message) });
         for found in &changed {
             self.metrics.mute(&found.id, found.muted);
             self.tell_said(Kind::FindingUpdated, found);
         }
-        if kept.is_none() {
-            return Err(ApiError::internal(
-                "it is so from now on, but that cannot be written down: a restart forgets it",
-            )
-            .hint("`weir status` says what is wrong with the state directory"));
-        }
-        Ok(())
+        orders::written(kept)
     }
 
     /// Tells of a finding as it is remembered.
     fn tell_said(&self, kind: Kind, entry: &FindingEntry) {
-        let api = self.gate().now.policy.api(&entry.api).map(ApiField::of);
-        let named = || ApiField { name: entry.api.as_str().into(), ..ApiField::default() };
-        let api = api.or_else(|| (!entry.api.is_empty()).then(named));
+        let find = || ApiField::find(&self.gate().now.policy, &entry.api);
+        let api = (!entry.api.is_empty()).then(find);
         if let Some(event) = Event::of_entry(kind, entry, api, unix_ns()) {
             self.tell(&event);
         }

@@ -136,7 +136,7 @@ impl Tables for View<'_> {
     }
 
     fn source_key(&self, which: usize) -> u64 {
-        hash::source_keys(self.seed)[which]
+        hash::source_key(self.seed, which)
     }
 
     fn limiter_mask(&self) -> u32 {

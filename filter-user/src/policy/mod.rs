@@ -20,6 +20,7 @@ mod playbook;
 mod prefixes;
 mod ranges;
 mod read;
+pub mod reference;
 pub mod refresh;
 mod response;
 

@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use super::Store;
-use super::error::{Error, Result};
+use super::error::Result;
 
 /// What this version of the file adds.
 pub(super) const TABLES: &str = "
@@ -32,19 +32,13 @@ impl Store {
     /// # Errors
     /// The file cannot be written.
     pub fn keep_maintenance(&mut self, rows: &[MaintenanceRow]) -> Result<()> {
-        let Self { connection, path } = self;
-        let mut write = || {
-            let change = connection.transaction()?;
-            change.execute("DELETE FROM maintenance", [])?;
-            for MaintenanceRow { api, planned, body } in rows {
-                change.execute(
-                    "INSERT INTO maintenance (api, planned, body) VALUES (?1, ?2, ?3)",
-                    params![api, planned, body],
-                )?;
-            }
-            change.commit()
-        };
-        write().map_err(|error| Error::new("write", path, error))
+        self.replace("DELETE FROM maintenance", rows, |change, row| {
+            let MaintenanceRow { api, planned, body } = row;
+            change.execute(
+                "INSERT INTO maintenance (api, planned, body) VALUES (?1, ?2, ?3)",
+                params![api, planned, body],
+            )
+        })
     }
 
     /// Those that were kept.
@@ -52,17 +46,10 @@ impl Store {
     /// # Errors
     /// The file cannot be read.
     pub fn maintenance(&self) -> Result<Vec<MaintenanceRow>> {
-        let read = || {
-            let mut query =
-                self.connection.prepare("SELECT api, planned, body FROM maintenance")?;
-            query
-                .query_map([], |row| {
-                    let (api, planned, body) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                    Ok(MaintenanceRow { api, planned, body })
-                })?
-                .collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(|error| Error::new("read", &self.path, error))
+        self.all("SELECT api, planned, body FROM maintenance", |row| {
+            let (api, planned, body) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(MaintenanceRow { api, planned, body })
+        })
     }
 }
 

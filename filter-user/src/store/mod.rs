@@ -276,6 +276,38 @@ impl Store {
         done.map(drop).map_err(|error| Error::new("write", &self.path, error))
     }
 
+    /// Puts rows in place of what a table held, in one transaction.
+    fn replace<T>(
+        &mut self,
+        clear: &str,
+        rows: &[T],
+        insert: impl Fn(&Connection, &T) -> rusqlite::Result<usize>,
+    ) -> Result<()> {
+        let Self { connection, path } = self;
+        let mut write = || {
+            let change = connection.transaction()?;
+            change.execute(clear, [])?;
+            for row in rows {
+                insert(&change, row)?;
+            }
+            change.commit()
+        };
+        write().map_err(|error| Error::new("write", path, error))
+    }
+
+    /// Every row that a statement gives.
+    fn all<T>(
+        &self,
+        select: &str,
+        row: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let read = || {
+            let mut query = self.connection.prepare(select)?;
+            query.query_map([], row)?.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|error| Error::new("read", &self.path, error))
+    }
+
     fn list(&self, which: &str, values: &[&dyn rusqlite::ToSql]) -> Result<Vec<Record>> {
         let named = |error| Error::new("read", &self.path, error);
         let statement = format!("SELECT {COLUMNS} FROM generation {which}");

@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use super::Store;
-use super::error::{Error, Result};
+use super::error::Result;
 
 /// What this version of the file adds.
 pub(super) const TABLES: &str = "
@@ -32,19 +32,13 @@ impl Store {
     /// # Errors
     /// The file cannot be written.
     pub fn keep_mutes(&mut self, rows: &[MuteRow]) -> Result<()> {
-        let Self { connection, path } = self;
-        let mut write = || {
-            let change = connection.transaction()?;
-            change.execute("DELETE FROM mute", [])?;
-            for MuteRow { detector, api, body } in rows {
-                change.execute(
-                    "INSERT INTO mute (detector, api, body) VALUES (?1, ?2, ?3)",
-                    params![detector, api, body],
-                )?;
-            }
-            change.commit()
-        };
-        write().map_err(|error| Error::new("write", path, error))
+        self.replace("DELETE FROM mute", rows, |change, row| {
+            let MuteRow { detector, api, body } = row;
+            change.execute(
+                "INSERT INTO mute (detector, api, body) VALUES (?1, ?2, ?3)",
+                params![detector, api, body],
+            )
+        })
     }
 
     /// The mutes.
@@ -52,15 +46,9 @@ impl Store {
     /// # Errors
     /// The file cannot be read.
     pub fn mutes(&self) -> Result<Vec<MuteRow>> {
-        let read = || {
-            let mut query = self.connection.prepare("SELECT detector, api, body FROM mute")?;
-            query
-                .query_map([], |row| {
-                    Ok(MuteRow { detector: row.get(0)?, api: row.get(1)?, body: row.get(2)? })
-                })?
-                .collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(|error| Error::new("read", &self.path, error))
+        self.all("SELECT detector, api, body FROM mute", |row| {
+            Ok(MuteRow { detector: row.get(0)?, api: row.get(1)?, body: row.get(2)? })
+        })
     }
 }
 

@@ -94,16 +94,10 @@ impl Store {
     /// # Errors
     /// The file cannot be read.
     pub fn drills(&self) -> Result<Vec<DrillRow>> {
-        let read = || {
-            let mut query = self.connection.prepare("SELECT name, time, body FROM drill")?;
-            query
-                .query_map([], |row| {
-                    let time = row.get::<_, i64>(1)?.unsigned_abs();
-                    Ok(DrillRow { name: row.get(0)?, time, body: row.get(2)? })
-                })?
-                .collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(|error| Error::new("read", &self.path, error))
+        self.all("SELECT name, time, body FROM drill", |row| {
+            let time = row.get::<_, i64>(1)?.unsigned_abs();
+            Ok(DrillRow { name: row.get(0)?, time, body: row.get(2)? })
+        })
     }
 
     /// Keeps actions as they are now, and forgets the oldest of those that do not wait.
@@ -135,21 +129,14 @@ impl Store {
     /// # Errors
     /// The file cannot be read.
     pub fn actions(&self) -> Result<Vec<ActionRow>> {
-        let read = || {
-            let mut query =
-                self.connection.prepare("SELECT id, time, state, body FROM action ORDER BY id")?;
-            query
-                .query_map([], |row| {
-                    Ok(ActionRow {
-                        id: row.get::<_, i64>(0)?.unsigned_abs(),
-                        time: row.get::<_, i64>(1)?.unsigned_abs(),
-                        state: row.get(2)?,
-                        body: row.get(3)?,
-                    })
-                })?
-                .collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(|error| Error::new("read", &self.path, error))
+        self.all("SELECT id, time, state, body FROM action ORDER BY id", |row| {
+            Ok(ActionRow {
+                id: row.get::<_, i64>(0)?.unsigned_abs(),
+                time: row.get::<_, i64>(1)?.unsigned_abs(),
+                state: row.get(2)?,
+                body: row.get(3)?,
+            })
+        })
     }
 
     /// Keeps that automatic actions are stopped, as JSON; `None`: they are not.
@@ -197,22 +184,15 @@ impl Store {
     /// # Errors
     /// The file cannot be read.
     pub fn quotas(&self) -> Result<Vec<QuotaRow>> {
-        let read = || {
-            let mut query =
-                self.connection.prepare("SELECT api, source, window, start, count FROM quota")?;
-            query
-                .query_map([], |row| {
-                    Ok(QuotaRow {
-                        api: row.get(0)?,
-                        source: row.get(1)?,
-                        window: row.get::<_, i64>(2)?.unsigned_abs(),
-                        start: row.get::<_, i64>(3)?.unsigned_abs(),
-                        count: row.get::<_, i64>(4)?.unsigned_abs(),
-                    })
-                })?
-                .collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(|error| Error::new("read", &self.path, error))
+        self.all("SELECT api, source, window, start, count FROM quota", |row| {
+            Ok(QuotaRow {
+                api: row.get(0)?,
+                source: row.get(1)?,
+                window: row.get::<_, i64>(2)?.unsigned_abs(),
+                start: row.get::<_, i64>(3)?.unsigned_abs(),
+                count: row.get::<_, i64>(4)?.unsigned_abs(),
+            })
+        })
     }
 }
 

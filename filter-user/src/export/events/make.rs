@@ -270,9 +270,19 @@ impl ApiField {
         }
     }
 
+    /// An API of which nothing is known but its name.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// What a policy says of the API of this name, if it has one.
+    pub fn find(policy: &crate::policy::Policy, name: &str) -> Self {
+        policy.api(name).map_or_else(|| Self::named(name), Self::of)
+    }
+
     /// Traffic that no API claims.
     pub fn unclaimed() -> Self {
-        Self { name: "__unclaimed__".into(), ..Self::default() }
+        Self::named("__unclaimed__")
     }
 }
 

@@ -128,8 +128,7 @@ impl Sinks {
         };
         let open = open.map(|entry| (entry, true)).chain(ended.iter().map(|entry| (entry, false)));
         let open = open.map(|(entry, lives)| {
-            let named = || ApiField { name: entry.api.as_str().into(), ..ApiField::default() };
-            let field = api(&entry.api).unwrap_or_else(named);
+            let field = api(&entry.api).unwrap_or_else(|| ApiField::named(&entry.api));
             OpenFinding {
                 report: alert::Report::of_entry(entry, Some(&field)),
                 severity: severity(entry).unwrap_or(Severity::Warning),
