@@ -10,7 +10,7 @@ use aya_log_ebpf::warn;
 use filter_common::addr::Addr;
 use filter_common::classify::{ClassTables, Node};
 use filter_common::gcra::GRAINS_PER_NS;
-use filter_common::packet::Packet;
+use filter_common::packet::{Known, Packet};
 use filter_common::reason::Reason;
 use filter_common::slot::Slot;
 use filter_common::stat::Stat;
@@ -57,8 +57,8 @@ pub struct Gate {
     features: u32,
     /// Looked up once for all who ask; where hardly anybody does, when it is asked.
     control: Option<&'static Control>,
-    /// Destination port of the packet at hand, in a register.
-    port: Option<u16>,
+    /// What is asked first of the packet at hand, in registers.
+    known: Option<Known>,
 }
 
 #[inline(always)]
@@ -85,7 +85,7 @@ fn add(counts: &PerCpuArray<Count>, index: u32, packets: u64, bytes: u64) -> boo
 impl Gate {
     #[inline(always)]
     pub fn new(place: Place) -> Self {
-        Self { place, features: config!(features: u32), control: None, port: None }
+        Self { place, features: config!(features: u32), control: None, known: None }
     }
 
     /// The same, with what every packet asks at hand; `None` never is: the map has one cell.
@@ -96,8 +96,8 @@ impl Gate {
 
     /// Notes what the parser gave.
     #[inline(always)]
-    pub fn note_port(&mut self, port: u16) {
-        self.port = Some(port);
+    pub fn note(&mut self, known: Known) {
+        self.known = Some(known);
     }
 
     /// Index of the interface that the packet came in by or leaves by.
@@ -369,8 +369,8 @@ impl Tables for Gate {
     }
 
     #[inline(always)]
-    fn destination_port(&self, packet: &Packet) -> u16 {
-        self.port.unwrap_or(packet.destination_port)
+    fn known(&self, packet: &Packet) -> Known {
+        self.known.unwrap_or(Known::of(packet))
     }
 
     #[inline(always)]

@@ -111,12 +111,12 @@ fn ingress(ctx: &XdpContext) -> Verdict {
     let Some(mut work) = work() else { return Verdict::Drop };
     let frame = Frame::new(ctx);
     let Some(mut gate) = Gate::with_control(Place::Incoming(ctx.ctx)) else { return Verdict::Drop };
-    let parsed = packet::parse_for_port(&frame, &mut work.packet);
+    let parsed = packet::parse_known(&frame, &mut work.packet);
     work = look_again(work);
     // In one register, because a packet would wait for what it has just written to memory.
     let summary = match parsed {
-        Ok(port) => {
-            gate.note_port(port);
+        Ok(known) => {
+            gate.note(known);
             verdict::summary_of(&gate, &work.packet).bits()
         }
         Err(reason) => apart::weir_judge_unparsed(reason as u32),

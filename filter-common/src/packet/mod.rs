@@ -187,20 +187,40 @@ const NETWORK_ROOM: usize = 31;
 /// The reason under which the packet is to be counted; what `packet` holds is then incomplete.
 #[inline(always)]
 pub fn parse<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<(), Reason> {
-    parse_for_port(bytes, packet).map(|_in_the_packet| ())
+    parse_known(bytes, packet).map(|_in_the_packet| ())
 }
 
-/// As [`parse`]; gives the destination port, too: who reads back what has just been written waits for it.
+/// What the verdict asks of a packet first, in registers: who reads back what has just been written waits
+/// for it, and everything else waits for these.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// [`Packet::destination_port`].
+    pub port: u16,
+    /// The half of [`Packet::source`] that classes go by: the last of an IPv4 address, the first of an IPv6
+    /// one.
+    pub source: u64,
+}
+
+impl Known {
+    /// Of a packet that is parsed.
+    #[inline(always)]
+    pub const fn of(packet: &Packet) -> Self {
+        let source = if packet.is_v4 { packet.source.lo } else { packet.source.hi };
+        Self { port: packet.destination_port, source }
+    }
+}
+
+/// As [`parse`]; gives what is asked first, too.
 ///
 /// # Errors
 /// As [`parse`].
 #[inline(always)]
-pub fn parse_for_port<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<u16, Reason> {
-    if let Some(port) = usual::parse(bytes, packet) {
-        return Ok(port);
+pub fn parse_known<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<Known, Reason> {
+    if let Some(known) = usual::parse(bytes, packet) {
+        return Ok(known);
     }
     parse_any(bytes, packet)?;
-    Ok(packet.destination_port)
+    Ok(Known::of(packet))
 }
 
 /// As [`parse`], without a short way for the usual packet.

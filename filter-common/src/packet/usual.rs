@@ -6,7 +6,7 @@
 use core::mem::offset_of;
 
 use super::ip::ONE_PIECE;
-use super::{Fragment, Packet, odd, protocol, tcp_flags};
+use super::{Fragment, Known, Packet, odd, protocol, tcp_flags};
 use crate::addr::Addr;
 use crate::bytes::{Bytes, Head};
 use crate::oddity::Oddity;
@@ -33,10 +33,10 @@ const MASK_V6: u32 = u32::from_be_bytes([0xff, 0xff, 0xf0, 0]);
 /// More fragments, and the fragment offset, before time to live and protocol.
 const FRAGMENT: u32 = 0x3fff << 16;
 
-/// Fills in the packet if it is such a one, and gives its destination port; otherwise what it holds is of
+/// Fills in the packet if it is such a one, and gives what is asked first; otherwise what it holds is of
 /// no meaning.
 #[inline(always)]
-pub(super) fn parse<B: Bytes>(bytes: &B, packet: &mut Packet) -> Option<u16> {
+pub(super) fn parse<B: Bytes>(bytes: &B, packet: &mut Packet) -> Option<Known> {
     let least = bytes.least_len();
     let head = bytes.head::<{ AFTER_V4 + UDP }>()?;
     if least > ONE_PIECE {
@@ -58,7 +58,7 @@ fn parse_v4<B: Bytes>(
     head: &Head<'_, { AFTER_V4 + UDP }>,
     least: usize,
     packet: &mut Packet,
-) -> Option<u16> {
+) -> Option<Known> {
     let fragment_ttl_protocol = head.be32::<{ IP + 6 }>();
     let total = head.be16::<{ IP + 2 }>() as usize;
     if fragment_ttl_protocol & FRAGMENT != 0 || total < 20 + UDP || IP + total > least {
@@ -89,7 +89,7 @@ fn parse_v4<B: Bytes>(
 }
 
 #[inline(always)]
-fn parse_v6<B: Bytes>(bytes: &B, least: usize, packet: &mut Packet) -> Option<u16> {
+fn parse_v6<B: Bytes>(bytes: &B, least: usize, packet: &mut Packet) -> Option<Known> {
     let head = bytes.head::<{ AFTER_V6 + UDP }>()?;
     let payload_next_hops = head.be32::<{ IP + 4 }>();
     let payload = (payload_next_hops >> 16) as usize;
@@ -165,27 +165,30 @@ const _: () = {
 };
 
 impl Usual {
-    /// Writes the packet, whose transport header has this length; gives the destination port, or none when
+    /// Writes the packet, whose transport header has this length; gives what is asked first, or none when
     /// there is no room for the header.
     #[inline(always)]
-    fn keep(mut self, header: u32, packet: &mut Packet) -> Option<u16> {
+    fn keep(mut self, header: u32, packet: &mut Packet) -> Option<Known> {
         if header > self.payload_len {
             return None;
         }
-        let port = self.ports as u16;
+        let known = Known {
+            port: self.ports as u16,
+            source: if self.kinds & IS_V4 != 0 { self.source.lo } else { self.source.hi },
+        };
         self.payload_len -= header;
         self.payload_offset += header;
         // SAFETY: as large and aligned as a packet, and its fields are the packet's or several of them
         // side by side, asserted above; of a `bool` and a `Fragment` that have other values than any byte
         // it writes 1 and 0.
         unsafe { (&raw mut *packet).cast::<Self>().write(self) };
-        Some(port)
+        Some(known)
     }
 }
 
 /// `own` is the length that the UDP header says.
 #[inline(always)]
-fn udp(own: u16, found: Usual, packet: &mut Packet) -> Option<u16> {
+fn udp(own: u16, found: Usual, packet: &mut Packet) -> Option<Known> {
     let own = own as u32;
     if own < UDP as u32 || own > found.payload_len {
         return None;
@@ -199,7 +202,7 @@ fn tcp(
     [seq, ack, words_flags_window]: [u32; 3],
     mut found: Usual,
     packet: &mut Packet,
-) -> Option<u16> {
+) -> Option<Known> {
     found.seq_ack = seq as u64 | (ack as u64) << 32;
     found.window_flags = words_flags_window & 0xff_ffff;
     if tcp_flags::never_sent((words_flags_window >> 16) as u8) {
@@ -252,9 +255,9 @@ mod tests {
         let [mut short, mut long] = [Packet { tcp_seq: 77, odd: 0xffff, ..Packet::default() }; 2];
         let usual = parse(&bytes, &mut short);
         let parsed = parse_any(&bytes, &mut long);
-        if let Some(port) = usual {
+        if let Some(known) = usual {
             assert_eq!((parsed, short), (Ok(()), long), "{frame:02x?} of {wire_len}");
-            assert_eq!(port, long.destination_port);
+            assert_eq!(known, Known::of(&long));
         }
         let mut either = Packet::default();
         assert_eq!(parse_packet(&bytes, &mut either), parsed, "{frame:02x?} of {wire_len}");

@@ -17,12 +17,12 @@ use crate::tables::{
 pub(super) fn classify<T: Tables>(tables: &T, packet: &Packet) -> u32 {
     let class = if packet.is_v4 {
         if has(tables, feature::V4_CLASSES) {
-            class_v4(tables, packet.source.v4_bits())
+            class_v4(tables, tables.known(packet).source as u32)
         } else {
             NO_GROUP
         }
     } else if has(tables, feature::V6_CLASSES) {
-        class_v6(tables, packet.source.hi, packet.source.lo)
+        class_v6(tables, tables.known(packet).source, packet.source.lo)
     } else {
         NO_GROUP
     };
@@ -33,7 +33,7 @@ pub(super) fn classify<T: Tables>(tables: &T, packet: &Packet) -> u32 {
 /// The port table's 16 bits for the destination.
 #[inline(always)]
 pub(super) fn port_entry<T: Tables>(tables: &T, packet: &Packet) -> u16 {
-    port_bits(tables, packet.protocol, tables.destination_port(packet))
+    port_bits(tables, packet.protocol, tables.known(packet).port)
 }
 
 #[inline(always)]

@@ -146,10 +146,11 @@ fn tighter<'a, T: Tables>(
 /// The hash of the source at this API, host bits that do not tell sources apart masked out.
 #[inline(always)]
 fn source_hash<T: Tables>(tables: &T, packet: &Packet, api: &Api) -> u64 {
+    let known = tables.known(packet).source;
     if packet.is_v4 {
-        return hash::source_v4(tables.source_key(0), packet.source.lo & api.v4_mask, api.id);
+        return hash::source_v4(tables.source_key(0), known & api.v4_mask, api.id);
     }
-    let Addr { hi, lo } = packet.source;
+    let (hi, lo) = (known, packet.source.lo);
     let keys = [tables.source_key(0), tables.source_key(1), tables.source_key(2)];
     hash::source(keys, Addr { hi: hi & api.v6_mask_hi, lo: lo & api.v6_mask_lo }, api.id)
 }

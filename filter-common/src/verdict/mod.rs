@@ -14,7 +14,7 @@ use crate::addr::Addr;
 use crate::classify::ClassTables;
 use crate::gcra::Rate;
 use crate::limiter::{self, Kind};
-use crate::packet::{Fragment, Packet};
+use crate::packet::{Fragment, Known, Packet};
 use crate::reason::Reason;
 use crate::seen;
 use crate::slot::Slot;
@@ -90,10 +90,10 @@ pub trait Tables: ClassTables + Sized {
     fn boot_ns(&self) -> u64;
     /// Counts something about weir itself.
     fn bump(&self, stat: Stat);
-    /// The packet's destination port, for whoever has it at hand.
+    /// What is asked of the packet first, for whoever has it at hand.
     #[inline(always)]
-    fn destination_port(&self, packet: &Packet) -> u16 {
-        packet.destination_port
+    fn known(&self, packet: &Packet) -> Known {
+        Known::of(packet)
     }
     /// Whether [`Self::trace`] does anything: then limits are asked one by one, which decides the same
     /// and tells more.

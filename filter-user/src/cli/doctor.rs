@@ -1,9 +1,11 @@
 //! `weir doctor`: whether this host can run weir, and what to do where not. It changes nothing.
 
+mod clock;
 mod daemon;
 mod host;
 mod interface;
 mod receivers;
+mod state;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -130,6 +132,8 @@ pub(super) fn look(file: Option<&Path>, target: &Target, overrides: Overrides) -
         wanted = config;
     }
     checks.extend(host::checks(&wanted.pins));
+    checks.extend(clock::checks());
+    checks.push(state::check(&wanted.state_dir));
     checks.extend(interface::checks(&wanted.interfaces));
     checks.extend(daemon::checks(&wanted.socket, wanted.metrics));
     checks.extend(daemon::geo(&wanted.geo));

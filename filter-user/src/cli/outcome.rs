@@ -114,7 +114,8 @@ impl Printer {
         if self.json {
             return print_json(value);
         }
-        write_out(&text(Style::of_stdout()))
+        let style = Style::of_stdout();
+        write_out(&style.shown(text(style)))
     }
 }
 

@@ -27,11 +27,26 @@ pub(super) struct Style {
     pub(super) colour: bool,
     /// Columns there are; `None`: as many as needed, because this is no terminal.
     pub(super) width: Option<usize>,
+    /// Our own signs may be more than ASCII.
+    pub(super) unicode: bool,
+}
+
+/// Signs of ours beyond ASCII, and what stands for each, as wide, where the locale has none of them.
+const SIGNS: [(char, char); 7] =
+    [('…', '~'), ('→', '>'), ('–', '-'), ('—', '-'), ('×', 'x'), ('±', '~'), ('·', '-')];
+
+/// Whether the locale is one of UTF-8, which POSIX makes of `LC_ALL`, `LC_CTYPE` and `LANG` (XBD 8.2):
+/// the first of them that is set and not empty.
+pub(super) fn utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
+    let locale = locale.to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
 }
 
 impl Style {
     /// No colour, any width.
-    pub(super) const PLAIN: Self = Self { colour: false, width: None };
+    pub(super) const PLAIN: Self = Self { colour: false, width: None, unicode: true };
 
     /// For standard output as it is: colour on a terminal unless `NO_COLOR` is set
     /// (<https://no-color.org>) or the terminal is dumb.
@@ -42,7 +57,21 @@ impl Style {
         }
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        Self { colour: !set("NO_COLOR") && !dumb, width: Some(terminal_width()) }
+        Self {
+            colour: !set("NO_COLOR") && !dumb,
+            width: Some(terminal_width()),
+            unicode: utf8(|name| std::env::var(name).ok()),
+        }
+    }
+
+    /// The text as the terminal can show it. What others have named stays as it is.
+    pub(super) fn shown(self, mut text: String) -> String {
+        if !self.unicode {
+            for (sign, instead) in SIGNS {
+                text = text.replace(sign, instead.encode_utf8(&mut [0; 4]));
+            }
+        }
+        text
     }
 
     /// The text in its tone.
@@ -82,7 +111,7 @@ mod tests {
 
     #[test]
     fn colour_only_where_wanted() {
-        let coloured = Style { colour: true, width: Some(80) };
+        let coloured = Style { colour: true, width: Some(80), unicode: true };
         let rows = [
             (coloured, Tone::Bad, "\x1b[1;31mx\x1b[0m"),
             (coloured, Tone::Plain, "x"),
@@ -92,5 +121,13 @@ mod tests {
             assert_eq!(style.paint(tone, "x"), expected);
         }
         assert_eq!(clean("a\x1b[2Jb\nc"), "a [2Jb c");
+    }
+
+    #[test]
+    fn signs_are_as_wide_where_the_locale_has_none_of_them() {
+        let ascii = Style { unicode: false, ..Style::PLAIN };
+        let (before, after) = ("père 1…2 → a–b ×2 ·", "père 1~2 > a-b x2 -");
+        assert_eq!(ascii.shown(before.to_owned()), after);
+        assert_eq!(Style::PLAIN.shown(before.to_owned()), before);
     }
 }

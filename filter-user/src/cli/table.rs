@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_cuts_what_may_be_cut() {
-        let narrow = Style { colour: false, width: Some(30) };
+        let narrow = Style { colour: false, width: Some(30), unicode: true };
         assert_eq!(
             example().render(narrow),
             "NAME    PACKETS  WHY\n\
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn colour_does_not_count_as_width() {
-        let coloured = Style { colour: true, width: None };
+        let coloured = Style { colour: true, width: None, unicode: true };
         let text = example().render(coloured);
         assert!(text.contains("\x1b[1;31mlonger\x1b[0m        3\n"), "{text:?}");
     }

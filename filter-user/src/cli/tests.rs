@@ -13,7 +13,7 @@ use crate::control::api::*;
 mod status;
 
 /// As on a terminal of the usual width, without its colours.
-const TERMINAL: Style = Style { colour: false, width: Some(80) };
+const TERMINAL: Style = Style { colour: false, width: Some(80), unicode: true };
 
 fn parse(line: &str) -> Result<Verb, clap::Error> {
     let words = std::iter::once("weir").chain(line.split_whitespace()).map(OsString::from);

@@ -238,7 +238,9 @@ impl Core {
         let policy = Arc::clone(&gate.now.policy);
         self.metrics.retain(|name| name == super::profile::UNCLAIMED || policy.api(name).is_some());
         let profile = Profile::new(policy, gate.state.ids_ref());
-        if self.messages.send(Message::Policy(Box::new(profile))).is_err() {
+        // At the end, an unconfirmed policy is taken back when the pipeline has already ended.
+        let sent = self.messages.send(Message::Policy(Box::new(profile)));
+        if sent.is_err() && !self.stopping() {
             tracing::error!("the pipeline is gone: findings follow the policy before");
         }
     }

@@ -3,6 +3,10 @@
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
+use aya::maps::MapType;
+use aya::programs::ProgramType;
+use aya::sys::{is_map_supported, is_program_supported};
+
 use super::error::{Error, Result};
 
 /// The oldest kernel that is supported.
@@ -10,9 +14,16 @@ pub const OLDEST_KERNEL: (u32, u32) = (6, 1);
 /// The first kernel with TCX.
 pub const TCX_KERNEL: (u32, u32) = (6, 6);
 
-/// Major and minor version of the running kernel.
+/// Major and minor version of the running kernel, by uname(2): /proc may be missing.
 pub fn kernel_version() -> (u32, u32) {
-    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    // SAFETY: an all-zero utsname is valid, and the call only writes into it.
+    let mut names: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: the struct is valid for the call.
+    if unsafe { libc::uname(&raw mut names) } < 0 {
+        return (0, 0);
+    }
+    let release = names.release.iter().take_while(|&&byte| byte != 0).map(|&byte| byte as u8);
+    let text: String = release.map(char::from).collect();
     let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
@@ -39,7 +50,7 @@ const NEEDED: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (38, "CAP_PERFMON"), (3
 
 fn check_rights() -> Result<()> {
     let status = std::fs::read_to_string("/proc/self/status")
-        .map_err(|e| Error::new("cannot read /proc/self/status").because(e))?;
+        .map_err(|e| Error::new("cannot read /proc/self/status").because(e).hint("mount /proc"))?;
     let effective = status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))
@@ -58,6 +69,31 @@ fn check_rights() -> Result<()> {
         missing.join(", ")
     ))
     .hint("run as root, or give the service these capabilities"))
+}
+
+/// What of BPF the kernel lets this process use: a name, and why not where it does not. It asks the
+/// kernel by making the smallest map or program of each kind, which is gone at once.
+pub fn bpf_features() -> Vec<(&'static str, std::result::Result<(), String>)> {
+    let answer = |asked: std::result::Result<bool, String>| match asked {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("this kernel does not know it".to_owned()),
+        Err(why) => Err(why),
+    };
+    let map = |kind| answer(is_map_supported(kind).map_err(|error| error.io_error.to_string()));
+    let program = |kind| {
+        answer(
+            is_program_supported(kind)
+                .map_err(|error| Error::new("").because(error).cause.unwrap_or_default()),
+        )
+    };
+    vec![
+        ("arrays", map(MapType::Array)),
+        ("arrays for each CPU", map(MapType::PerCpuArray)),
+        ("hash tables", map(MapType::Hash)),
+        ("ring buffers", map(MapType::RingBuf)),
+        ("XDP programs", program(ProgramType::Xdp)),
+        ("programs of traffic control", program(ProgramType::SchedClassifier)),
+    ]
 }
 
 /// BPF_FS_MAGIC, statfs(2).

@@ -16,6 +16,8 @@ pub struct Error {
 #[derive(Debug)]
 enum Cause {
     Sqlite(rusqlite::Error),
+    /// SQLite says only that it cannot open the file; this is why.
+    System(std::io::Error),
     Newer(i64),
 }
 
@@ -25,6 +27,17 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     pub(super) fn new(doing: &'static str, path: &Path, cause: rusqlite::Error) -> Self {
         Self { doing, path: path.to_owned(), cause: Cause::Sqlite(cause) }
+    }
+
+    /// A file that cannot be opened: SQLite keeps the reason to itself, so the system is asked.
+    pub(super) fn open(path: &Path, cause: rusqlite::Error) -> Self {
+        let told = cause.sqlite_error_code() == Some(ErrorCode::CannotOpen);
+        let mut asked = std::fs::OpenOptions::new();
+        let cause = match asked.read(true).append(true).create(true).open(path) {
+            Err(why) if told => Cause::System(why),
+            _ => Cause::Sqlite(cause),
+        };
+        Self { doing: "open", path: path.to_owned(), cause }
     }
 
     pub(super) fn newer(path: &Path, version: i64) -> Self {
@@ -52,6 +65,7 @@ impl fmt::Display for Error {
         let Self { doing, path, cause } = self;
         match cause {
             Cause::Sqlite(cause) => write!(f, "cannot {doing} {}: {cause}", path.display()),
+            Cause::System(cause) => write!(f, "cannot {doing} {}: {cause}", path.display()),
             Cause::Newer(version) => write!(
                 f,
                 "cannot use {}: it has schema {version}, of a newer weir; move it away, or go back \

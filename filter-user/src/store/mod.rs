@@ -74,7 +74,7 @@ impl Store {
     /// of a newer version.
     pub fn open(directory: &Path) -> Result<Self> {
         let path = directory.join(FILE);
-        let named = |error| Error::new("open", &path, error);
+        let named = |error| Error::open(&path, error);
         let connection = Connection::open(&path).map_err(named)?;
         connection.busy_timeout(PATIENCE).map_err(named)?;
         let mut store = Self { connection, path };

@@ -29,6 +29,7 @@ mod martians;
 mod measure;
 mod modes;
 mod orders;
+mod poor;
 mod proxies;
 mod quotas;
 mod reboot;

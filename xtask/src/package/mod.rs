@@ -128,7 +128,7 @@ fn pack(debug: bool, revision: u32, directory: &Path) -> Result<PathBuf> {
         .with_context(|| format!("cannot make {}", directory.display()))?;
     let version = format!("{}-{revision}", env!("CARGO_PKG_VERSION"));
     let mut command = process::cargo();
-    command.args(["deb", "--quiet", "--no-build", "--package", "filter-user"]);
+    command.args(["deb", "--quiet", "--no-build", "--strip", "--package", "filter-user"]);
     command.args(["--deb-version", &version, "--output"]).arg(directory);
     if debug {
         command.args(["--profile", "dev"]);

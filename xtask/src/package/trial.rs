@@ -1,8 +1,10 @@
-//! The package in a fresh root file system, with a daemon that enforces in a network namespace of its
-//! own. The steps are in `trial.sh`.
+//! The package in a fresh root file system, with a daemon that enforces between network namespaces of
+//! its own.
 //!
-//! What cannot be tried there: that systemd starts and restarts the unit, for no systemd runs in a
-//! chroot; the script does what the unit says, with the unit's rights, by hand.
+//! Twice: once in a chroot, where the script `trial.sh` does what the unit says by hand, as on a host
+//! without systemd; once in namespaces where systemd itself is the first process (`unit.sh`,
+//! `boot.sh`), starts the unit with all of its confinement, restarts and watches it. Kernel and BPF
+//! programs are this host's in both.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +13,14 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 
-const SCRIPT: &str = include_str!("trial.sh");
+const COMMON: &str = include_str!("common.sh");
+/// What is tried: name of the script, its text.
+const TRIALS: [(&str, &str); 2] =
+    [("trial.sh", include_str!("trial.sh")), ("unit.sh", include_str!("unit.sh"))];
+/// What becomes systemd, beside its script.
+const BOOT: (&str, &str) = ("boot.sh", include_str!("boot.sh"));
+/// What the root file system has beyond the least.
+const INCLUDED: &str = "--include=adduser,init-system-helpers,iproute2,systemd,systemd-sysv";
 
 /// Whether all steps went well. `root` is a tar archive of a root file system.
 pub(super) fn run(package: &Path, newer: &Path, root: Option<&Path>, place: &Path) -> Result<bool> {
@@ -24,21 +33,23 @@ pub(super) fn run(package: &Path, newer: &Path, root: Option<&Path>, place: &Pat
         None => {
             println!("package: making a root file system");
             let mut command = Command::new("mmdebstrap");
-            command.args(["--variant=minbase", "--include=adduser,init-system-helpers,iproute2"]);
+            command.args(["--variant=minbase", INCLUDED]);
             process::run_quietly(command.arg(suite()?).arg(&made), "mmdebstrap")?;
             &made
         }
     };
-    let script = place.join("trial.sh");
-    super::write(&script, SCRIPT)?;
-    // In a mount namespace of its own: whatever happens, no mount outlives it below the root.
-    let mut command = Command::new("unshare");
-    command
-        .args(["--mount", "bash"])
-        .arg(&script)
-        .args([package, newer, root])
-        .arg(place.join("root"));
-    Ok(process::status(&mut command)?.success())
+    super::write(&place.join(BOOT.0), BOOT.1)?;
+    let mut good = true;
+    for (name, text) in TRIALS {
+        let script = place.join(name);
+        super::write(&script, &format!("{COMMON}\n{text}"))?;
+        println!("package: {name}");
+        // In a mount namespace of its own: whatever happens, no mount outlives it below the root.
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "bash"]).arg(&script).args([package, newer, root]);
+        good &= process::status(command.arg(place.join("root")))?.success();
+    }
+    Ok(good)
 }
 
 /// The release that this host runs, whose libraries the program was linked with.

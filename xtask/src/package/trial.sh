@@ -1,49 +1,22 @@
-#!/bin/bash
 # Installs, upgrades, removes and purges the package in a fresh root file system, while a daemon
-# from it enforces between two network namespaces. Arguments: the package, a newer one, the root
-# file system as tar, where to unpack it. Exit 1 when a step failed.
-set -u
-package=$1 newer=$2 tar=$3 root=$4
-gated=weir-try-$$ client=weir-try-c-$$
-failed=0 daemon= server= prober=
-
-say() { # result, what
-    if [ "$1" = 0 ]; then echo "package: ok     $2"; else echo "package: FAILED $2"; failed=1; fi
-}
-try() { # what, command …
-    local what=$1 out; shift
-    out=$("$@" 2>&1); local code=$?
-    say $code "$what"
-    [ $code = 0 ] || echo "$out" | sed 's/^/  | /' | tail -20
-}
+# from it enforces between two network namespaces. No systemd runs: unit.sh has it.
+daemon=
 inside() { nsenter --net=/run/netns/$gated chroot "$root" "$@"; }
-reaches() { nsenter --net=/run/netns/$client curl --silent --max-time 1 --output /dev/null http://10.98.0.1:8080/; }
-not() { ! "$@"; }
 
 cleanup() {
-    end_prober
-    [ -z "$server" ] || kill $server
     stop
     inside weir detach >/dev/null 2>&1
     umount "$root/sys/fs/bpf" "$root/sys" "$root/proc" "$root/dev" 2>/dev/null
-    ip netns del $gated; ip netns del $client
-    rm -rf --one-file-system "$root"
+    clear_away
 }
-rm -rf --one-file-system "$root"
-mkdir -p "$root" && tar --extract --file "$tar" --directory "$root" || exit 2
-ip netns add $gated && ip netns add $client || exit 2
 trap cleanup EXIT
-ip link add gated0 netns $gated type veth peer name client0 netns $client || exit 2
-ip -n $gated addr add 10.98.0.1/24 dev gated0
-ip -n $client addr add 10.98.0.2/24 dev client0
-for one in "$gated lo" "$gated gated0" "$client client0"; do ip -n ${one% *} link set ${one#* } up; done
+lay_out
 mkdir -p "$root/sys" "$root/proc" "$root/dev" "$root/run"
 mount -t proc proc "$root/proc"
 mount -t tmpfs tmpfs "$root/dev" && mknod -m 666 "$root/dev/null" c 1 3 && mknod -m 666 "$root/dev/urandom" c 1 9
 # A BPF file system of its own: what the package leaves is there or nowhere.
 nsenter --net=/run/netns/$gated mount -t sysfs sysfs "$root/sys"
 mount -t bpf bpf "$root/sys/fs/bpf" || exit 2
-cp "$package" "$root/weir.deb" && cp "$newer" "$root/newer.deb" || exit 2
 
 # In this shell, which is to know the process: not through `try`.
 # The unit's group, rights and directories, without its systemd.
@@ -59,7 +32,6 @@ start() {
     return 1
 }
 stop() { [ -z "$daemon" ] || { kill $daemon; wait $daemon; } 2>/dev/null; daemon=; }
-end_prober() { [ -z "$prober" ] || { kill $prober; wait $prober; } 2>/dev/null; prober=; }
 
 try "install" inside dpkg --install /weir.deb
 [ $failed = 0 ] || exit 1
@@ -68,21 +40,7 @@ try "the unit is there, and not enabled" sh -c "[ -f '$root/usr/lib/systemd/syst
 try "the program runs" inside weir version
 try "manual pages, completions, licences" sh -c "cd '$root/usr/share' && ls bash-completion/completions/weir zsh/vendor-completions/_weir fish/vendor_completions.d/weir.fish weir/grafana/*.json weir/prometheus/weir.rules.yml"
 
-printf 'interfaces = ["gated0"]\n' >"$root/etc/weir/weir.toml"
-cat >"$root/etc/weir/policy.toml" <<'P'
-[trusted]
-cidrs = ["192.0.2.10/32"]
-ports = ["tcp/22"]
-[[api]]
-name = "web"
-listen = ["tcp/8080"]
-allow = ["nobody"]
-[groups.nobody]
-cidrs = ["192.0.2.77/32"]
-P
-nsenter --net=/run/netns/$gated python3 -m http.server 8080 --bind 10.98.0.1 --directory "$root/etc/weir" >/dev/null 2>&1 &
-server=$!
-sleep 1
+settings
 start; say $? "the daemon starts with three capabilities"
 try "they are all it has" grep -q "CapEff:.*000000c000001000" /proc/$daemon/status
 try "without a policy everything passes" reaches
@@ -90,7 +48,7 @@ try "apply" inside weir apply /etc/weir/policy.toml
 try "the policy refuses" not reaches
 
 # An upgrade, and the restart that the unit would get, under traffic that is refused.
-( while :; do reaches && echo passed; done ) >"$root/probes" 2>/dev/null & prober=$!
+begin_prober
 try "upgrade" inside dpkg --install /newer.deb
 try "settings that were changed stay" grep -q gated0 "$root/etc/weir/weir.toml"
 stop
@@ -98,7 +56,7 @@ sleep 2
 start; say $? "the new daemon starts"
 sleep 2
 end_prober
-try "enforcement had no gap" sh -c "[ ! -s '$root/probes' ]"
+try "enforcement had no gap" none_taken 500
 try "the new daemon took over" grep -q "adopted=true" "$root/log"
 
 inside weir apply /etc/weir/policy.toml --confirm 5s >/dev/null 2>&1

@@ -5,21 +5,23 @@ use std::path::Path;
 
 use super::Check;
 use crate::cli::human::bytes;
-use crate::kernel::host::{OLDEST_KERNEL, TCX_KERNEL, is_bpffs};
+use crate::kernel::host::{OLDEST_KERNEL, TCX_KERNEL, bpf_features, is_bpffs};
 
 /// Everything that is not about one interface or a daemon. `pins` is where objects are pinned.
 pub(super) fn checks(pins: &Path) -> Vec<Check> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let meminfo = fs::read_to_string("/proc/meminfo").ok();
     let jit = fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").ok();
     vec![
         rights(&status),
         kernel(release.trim()),
         btf(Path::new("/sys/kernel/btf/vmlinux")),
+        features(&bpf_features()),
         compiler(jit.as_deref().map(str::trim), in_first_namespace()),
         file_system(pins),
         memory(memory_limit()),
-        tick(),
+        free(meminfo.as_deref().and_then(available)),
     ]
 }
 
@@ -83,6 +85,23 @@ fn btf(path: &Path) -> Check {
     Check::warn("BTF", finding, "a kernel with CONFIG_DEBUG_INFO_BTF=y makes errors readable")
 }
 
+/// What the kernel says to each kind of map and program.
+fn features(asked: &[(&str, Result<(), String>)]) -> Check {
+    let name = "BPF";
+    let refused: Vec<_> = asked
+        .iter()
+        .filter_map(|(what, answer)| Some(format!("{what}: {}", answer.as_ref().err()?)))
+        .collect();
+    if refused.is_empty() {
+        let kinds: Vec<_> = asked.iter().map(|(what, _)| *what).collect();
+        return Check::ok(name, kinds.join(", "));
+    }
+    let hint = "with the rights above in place, this is a user namespace (a rootless container), a \
+                container's filter that keeps bpf(2) out, the kernel's lockdown, or a kernel without \
+                CONFIG_BPF_SYSCALL";
+    Check::fail(name, refused.join("; "), hint)
+}
+
 fn compiler(setting: Option<&str>, in_first_namespace: bool) -> Check {
     let name = "JIT";
     match setting {
@@ -109,10 +128,10 @@ fn compiler(setting: Option<&str>, in_first_namespace: bool) -> Check {
     }
 }
 
-/// Whether this is the network namespace that the host booted with, as far as can be told.
+/// Whether this is the network namespace that the host booted with: only that has settings of all
+/// CPUs (`net_core_table` in net/core/sysctl_net_core.c), also where a container has a /proc of its own.
 fn in_first_namespace() -> bool {
-    let [own, first] = ["/proc/self/ns/net", "/proc/1/ns/net"].map(|path| fs::read_link(path).ok());
-    first.is_some() && own == first
+    Path::new("/proc/sys/net/core/netdev_budget").exists()
 }
 
 /// The nearest directory of a path that is there.
@@ -138,6 +157,25 @@ fn file_system(pins: &Path) -> Check {
 /// Memory that the tables of a large policy take.
 const TABLES: u64 = 256 << 20;
 
+/// What `/proc/meminfo` says can be had, in bytes.
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+fn free(available: Option<u64>) -> Check {
+    let name = "free memory";
+    match available {
+        Some(free) if free < TABLES => Check::warn(
+            name,
+            bytes(free),
+            format!("a change holds the old tables and the new: have {} free", bytes(TABLES)),
+        ),
+        Some(free) => Check::ok(name, bytes(free)),
+        None => Check::warn(name, "the kernel does not say", "mount /proc"),
+    }
+}
+
 /// The lowest memory limit of the control groups this process is in.
 fn memory_limit() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
@@ -162,19 +200,6 @@ fn memory(limit: Option<u64>) -> Check {
         Some(limit) => Check::ok(name, format!("the control group allows {}", bytes(limit))),
         None => Check::ok(name, "no limit by a control group; memlock does not count since 5.11"),
     }
-}
-
-/// The resolution of the coarse clock is the length of a tick.
-fn tick() -> Check {
-    let mut resolution = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `resolution` is valid through the call.
-    let result = unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &mut resolution) };
-    if result != 0 || resolution.tv_sec != 0 || resolution.tv_nsec <= 0 {
-        return Check::warn("tick", "the kernel does not say how long a tick is", "");
-    }
-    let hz = 1_000_000_000 / resolution.tv_nsec;
-    let millis = resolution.tv_nsec as f64 / 1e6;
-    Check::ok("tick", format!("{millis} ms (HZ={hz}): limits are exact for bursts above two ticks"))
 }
 
 #[cfg(test)]
@@ -232,12 +257,20 @@ mod tests {
         assert_eq!(memory(Some(1 << 20)).state, State::Warn);
         assert_eq!(memory(Some(1 << 30)).state, State::Ok);
         assert_eq!(memory(None).state, State::Ok);
+        let meminfo = |kb: &str| available(&format!("MemTotal: 9 kB\nMemAvailable:  {kb} kB\n"));
+        let rows = [("1000", State::Warn), ("9000000", State::Ok), ("x", State::Warn)];
+        for (kb, state) in rows {
+            assert_eq!(free(meminfo(kb)).state, state, "{kb}");
+        }
+        let asked = [("arrays", Ok(())), ("ring buffers", Err("not permitted".to_owned()))];
+        assert_eq!(features(&asked[..1]).state, State::Ok);
+        let check = features(&asked);
+        assert_eq!((check.state, &*check.finding), (State::Fail, "ring buffers: not permitted"));
         let directory = tempfile::tempdir().expect("a directory");
         assert_eq!(btf(&directory.path().join("vmlinux")).state, State::Warn);
         let check = file_system(&directory.path().join("not/there"));
         assert_eq!(check.state, State::Fail);
         assert!(check.hint.contains("mount -t bpf bpf"), "{}", check.hint);
         assert!(file_system(Path::new("/proc/weir")).hint.contains("mount -t bpf"));
-        assert_eq!(tick().state, State::Ok);
     }
 }

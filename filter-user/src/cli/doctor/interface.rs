@@ -7,6 +7,7 @@ use crate::kernel::before::{Concern, concerns, disturbs};
 use crate::kernel::device::Device;
 use crate::kernel::holders::holders;
 use crate::kernel::host::{check_ethernet, interface_index, interface_names, is_loopback};
+use crate::kernel::netlink::features::runs_xdp;
 use crate::kernel::netlink::xdp_programs;
 
 /// What was found out about an interface.
@@ -16,6 +17,8 @@ struct Found {
     index: u32,
     device: Device,
     loopback: bool,
+    /// The driver runs XDP programs; `None` when the kernel does not say.
+    native: Option<bool>,
     /// Why it is no Ethernet interface.
     not_ethernet: Option<String>,
     /// XDP programs on it.
@@ -69,6 +72,7 @@ fn look(name: &str) -> Result<Found, (String, String)> {
         index,
         device,
         loopback: is_loopback(name),
+        native: runs_xdp(index).unwrap_or_default(),
         not_ethernet: check_ethernet(name).err().map(|error| error.what),
         programs: programs.into_iter().map(program).collect(),
     })
@@ -83,7 +87,7 @@ fn check(found: &Result<Found, (String, String)>, name: &str) -> Check {
 }
 
 fn judge(title: &str, found: &Found) -> Check {
-    let Found { name, index, device, loopback, not_ethernet, programs } = found;
+    let Found { name, index, device, loopback, native, not_ethernet, programs } = found;
     let mut worst = State::Ok;
     let driver = if device.driver.is_empty() { "driver unknown" } else { &device.driver };
     let mut findings = vec![format!("index {index}, {driver}, MTU {}", device.mtu)];
@@ -100,6 +104,15 @@ fn judge(title: &str, found: &Found) -> Check {
     if !device.up {
         note(State::Warn, "it is down".into(), format!("`ip link set {name} up`"));
     }
+    if *native == Some(false) && !loopback {
+        note(
+            State::Warn,
+            "the driver runs no XDP: only generic mode works".into(),
+            "it costs several times as much a packet: gate an interface whose driver does, or plan \
+             with docs/performance.md"
+                .into(),
+        );
+    }
     for program in programs.iter().filter(|program| !program.is_weirs()) {
         note(
             State::Fail,
@@ -111,6 +124,9 @@ fn judge(title: &str, found: &Found) -> Check {
         for Concern { finding, hint } in concerns(name, device) {
             note(State::Warn, finding, hint);
         }
+    }
+    if *native == Some(true) {
+        findings.push("native XDP".to_owned());
     }
     if programs.is_empty() {
         findings.extend(disturbs(device).map(str::to_owned));
@@ -163,7 +179,10 @@ mod tests {
             not_ethernet: Some("tun0 carries no Ethernet frames".into()),
             ..found(true, 1500, false, &[])
         };
+        let driver = |native| Found { native: Some(native), ..found(true, 1500, false, &[]) };
         let rows = [
+            (driver(true), State::Ok, "native XDP"),
+            (driver(false), State::Warn, "only generic mode"),
             (found(true, 1500, false, &[]), State::Ok, "index 3, ixgbe, MTU 1500"),
             (found(true, 1500, false, &[]), State::Ok, "link may be down for seconds"),
             (found(true, 1500, false, &["weir_ingress"]), State::Ok, "weir is attached"),

@@ -204,7 +204,7 @@ fn orders_are_seen_and_nothing_is_wider_than_the_terminal() {
     for line in shown.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
-    let coloured = text(&status, Style { colour: true, width: Some(80) });
+    let coloured = text(&status, Style { colour: true, width: Some(80), unicode: true });
     assert!(coloured.contains("\x1b[1;31mshut down\x1b[0m"), "{coloured}");
     assert_eq!(
         text(&Status::default(), TERMINAL).lines().next(),

@@ -2,7 +2,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
-use crate::cli::style::Tone;
+use crate::cli::style::{Tone, utf8};
 
 /// Characters that the view is drawn with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,16 +57,10 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// As the environment says: `NO_COLOR` (<https://no-color.org>), and the locale that POSIX makes of
-    /// `LC_ALL`, `LC_CTYPE` and `LANG` (XBD 8.2): the first of them that is set and not empty.
+    /// As the environment says: `NO_COLOR` (<https://no-color.org>) and the locale.
     pub(super) fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
-        let locale = locale.unwrap_or_default().to_ascii_lowercase();
-        Self {
-            colour: set("NO_COLOR").is_none(),
-            unicode: locale.contains("utf-8") || locale.contains("utf8"),
-        }
+        Self { colour: set("NO_COLOR").is_none(), unicode: utf8(&variable) }
     }
 
     pub(super) fn glyphs(self) -> &'static Glyphs {

@@ -15,6 +15,8 @@ pub(in crate::daemon) struct Book {
     store: Option<Store>,
     told: Arc<Told>,
     unwritten: Option<Batch>,
+    /// What went wrong the last time.
+    last: Option<String>,
 }
 
 /// What is to be said of the store, without waiting for a disk that does not answer.
@@ -40,7 +42,7 @@ impl Told {
 impl Book {
     /// Opened when it is first needed.
     pub(in crate::daemon) fn new(directory: PathBuf, told: Arc<Told>) -> Self {
-        Self { directory, store: None, told, unwritten: None }
+        Self { directory, store: None, told, unwritten: None, last: None }
     }
 
     /// What could not be written the last time: it comes before anything newer.
@@ -97,13 +99,20 @@ impl Book {
             },
         };
         match work(store) {
-            Ok(value) => Ok(value),
+            Ok(value) => {
+                self.last = None;
+                Ok(value)
+            }
             Err(error) => Err(self.failed(&error.to_string())),
         }
     }
 
     fn failed(&mut self, error: &str) -> String {
-        tracing::warn!("{error}");
+        // Tried again every few seconds: the log has it once.
+        if self.last.as_deref() != Some(error) {
+            tracing::warn!("{error}");
+            self.last = Some(error.to_owned());
+        }
         self.told.failures.fetch_add(1, Ordering::Relaxed);
         // Another file may be there by the next time.
         self.store = None;

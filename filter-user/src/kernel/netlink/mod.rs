@@ -1,9 +1,11 @@
 //! Asks the kernel by rtnetlink (rtnetlink(7)) what no library of ours answers: whether an XDP
-//! program is attached to an interface, and which ([`xdp_programs`]); when interfaces or addresses come
+//! program is attached to an interface, and which ([`xdp_programs`]), and whether its driver takes any
+//! ([`features`]); when interfaces or addresses come
 //! and go ([`Changes`]); which of them carry a connection ([`carrier`]); who was seen on them
 //! ([`neighbours`]).
 
 pub mod carrier;
+pub mod features;
 pub(super) mod filters;
 pub mod neighbours;
 
@@ -68,10 +70,14 @@ pub fn xdp_programs(index: u32) -> Result<Vec<Attached>> {
 
 /// A socket that speaks to the kernel and hears what it tells these groups.
 pub(super) fn open(groups: u32) -> io::Result<OwnedFd> {
+    open_of(libc::NETLINK_ROUTE, groups)
+}
+
+/// The same, of one of netlink's protocols (netlink(7)).
+fn open_of(protocol: libc::c_int, groups: u32) -> io::Result<OwnedFd> {
     // SAFETY: creates a descriptor that nothing else owns.
-    let socket = unsafe {
-        libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE)
-    };
+    let socket =
+        unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) };
     if socket < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -158,7 +164,17 @@ const HEAD: usize = 16;
 
 /// Sends one request, and returns the bodies of the answers: one, or with NLM_F_DUMP all there are.
 fn ask(kind: u16, flags: libc::c_int, body: &[u8]) -> io::Result<Vec<Vec<u8>>> {
-    let socket = open(0)?;
+    ask_of(libc::NETLINK_ROUTE, kind, flags, body)
+}
+
+/// The same, of one of netlink's protocols.
+fn ask_of(
+    protocol: libc::c_int,
+    kind: u16,
+    flags: libc::c_int,
+    body: &[u8],
+) -> io::Result<Vec<Vec<u8>>> {
+    let socket = open_of(protocol, 0)?;
     // nlmsghdr { len, type, flags, seq, pid }
     let mut message = Vec::with_capacity(HEAD + body.len());
     message.extend(((HEAD + body.len()) as u32).to_ne_bytes());

@@ -58,7 +58,17 @@ impl State {
         let mut loader = EbpfLoader::new();
         configure(&mut loader, &directory, &sizes);
         let mut ebpf = loader.load(OBJECT).map_err(|e| {
-            Error::new(format!("cannot create the maps under {}", directory.display())).because(e)
+            let error = Error::new(format!("cannot create the maps under {}", directory.display()));
+            let error = error.because(e);
+            // The rights were looked at before this.
+            match error.cause.as_deref().is_some_and(|why| why.contains("os error 1)")) {
+                true => error.hint(
+                    "the rights are there, and yet it is not permitted: in a user namespace (a \
+                     rootless container) they do not count, a container's filter may keep bpf(2) \
+                     out, and so may the kernel's lockdown; `weir doctor` says what is refused",
+                ),
+                false => error,
+            }
         })?;
 
         let mut meta: Array<_, u64> = typed(&mut ebpf, META.0)?;
