@@ -1,5 +1,6 @@
 //! What the arguments mean, and what people see, on fixed data.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use clap::Parser;
@@ -47,6 +48,20 @@ fn every_verb_and_argument_is_explained() {
             assert!(name == "weir version" || examples.contains(name), "{name} has no example");
         }
     }
+}
+
+#[test]
+fn the_readme_has_every_verb_and_no_other() {
+    let page = include_str!("../../../README.md");
+    let table = page.split("## The verbs").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let rows = table.unwrap_or_default().lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.filter_map(|row| row.split(" | ").next());
+    // What is in quotes, and of it the first word.
+    let spans = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let named: BTreeSet<&str> = spans.filter_map(|span| span.split(' ').next()).collect();
+    let grammar = grammar();
+    let verbs = grammar.get_subcommands().filter(|verb| !verb.is_hide_set());
+    assert_eq!(named, verbs.map(clap::Command::get_name).collect::<BTreeSet<_>>());
 }
 
 #[test]

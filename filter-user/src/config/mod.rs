@@ -7,6 +7,8 @@ mod read;
 pub mod sink;
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

@@ -30,6 +30,24 @@ fn the_page_is_the_one_that_the_parser_makes() {
 }
 
 #[test]
+fn the_prose_speaks_of_every_key() {
+    let prose = include_str!("../../../../docs/policy.md");
+    for section in all() {
+        // Detectors have a page of their own.
+        for key in section.keys.iter().filter(|_| section.title != "api.respond") {
+            let spoken =
+                [format!("`{}`", key.name), format!("{} =", key.name), format!("`{}.", key.name)];
+            let of = section.title;
+            assert!(
+                spoken.iter().any(|text| prose.contains(text)),
+                "docs/policy.md lacks {} of {of}",
+                key.name
+            );
+        }
+    }
+}
+
+#[test]
 fn every_table_and_key_of_the_language_is_listed_and_no_other() {
     let sections = all();
     let first = |title: &str| title.split('.').next().unwrap_or_default().to_owned();
