@@ -112,6 +112,21 @@ impl Detector {
         )
     }
 
+    /// Whether its findings name a source, so that there is somebody to ban.
+    pub const fn names_a_source(self) -> bool {
+        matches!(
+            self,
+            Self::BruteForce
+                | Self::Exfiltration
+                | Self::Enumeration
+                | Self::Probing
+                | Self::PortScan
+                | Self::Scraping
+                | Self::SlowAttack
+                | Self::NewOrigin
+        )
+    }
+
     /// Whether the engine finds it: neither the daemon nor the inventory does.
     pub const fn is_of_engine(self) -> bool {
         !self.is_of_inventory() && !matches!(self, Self::Enforcement)
