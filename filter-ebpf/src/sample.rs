@@ -136,8 +136,9 @@ pub fn is_news(gate: &Gate, packet: &Packet, decision: Summary) -> bool {
     }
     let mut what = ((decision.api() as u64) << 8) | decision.reason_number() as u64;
     if decision.is(Reason::UnclaimedRefused) {
-        // Sixteen ports of a source within a window are told apart, or a scan would be one port.
-        what |= (packet.destination_port as u64 & 15) << 40;
+        // Sixteen ports of a source within a window are told apart, or a scan would be one port. The
+        // number of no API leaves these bits free; those above 32 the hash does not take.
+        what |= (packet.destination_port as u64 & 15) << 24;
     }
     let hash = hash::addr(gate.seed(), source, what);
     let Some(last) = gate.notice(hash as u32 & (NOTICE_CELLS - 1)) else { return false };

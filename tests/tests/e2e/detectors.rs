@@ -161,6 +161,9 @@ fn stuffing_is_found_live_and_in_the_recording() -> Result<()> {
     assert!(found["finding"]["observed"].as_f64().is_some_and(|share| share > 0.9), "{found}");
     let events = weir.events()?;
     assert!(opened(&events, "brute_force").is_empty(), "none of them tried much: {events:?}");
+    // A replay ends with the last line: without one nobody knows that time went on.
+    curl::many(client, &[&site::url(server.v4().into(), PORT, "/items/1")])?;
+    wait::pause(Duration::from_secs(1))?;
     weir.stop()?;
 
     let text = std::fs::read_to_string(&record)?;
