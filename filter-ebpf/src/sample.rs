@@ -119,8 +119,8 @@ fn parts<P: Payload>(gate: &Gate, bytes: &P, packet: &Packet, header: &mut Heade
     }
 }
 
-/// Whether to tell userspace of a source that is refused: once a window for each source and reason,
-/// and within a budget for all.
+/// Whether to tell userspace of a source that is refused: once a window for each source and reason (and,
+/// where no API has the port, for the last four bits of the port), and within a budget for all.
 #[inline(always)]
 pub fn is_news(gate: &Gate, packet: &Packet, decision: Summary) -> bool {
     let now = gate.now();
@@ -134,7 +134,12 @@ pub fn is_news(gate: &Gate, packet: &Packet, decision: Summary) -> bool {
     if !packet.is_v4 {
         source.lo = 0;
     }
-    let what = ((decision.api() as u64) << 8) | decision.reason_number() as u64;
+    let mut what = ((decision.api() as u64) << 8) | decision.reason_number() as u64;
+    if decision.is(Reason::UnclaimedRefused) {
+        // Sixteen ports of a source within a window are told apart, or a scan would be one port. The
+        // number of no API leaves these bits free; those above 32 the hash does not take.
+        what |= (packet.destination_port as u64 & 15) << 24;
+    }
     let hash = hash::addr(gate.seed(), source, what);
     let Some(last) = gate.notice(hash as u32 & (NOTICE_CELLS - 1)) else { return false };
     let mark = (hash & !0xffff_ffff) | (now >> NOTICE_WINDOW_SHIFT & 0xffff_ffff);

@@ -136,9 +136,9 @@ impl Report {
         format!("posture-{}", words::compact(self.facts.time))
     }
 
-    /// Points at or above a level.
+    /// Points at or above a level, but for findings that are muted.
     pub fn at_least(&self, level: Level) -> impl Iterator<Item = &Point> {
-        self.points.iter().filter(move |point| point.level >= level)
+        self.points.iter().filter(move |point| point.level >= level && !point.muted)
     }
 
     /// Points of exactly a level.

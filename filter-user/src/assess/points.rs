@@ -97,11 +97,14 @@ pub struct Point {
     pub key: String,
     /// A sentence.
     pub text: String,
+    /// An operator does not want to be told of it: [`Report::at_least`] leaves it out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub muted: bool,
 }
 
 impl Point {
     pub(super) fn new(level: Level, topic: Topic, api: &str, key: &str, text: String) -> Self {
-        Self { level, topic, api: api.to_owned(), key: key.to_owned(), text }
+        Self { level, topic, api: api.to_owned(), key: key.to_owned(), text, muted: false }
     }
 }
 
@@ -113,8 +116,10 @@ pub(super) fn of(facts: &Facts, apis: &[Posture], previous: Option<&Report>) -> 
         .filter(|found| found.state == "open")
         .map(|found| {
             let level = found.severity.parse().unwrap_or(Level::Warning);
-            let text = format!("{}: {}", found.detector, found.why);
-            Point::new(level, Topic::Finding, &found.api, &found.id, text)
+            let muted = if found.muted { " (muted)" } else { "" };
+            let text = format!("{}{muted}: {}", found.detector, found.why);
+            let point = Point::new(level, Topic::Finding, &found.api, &found.id, text);
+            Point { muted: found.muted, ..point }
         })
         .collect();
     points.extend(overdue::of(facts, previous));

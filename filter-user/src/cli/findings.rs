@@ -3,6 +3,8 @@
 mod said;
 
 use clap::{Args, Subcommand};
+use time::OffsetDateTime;
+use time::macros::format_description;
 
 use super::Common;
 use super::apis::{ago, now};
@@ -219,7 +221,52 @@ fn one(finding: &FindingEntry, style: Style) -> String {
     if finding.evidence_forgeable {
         fact("evidence", "anyone could have forged it");
     }
-    text
+    text + &evidence(finding, style)
+}
+
+/// The requests that it is about, and where to look for more of them.
+fn evidence(finding: &FindingEntry, style: Style) -> String {
+    if finding.evidence.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new([
+        ("TIME", Align::Left),
+        ("SOURCE", Align::Left),
+        ("REQUEST", Align::Left),
+        ("STATUS", Align::Right),
+        ("LATENCY", Align::Right),
+        ("BYTES", Align::Right),
+    ]);
+    let number = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
+    for one in &finding.evidence {
+        let request = match one.port {
+            Some(port) => format!("port {port}"),
+            None => format!("{} {}", one.method, one.route),
+        };
+        let latency = one.latency_seconds.map(|seconds| format!("{:.1} ms", seconds * 1e3));
+        table.row([
+            moment(one.time_ms).into(),
+            (&one.source).into(),
+            request.into(),
+            number(one.status.map(u64::from)).into(),
+            latency.unwrap_or_default().into(),
+            number(one.response_bytes).into(),
+        ]);
+    }
+    let about = match &finding.source {
+        Some(source) => format!("--source {}", source.split('/').next().unwrap_or_default()),
+        None => format!("--api {}", finding.api),
+    };
+    let more = format!("all that is kept: weir evidence {about} --since 24h --output FILE");
+    format!("\n{}{}\n", table.render(style), style.paint(Tone::Quiet, clean(&more)))
+}
+
+/// A time to the millisecond, UTC.
+fn moment(ms: u64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
+    let form =
+        format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3]");
+    time.ok().and_then(|time| time.format(form).ok()).unwrap_or_default()
 }
 
 /// Without decimals where there are none.

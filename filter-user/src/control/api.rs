@@ -54,7 +54,8 @@ pub use explain::{
     show_flags,
 };
 pub use finding::{
-    Acknowledged, FindingAck, FindingEntry, FindingQuery, MuteEntry, MuteLift, MuteSet,
+    Acknowledged, EvidenceEntry, FindingAck, FindingEntry, FindingQuery, MuteEntry, MuteLift,
+    MuteSet,
 };
 pub use inventory::{
     ApiDetail, ApiEntry, ApiQuery, Drift, EndpointEntry, RareQuery, RecentRequest,

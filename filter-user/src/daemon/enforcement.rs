@@ -85,6 +85,7 @@ impl Enforcement {
                 owasp: None,
                 evidence_forgeable: false,
             },
+            examples: Arc::default(),
             completeness: 1.0,
             opened: now,
             updated: now,

@@ -25,6 +25,16 @@ impl Core {
         inventory.ledger.mutes.covers(finding.detector.name(), &finding.api_name)
     }
 
+    /// Of the open findings, how many are muted, and how many an operator has seen.
+    pub(super) fn said_of_open(&self) -> (u64, u64) {
+        let inventory = lock(&self.inventory);
+        let counts = inventory.ledger.open().fold((0, 0), |(muted, seen), entry| {
+            (muted + u64::from(entry.muted), seen + u64::from(entry.acknowledged.is_some()))
+        });
+        drop(inventory);
+        counts
+    }
+
     /// Notes that an operator has seen a finding, or, without `acknowledged`, takes that back.
     pub(super) fn acknowledge(
         &self,

@@ -35,6 +35,7 @@ pub(super) fn take(core: &Core) -> Result<Status> {
 /// The same without a look at the policy's files, which may be large.
 pub(super) fn glance(core: &Core, gate: &Gate) -> Result<Status> {
     let report = lock(&core.report).clone();
+    let (muted, acknowledged) = core.said_of_open();
     let mut status = Status {
         daemon: DaemonStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -69,6 +70,8 @@ pub(super) fn glance(core: &Core, gate: &Gate) -> Result<Status> {
                 .iter()
                 .map(|(severity, count)| NamedCount { name: (*severity).into(), value: *count })
                 .collect(),
+            muted,
+            acknowledged,
         },
         sinks: core.list_sinks(),
         maps: gate

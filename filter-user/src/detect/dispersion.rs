@@ -264,7 +264,7 @@ mod tests {
                 findings: &mut findings,
                 budget: &mut budget,
             });
-            found.extend(findings.take());
+            found.extend(findings.take(|_, _| std::sync::Arc::default()));
         }
         found
     }

@@ -12,6 +12,7 @@ use super::codec::{Reader, Writer};
 use super::credential_stuffing::{CredentialStuffing, CredentialStuffingConfig};
 use super::detector::{Apis, Detect, Tick};
 use super::dispersion::{Dispersion, DispersionConfig};
+use super::examples::Examples;
 use super::finding::{Detector, Finding, Severity};
 use super::kept;
 use super::lifecycle::Lifecycle;
@@ -24,7 +25,7 @@ use super::slow_attack::{SlowAttack, SlowAttackConfig};
 use super::who::{Sources, WhoConfig};
 
 /// Of what [`Engine::save_api`] writes; other versions are begun anew.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The part with the open findings; others are numbers of detectors.
 const FINDINGS: u8 = u8::MAX;
 
@@ -101,6 +102,7 @@ pub struct Engine {
     detectors: Vec<Box<dyn Detect>>,
     budget: Budget,
     findings: Lifecycle,
+    examples: Examples,
     /// See [`Tick::maintained`].
     maintained: HashMap<u32, u64>,
     now: u64,
@@ -130,6 +132,7 @@ impl Engine {
             ],
             budget: Budget::default(),
             findings: Lifecycle::new(epoch, config.max_open, config.update_every * SECOND),
+            examples: Examples::new(epoch),
             maintained: HashMap::new(),
             now: 0,
             epoch: 0,
@@ -175,6 +178,7 @@ impl Engine {
     pub fn observe(&mut self, observation: &Observation<'_>) {
         if let Some(api) = self.apis.get(&observation.api) {
             self.detectors.iter_mut().for_each(|detector| detector.observe(api, observation));
+            self.examples.request(api, observation);
         }
     }
 
@@ -182,6 +186,10 @@ impl Engine {
     pub fn flow(&mut self, flow: &FlowSeen) {
         if let Some(api) = self.apis.get(&flow.api) {
             self.detectors.iter_mut().for_each(|detector| detector.flow(api, flow));
+            // Of others their requests are told.
+            if flow.transactions == 0 {
+                self.examples.flow(api, flow);
+            }
         }
     }
 
@@ -189,6 +197,7 @@ impl Engine {
     pub fn slow(&mut self, flow: &FlowSeen) {
         if let Some(api) = self.apis.get(&flow.api) {
             self.detectors.iter_mut().for_each(|detector| detector.slow(api, flow));
+            self.examples.flow(api, flow);
         }
     }
 
@@ -196,6 +205,9 @@ impl Engine {
     pub fn refusal(&mut self, refused: &RefusedSeen) {
         if let Some(api) = self.apis.get(&refused.api) {
             self.detectors.iter_mut().for_each(|detector| detector.refusal(api, refused));
+            if refused.unclaimed {
+                self.examples.refusal(api, refused);
+            }
         }
     }
 
@@ -203,6 +215,7 @@ impl Engine {
     pub fn turn(&mut self, turn: &TurnSeen) {
         if let Some(api) = self.apis.get(&turn.api) {
             self.detectors.iter_mut().for_each(|detector| detector.turn(api, turn));
+            self.examples.turn(api, turn);
         }
     }
 
@@ -232,7 +245,10 @@ impl Engine {
             budget: &mut self.budget,
         };
         self.detectors.iter_mut().for_each(|detector| detector.tick(&mut tick));
-        self.findings.take()
+        let (examples, now) = (&self.examples, self.now);
+        self.findings.take(|subject, measure| {
+            examples.of(subject, measure.observed >= measure.baseline, now)
+        })
     }
 
     /// What was learned of an API and what is open at it, as bytes that [`Self::load_api`] takes up; by

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::examples::Example;
 use super::source::Source;
 
 /// Who found it.
@@ -108,6 +109,21 @@ impl Detector {
                 | Self::SizeShift
                 | Self::LatencyTail
                 | Self::SizeTail
+        )
+    }
+
+    /// Whether its findings name a source, so that there is somebody to ban.
+    pub const fn names_a_source(self) -> bool {
+        matches!(
+            self,
+            Self::BruteForce
+                | Self::Exfiltration
+                | Self::Enumeration
+                | Self::Probing
+                | Self::PortScan
+                | Self::Scraping
+                | Self::SlowAttack
+                | Self::NewOrigin
         )
     }
 
@@ -249,6 +265,8 @@ pub struct Finding {
     pub endpoint: Option<Endpoint>,
     /// The numbers behind it.
     pub measure: Measure,
+    /// A few of the requests that it is about, the latest last, at most [`super::MOST_EXAMPLES`].
+    pub examples: Arc<[Example]>,
     /// Share of the telemetry that was not lost when it was last judged, 0 to 1.
     pub completeness: f64,
     /// When it opened.

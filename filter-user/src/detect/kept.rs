@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::codec::{Reader, Writer};
+use super::examples::{Example, MOST};
 use super::finding::{Detector, Endpoint, Finding, Measure, Severity, State};
 use super::lifecycle::Subject;
 use super::source::Source;
@@ -51,6 +52,9 @@ pub(super) fn write(finding: &Finding, epoch: i128, to: &mut Writer) {
     to.u8(u8::from(measure.evidence_forgeable));
     to.i128(i128::from(finding.opened) + epoch);
     to.i128(i128::from(finding.updated) + epoch);
+    // At most five.
+    to.u8(finding.examples.len() as u8);
+    finding.examples.iter().for_each(|example| example.write(epoch, to));
 }
 
 /// What [`write`] wrote, of an API; times before the clock began are its beginning.
@@ -96,6 +100,8 @@ pub(super) fn read(
         ..measure
     };
     let (opened, updated) = (time(from)?, time(from)?);
+    let examples: Option<Vec<_>> =
+        (0..from.u8()?).map(|_| Example::read(from, epoch)).take(MOST).collect();
     let finding = Finding {
         id: Arc::from(id),
         state: State::Update,
@@ -107,6 +113,7 @@ pub(super) fn read(
         credential,
         endpoint: endpoint.clone(),
         measure,
+        examples: examples?.into(),
         completeness,
         opened,
         updated,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::api::ApiProfile;
+use super::examples::Example;
 use super::finding::{Detector, Endpoint, Finding, Measure, State};
 use super::source::Source;
 
@@ -85,6 +86,7 @@ impl Lifecycle {
             credential: subject.credential,
             endpoint: subject.endpoint.clone(),
             measure,
+            examples: Arc::default(),
             completeness,
             opened: now,
             updated: now,
@@ -154,9 +156,31 @@ impl Lifecycle {
         }
     }
 
-    /// What is to be reported.
-    pub(crate) fn take(&mut self) -> Vec<Finding> {
-        std::mem::take(&mut self.due)
+    /// What is to be reported, each with what `examples` has of it; what was reported with some before
+    /// keeps them when there are none now, and to its end.
+    pub(crate) fn take(
+        &mut self,
+        examples: impl Fn(&Subject, &Measure) -> Arc<[Example]>,
+    ) -> Vec<Finding> {
+        let mut due = std::mem::take(&mut self.due);
+        for finding in due.iter_mut().filter(|finding| finding.closed.is_none()) {
+            let about = Subject {
+                detector: finding.detector,
+                api: finding.api,
+                source: finding.source,
+                credential: finding.credential,
+                endpoint: finding.endpoint.clone(),
+                part: 0,
+            };
+            let these = examples(&about, &finding.measure);
+            if !these.is_empty() {
+                finding.examples = these;
+                if let Some(held) = self.open.get_mut(&about) {
+                    held.finding.examples = Arc::clone(&finding.examples);
+                }
+            }
+        }
+        due
     }
 
     /// Findings that are open.

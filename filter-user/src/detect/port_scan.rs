@@ -13,8 +13,9 @@
 //!
 //! **Where ports come from.** With `[unclaimed] action = "pass"` from flows that the sensor follows:
 //! a SYN that nothing or a reset answered, told when the flow is over (at once for a reset, after two
-//! minutes of silence otherwise). With `action = "drop"` from the kernel's notices of refusal, of
-//! which there is one a second for each source: a scan that is over within ten seconds goes unseen. `[sensor] sample` thins both out alike.
+//! minutes of silence otherwise), which `[sensor] sample` thins out. With `action = "drop"` from the kernel's
+//! notices of refusal, of which there is one a second for each source and value of the port's last four
+//! bits: of a fast scan of neighbouring ports sixteen a second are seen, of one of every sixteenth port one.
 //!
 //! **Assumptions.** What it does not see: fewer than `min_ports` in ten minutes; scans of hosts
 //! rather than of ports; ports that an API has; UDP with `pass`. **Forgery**: a SYN proves nothing of

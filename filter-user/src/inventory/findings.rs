@@ -142,6 +142,7 @@ fn report(condition: &Condition, open: &Open, state: State, completeness: f64) -
         credential: None,
         endpoint: condition.subject.endpoint.clone(),
         measure: condition.measure.clone(),
+        examples: Arc::default(),
         completeness,
         opened: open.opened,
         updated: open.updated,

@@ -289,6 +289,7 @@ mod tests {
                 owasp: None,
                 evidence_forgeable: forgeable,
             },
+            examples: Arc::default(),
             completeness: 1.0,
             opened: 0,
             updated,

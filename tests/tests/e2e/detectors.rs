@@ -119,6 +119,30 @@ fn port_scans_and_held_connections_are_found() -> Result<()> {
     Ok(())
 }
 
+/// What is refused is told of sparingly: a scan within a second must show all the same.
+#[test]
+fn a_fast_scan_of_refused_ports_is_found() -> Result<()> {
+    let lab = site::lab()?;
+    let (server, scanner) = (lab.host("server")?, lab.host("stranger")?);
+    let _nginx = site::nginx(&lab)?;
+    let weir = site::weir(&lab, &format!("[unclaimed]\naction = \"drop\"\n{POLICY}"))?;
+    let to = server.v4();
+    scanner.netns.enter(|| {
+        for port in 2000..2030 {
+            let short = Duration::from_millis(5);
+            let refused = TcpStream::connect_timeout(&(to, port).into(), short).is_err();
+            ensure!(refused, "something answers at {port}");
+        }
+        Ok(())
+    })?;
+    let found = until_opened(&weir, "port_scan")?;
+    assert_eq!(found["source"]["ip"], scanner.v4().to_string().as_str(), "{found}");
+    assert_eq!(found["finding"]["evidence_forgeable"], true, "{found}");
+    let ports = found["finding"]["evidence"].as_array().cloned().unwrap_or_default();
+    assert!(!ports.is_empty() && ports.iter().all(|one| one["port"].is_u64()), "{found}");
+    Ok(())
+}
+
 /// One login from each of many addresses; and the recording of it.
 #[test]
 fn stuffing_is_found_live_and_in_the_recording() -> Result<()> {
@@ -137,6 +161,9 @@ fn stuffing_is_found_live_and_in_the_recording() -> Result<()> {
     assert!(found["finding"]["observed"].as_f64().is_some_and(|share| share > 0.9), "{found}");
     let events = weir.events()?;
     assert!(opened(&events, "brute_force").is_empty(), "none of them tried much: {events:?}");
+    // A replay ends with the last line: without one nobody knows that time went on.
+    curl::many(client, &[&site::url(server.v4().into(), PORT, "/items/1")])?;
+    wait::pause(Duration::from_secs(1))?;
     weir.stop()?;
 
     let text = std::fs::read_to_string(&record)?;

@@ -77,7 +77,18 @@ fn what_was_seen_says_so_and_what_is_muted_reaches_nobody() -> Result<()> {
     let event = told("the word", ("finding_acknowledged", &first), delivered)?;
     assert_eq!(event["finding"]["acknowledged"]["note"], "ticket 9", "{event}");
     assert_eq!(weir.json(&["findings", "--unacknowledged"])?, serde_json::json!([]));
+    let evidence = seen["evidence"].as_array().cloned().unwrap_or_default();
+    assert_eq!(evidence.len(), 5, "{seen}");
+    for one in &evidence {
+        let is = |field: &str, value: Value| one[field] == value;
+        let its = is("source", client.v4().to_string().into()) && is("method", "POST".into());
+        assert!(its && is("route", "/login".into()) && one["status"].is_u64(), "{seen}");
+    }
+    assert!(!seen.to_string().contains("user="), "no query: {seen}");
+    let event = told("its delivery", ("finding_opened", &first), delivered)?;
+    assert!(event["finding"]["evidence"][0]["time"].is_string(), "{event}");
     let text = weir.verb(&["findings", "show", id])?.success()?;
+    assert!(text.contains("POST /login") && text.contains("weir evidence --source"), "{text}");
     assert!(text.contains("acknowledged") && text.contains(": ticket 9"), "{text}");
     assert!(!site::answered(client, server)?[0], "the first one is banned");
 
@@ -97,6 +108,11 @@ fn what_was_seen_says_so_and_what_is_muted_reaches_nobody() -> Result<()> {
     let open = |weir: &Weir<'_>, name: &str| -> Result<f64> {
         Ok(weir.metrics()?.sum(name, &[("api", "orders"), ("severity", "warning")]))
     };
+    let status = weir.json(&["status"])?;
+    let said = [&status["findings"]["muted"], &status["findings"]["acknowledged"]];
+    assert_eq!(said, [&Value::from(1), &Value::from(1)], "{status}");
+    let text = weir.verb(&["status"])?.success()?;
+    assert!(text.contains("1 muted; 1 acknowledged"), "{text}");
     assert_eq!(open(&weir, "weir_findings_muted")?, 1.0);
     assert_eq!(open(&weir, "weir_findings_open")?, 0.0);
 

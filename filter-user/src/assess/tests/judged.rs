@@ -193,11 +193,20 @@ fn findings_count_at_their_risk() {
     // API1 is not API10.
     other.owasp = Some("API10:2023 Unsafe Consumption of APIs".to_owned());
     facts.findings.push(other);
+    let again = facts.clone();
     let report = Report::of(facts);
     let counts: Vec<u64> = report.apis[0].owasp.iter().map(|entry| entry.findings).collect();
     assert_eq!(counts, [0, 1, 0, 0, 0, 0, 0, 0, 0, 1]);
     assert_eq!(report.points[0].level, Level::Critical, "the worst first");
     assert_eq!(report.at_least(Level::Critical).count(), 1);
+
+    // What is muted stands in the report, and fails nothing.
+    let mut facts = again;
+    facts.findings.iter_mut().for_each(|finding| finding.muted = true);
+    let report = Report::of(facts);
+    assert_eq!(report.points[0].level, Level::Critical);
+    assert!(report.points[0].text.contains("(muted)"), "{:?}", report.points[0]);
+    assert_eq!(report.at_least(Level::Critical).count(), 0);
 }
 
 #[test]

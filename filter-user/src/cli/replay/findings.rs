@@ -43,6 +43,8 @@ pub(super) struct Findings {
     traffic: HashMap<u32, Traffic>,
     /// The engine's clock, ns since 1970; `None` before the first time.
     now: Option<u64>,
+    /// The latest time of the capture or recording.
+    latest: u64,
     completeness: f64,
     due: Vec<(Finding, ApiField)>,
     /// Findings that opened.
@@ -69,6 +71,7 @@ impl Findings {
             clients: Clients::default(),
             traffic: HashMap::new(),
             now: None,
+            latest: 0,
             completeness: 1.0,
             due: Vec::new(),
             opened: 0,
@@ -102,6 +105,7 @@ impl Findings {
 
     /// It is this late, ns since 1970.
     pub(super) fn advance(&mut self, time: u64) {
+        self.latest = time;
         let Some(now) = self.now else {
             self.begin(time);
             self.now = Some(time);
@@ -145,10 +149,12 @@ impl Findings {
         std::mem::take(&mut self.due)
     }
 
-    /// The end: a minute more, for intervals that the last lines belong to.
+    /// The end: what came within its last second is judged, and no more. What follows is not known, and
+    /// silence would be a finding, or the end of one, that nobody saw.
     pub(super) fn finish(&mut self) {
-        let now = self.now.unwrap_or_default();
-        (1..=60).for_each(|second| self.tick(now.saturating_add(second * SECOND)));
+        if let Some(now) = self.now {
+            self.tick(now.max(self.latest));
+        }
     }
 
     /// Takes what the sensor hands out.

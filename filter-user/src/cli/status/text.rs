@@ -178,6 +178,10 @@ fn facts(page: &mut String, status: &Status, style: Style) {
     if !by.is_empty() {
         let _infallible = write!(findings, ": {}", by.join(", "));
     }
+    let said = [(status.findings.muted, "muted"), (status.findings.acknowledged, "acknowledged")];
+    for (number, what) in said.into_iter().filter(|(number, _)| *number > 0) {
+        let _infallible = write!(findings, "; {} {what}", count(number));
+    }
     let tone = if status.findings.open > 0 { Tone::Warn } else { Tone::Plain };
     fact("findings", style.paint(tone, findings));
     for (name, database) in [("countries", &status.geo.country), ("asns", &status.geo.asn)] {

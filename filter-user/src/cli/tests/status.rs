@@ -93,6 +93,8 @@ fn example() -> Status {
                 NamedCount { name: "critical".into(), value: 1 },
                 NamedCount { name: "warning".into(), value: 1 },
             ],
+            muted: 1,
+            acknowledged: 0,
         },
         maps: vec![MapStatus { map: "bans".into(), entries: 12, capacity: 65_536 }],
         ..Status::default()
@@ -113,7 +115,7 @@ daemon    weir 0.1.0, pid 4242, up 5d 3h
 metrics   http://127.0.0.1:9720/metrics
 sensor    100 % of flows, 99.99 % complete, 1.00M records, 100 lost
 bans      12
-findings  2 open: 1 critical, 1 warning
+findings  2 open: 1 critical, 1 warning; 1 muted
 
 INTERFACE  XDP     EGRESS  LINK    PROGRAMS  GENERATION
 eth0       native  tcx     pinned    41, 42           7

@@ -134,6 +134,7 @@ fn answer(seconds: u64) -> Top {
             findings: FindingsStatus {
                 open: 1,
                 by_severity: vec![NamedCount { name: "critical".to_owned(), value: 1 }],
+                ..FindingsStatus::default()
             },
             ..Status::default()
         },

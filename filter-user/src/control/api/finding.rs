@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::Example;
 use crate::store::Who;
 
 /// A finding. `observed`, `baseline` and `threshold` are in `unit`.
@@ -65,6 +66,55 @@ pub struct FindingEntry {
     /// Nobody is told of it: see [`MuteEntry`]. Of one that is over, whether nobody was at its end.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub muted: bool,
+    /// A few of the requests that it is about, the latest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<EvidenceEntry>,
+}
+
+/// A request that a finding is about; a turn of an encrypted connection has neither method nor route,
+/// a connection to a port that no API has its port.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EvidenceEntry {
+    /// When it began, ms since 1970.
+    pub time_ms: u64,
+    /// Whose it was: behind a proxy that the policy names, its client's.
+    pub source: String,
+    /// Its method.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub method: String,
+    /// Its route.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub route: String,
+    /// The final status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// To the first byte of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_seconds: Option<f64>,
+    /// Bytes of the answer's body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_bytes: Option<u64>,
+    /// The port, where no API has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+impl EvidenceEntry {
+    /// Of an example of a finding; `epoch` is what to add to its clock for ns since 1970.
+    pub fn of(example: &Example, epoch: i128) -> Self {
+        let wall = (i128::from(example.time) + epoch) / 1_000_000;
+        Self {
+            time_ms: u64::try_from(wall).unwrap_or_default(),
+            source: example.source.to_string(),
+            method: example.method.to_string(),
+            route: example.route.to_string(),
+            status: example.status,
+            latency_seconds: example.latency.map(|ns| ns as f64 / 1e9),
+            response_bytes: example.bytes,
+            port: example.port,
+        }
+    }
 }
 
 /// That an operator has seen a finding.

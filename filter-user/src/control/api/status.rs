@@ -265,6 +265,12 @@ pub struct FindingsStatus {
     pub open: u64,
     /// Of these, by severity; severities without one are left out.
     pub by_severity: Vec<NamedCount>,
+    /// Of the open ones, those of which receivers are not told.
+    #[serde(default)]
+    pub muted: u64,
+    /// And those that an operator has seen.
+    #[serde(default)]
+    pub acknowledged: u64,
 }
 
 /// How full a table is.

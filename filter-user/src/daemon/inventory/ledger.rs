@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::mutes::Mutes;
-use crate::control::api::{Acknowledged, Answer, ApiError, FindingEntry, FindingQuery};
+use crate::control::api::{
+    Acknowledged, Answer, ApiError, EvidenceEntry, FindingEntry, FindingQuery,
+};
 use crate::detect::{Finding, State};
 use crate::store::FindingRow;
 
@@ -208,6 +210,7 @@ fn told(finding: &Finding, epoch: i128) -> FindingEntry {
         group: String::new(),
         acknowledged: None,
         muted: false,
+        evidence: finding.examples.iter().map(|one| EvidenceEntry::of(one, epoch)).collect(),
     }
 }
 

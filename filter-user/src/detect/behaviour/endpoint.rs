@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::reference::Reference;
 use super::tail::{self, TailState};
 use super::{BehaviourConfig, DETECTORS, TAILS, text};
 use crate::detect::api::ApiProfile;
@@ -9,7 +10,7 @@ use crate::detect::codec::{Reader, Writer};
 use crate::detect::detector::Tick;
 use crate::detect::finding::{Detector, Endpoint};
 use crate::detect::lifecycle::Subject;
-use crate::detect::series::{Kind, Series, Step};
+use crate::detect::series::{Kind, Sampling, Series, Step};
 
 /// What a request, or a turn, adds.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,12 @@ pub(super) struct Sample {
     pub(super) status: Option<u16>,
     pub(super) latency: Option<Measured>,
     pub(super) size: Option<Measured>,
+}
+
+impl Sample {
+    fn measured(&self) -> [Option<Measured>; 2] {
+        [self.latency, self.size]
+    }
 }
 
 /// A value as it is added to a mean and to a tail: worked out once for a route and for its API.
@@ -46,26 +53,36 @@ impl Measured {
     }
 }
 
-/// A sum of logarithms.
+/// Sums of logarithms and of their squares.
 #[derive(Clone, Copy, Debug, Default)]
 struct Logs {
     count: u32,
     sum: f64,
+    squares: f64,
 }
 
 impl Logs {
     fn add(&mut self, log: f64) {
         self.count = self.count.saturating_add(1);
         self.sum += log;
+        self.squares += log * log;
     }
 
     /// The geometric mean, of at least so many.
     fn mean(&self, least: u32) -> Option<f64> {
         (self.count >= least.max(1)).then(|| (self.sum / f64::from(self.count)).exp())
     }
+
+    /// How far chance alone takes that mean.
+    fn sampling(&self) -> Sampling {
+        let count = f64::from(self.count.max(2));
+        let variance = (self.squares - self.sum * self.sum / count).max(0.0) / (count - 1.0);
+        Sampling::Mean { count: self.count, error: (variance / count).sqrt() }
+    }
 }
 
-/// What was counted in a step.
+/// What was counted in a step. Of an API as a whole `latency` and `size` are adjusted, see
+/// [`super::reference`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     weighted: f64,
@@ -75,10 +92,14 @@ pub(super) struct Tally {
     errors: u32,
     latency: Logs,
     size: Logs,
+    /// Latency and size as they were: how many, and the sum of their logarithms.
+    raw: [(u32, f64); 2],
 }
 
 impl Tally {
-    fn add(&mut self, sample: &Sample) {
+    /// Counts a sample; `moved` is what to add to the logarithms of its latency and of its size,
+    /// `None` where it is compared with nothing yet.
+    fn add(&mut self, sample: &Sample, moved: [Option<f64>; 2]) {
         self.weighted += sample.weight;
         self.seen = self.seen.saturating_add(1);
         self.verified = self.verified.saturating_add(u32::from(sample.handshake));
@@ -86,23 +107,30 @@ impl Tally {
             self.answered = self.answered.saturating_add(1);
             self.errors = self.errors.saturating_add(u32::from(status >= 500));
         }
-        if let Some(latency) = sample.latency {
-            self.latency.add(latency.log);
-        }
-        if let Some(size) = sample.size {
-            self.size.add(size.log);
+        let logs = [&mut self.latency, &mut self.size];
+        for (place, (logs, measured)) in logs.into_iter().zip(sample.measured()).enumerate() {
+            let Some(Measured { log, .. }) = measured else { continue };
+            if let Some(moved) = moved[place] {
+                logs.add(log + moved);
+            }
+            let (count, sum) = &mut self.raw[place];
+            *count = count.saturating_add(1);
+            *sum += log;
         }
     }
 
-    /// The values of the step, as [`DETECTORS`].
-    fn values(&self, completeness: f64, config: &BehaviourConfig) -> [Option<f64>; 4] {
+    /// The values of the step, as [`DETECTORS`], and what each is made of.
+    fn values(&self, completeness: f64, config: &BehaviourConfig) -> [Option<(f64, Sampling)>; 4] {
         let seconds = f64::from(config.series.step.max(1));
         let errors = f64::from(self.errors) / f64::from(self.answered.max(1));
+        let share = Sampling::Share { count: self.answered };
+        let mean = |logs: &Logs| logs.mean(config.samples).map(|mean| (mean, logs.sampling()));
         [
-            Some(self.weighted / completeness.max(0.01) / seconds),
-            (self.answered >= config.statuses.max(1)).then_some(errors),
-            self.latency.mean(config.samples),
-            self.size.mean(config.samples).map(|mean| mean - 1.0),
+            // What people ask for together is no matter of chance: the series knows how rates jump.
+            Some((self.weighted / completeness.max(0.01) / seconds, Sampling::Exact)),
+            (self.answered >= config.statuses.max(1)).then_some((errors, share)),
+            mean(&self.latency),
+            mean(&self.size).map(|(mean, sampling)| (mean - 1.0, sampling)),
         ]
     }
 
@@ -141,6 +169,8 @@ pub(super) struct EndpointState {
     age: u32,
     series: [Option<Box<Series>>; 4],
     tails: [Option<Box<TailState>>; 2],
+    /// Of latency and of size.
+    references: [Reference; 2],
 }
 
 impl EndpointState {
@@ -157,7 +187,13 @@ impl EndpointState {
             age: 0,
             series: [const { None }; 4],
             tails: [const { None }; 2],
+            references: [Reference::default(); 2],
         }
+    }
+
+    /// What its latency and its size are on average, as logarithms; `None` while hardly any was seen.
+    pub(super) fn typical(&self) -> [Option<f64>; 2] {
+        self.references.map(|reference| reference.typical())
     }
 
     pub(super) fn name(&self) -> Option<(&str, &str)> {
@@ -174,14 +210,20 @@ impl EndpointState {
         self.series.iter().map(Option::is_some).chain(tails)
     }
 
-    /// Counts a sample; of tails only where it `learns`.
-    pub(super) fn add(&mut self, step: u64, sample: &Sample, learns: bool) {
+    /// Counts a sample, `moved` as in [`Tally::add`]; of tails only where it `learns`.
+    pub(super) fn add(
+        &mut self,
+        step: u64,
+        sample: &Sample,
+        moved: [Option<f64>; 2],
+        learns: bool,
+    ) {
         self.roll(step);
-        self.now.add(sample);
+        self.now.add(sample, moved);
         if !learns {
             return;
         }
-        for (tail, value) in self.tails.iter_mut().zip([sample.latency, sample.size]) {
+        for (tail, value) in self.tails.iter_mut().zip(sample.measured()) {
             if let Some(value) = value {
                 tail.get_or_insert_with(|| Box::new(TailState::new())).add(value.place);
             }
@@ -220,10 +262,14 @@ impl EndpointState {
         tick: &mut Tick<'_>,
     ) {
         self.age = self.age.saturating_add(1);
+        for (reference, (count, sum)) in self.references.iter_mut().zip(tally.raw) {
+            reference.learn(count, sum, config.series.days(7));
+        }
         self.judge_tails(tally, completeness, api, config, tick);
         let values = tally.values(completeness, config);
         for (place, (value, kind)) in values.into_iter().zip(&KINDS).enumerate() {
-            let (Some(value), Some(detector)) = (value, DETECTORS.get(place).copied()) else {
+            let (Some((value, sampling)), Some(detector)) = (value, DETECTORS.get(place).copied())
+            else {
                 continue;
             };
             // Most routes never fail: what they have of errors is that there were none.
@@ -237,7 +283,7 @@ impl EndpointState {
             let budget = &mut *tick.budget;
             let mut enough = |evidence| budget.exceeds(detector, evidence);
             let Some((judged, step)) =
-                series.step(minute, value, kind, &config.series, &mut enough)
+                series.step(minute, value, sampling, kind, &config.series, &mut enough)
             else {
                 continue;
             };
@@ -309,7 +355,7 @@ impl EndpointState {
             let back = ago.saturating_mul(step) % 10_080;
             let then = (u32::from(minute) + 10_080 - back) % 10_080;
             let then = u16::try_from(then).unwrap_or_default();
-            series.step(then, 0.0, &KINDS[1], &config.series, &mut |_| false);
+            series.step(then, 0.0, Sampling::Exact, &KINDS[1], &config.series, &mut |_| false);
         }
         series
     }
@@ -339,6 +385,7 @@ impl EndpointState {
         for tail in &self.tails {
             to.maybe(tail.as_ref(), |to, tail| tail.write(to));
         }
+        self.references.iter().for_each(|reference| reference.write(to));
     }
 
     pub(super) fn read(from: &mut Reader<'_>, step: u64) -> Option<Self> {
@@ -352,6 +399,9 @@ impl EndpointState {
         }
         for tail in &mut state.tails {
             *tail = from.maybe(TailState::read)?.map(Box::new);
+        }
+        for reference in &mut state.references {
+            *reference = Reference::read(from)?;
         }
         Some(state)
     }

@@ -3,7 +3,8 @@
 //!
 //! **Formula.** Every five minutes make one value of each: requests a second (weighted, divided by
 //! the telemetry's completeness); the share of requests answered 500 or more; the geometric means of
-//! latency and of response bodies, which a few stragglers do not move. Each is judged by a
+//! latency and of response bodies, which a few stragglers do not move; of an API as a whole with each
+//! request against its own route ([`reference`]). Each is judged by a
 //! [`Series`]: against the hour of the week, with thresholds out of the alert budget. Large shifts of
 //! an API's rate are found within seconds by [`super::rate_shift`]; both hold one finding.
 //!
@@ -20,6 +21,7 @@
 //! follow the end of a step, `a_tick` endpoints each.
 
 mod endpoint;
+mod reference;
 pub mod tail;
 #[cfg(test)]
 mod tests;
@@ -139,22 +141,39 @@ impl Behaviour {
         let (room, most) = (self.endpoints < self.config.endpoints, self.config.routes);
         let Some(state) = self.api(api, step) else { return };
         let learns = !state.maintained;
-        state.whole.add(step, sample, learns);
-        let Some((method, route)) = endpoint.filter(|(_, route)| !route.is_empty()) else { return };
+        let as_it_is = [Some(0.0); 2];
+        let Some((method, route)) = endpoint.filter(|(_, route)| !route.is_empty()) else {
+            return state.whole.add(step, sample, as_it_is, learns);
+        };
         let key = hash(method, route);
         let room = room && state.routes.len() < most;
-        match state.routes.get_mut(&key) {
-            Some(state) if state.is(method, route) => state.add(step, sample, learns),
+        let (mut refused, mut begun) = (0, 0);
+        let moved = match state.routes.get_mut(&key) {
+            Some(route_state) if route_state.is(method, route) => {
+                route_state.add(step, sample, as_it_is, learns);
+                let (of_api, of_route) = (state.whole.typical(), route_state.typical());
+                [0, 1].map(|place| Some(of_api[place]? - of_route[place]?))
+            }
             // Two names with one hash: the second counts for its API only.
-            Some(_) => self.refused += 1,
+            Some(_) => {
+                refused = 1;
+                as_it_is
+            }
             None if room => {
                 let mut new = EndpointState::new(Some((method, route)), step);
-                new.add(step, sample, learns);
+                new.add(step, sample, as_it_is, learns);
                 state.routes.insert(key, new);
-                self.endpoints += 1;
+                begun = 1;
+                [None; 2]
             }
-            None => self.refused += 1,
-        }
+            None => {
+                refused = 1;
+                as_it_is
+            }
+        };
+        state.whole.add(step, sample, moved, learns);
+        self.refused += refused;
+        self.endpoints += begun;
     }
 
     /// Ends a step: all endpoints are to be judged.

@@ -16,8 +16,14 @@ pub(super) fn measure(
     config: &BehaviourConfig,
 ) -> Measure {
     let window = u64::from(config.series.step);
+    let adjusted = match detector {
+        Detector::LatencyShift | Detector::SizeShift if subject.endpoint.is_none() => {
+            ", each request against its route,"
+        }
+        _ => "",
+    };
     let why = format!(
-        "{} {} within {} minutes; {} at this hour of the week, and {} {} counts as a shift",
+        "{} {}{adjusted} within {} minutes; {} at this hour of the week, and {} {} counts as a shift",
         said(detector, judged.value),
         place(subject, api),
         window.div_ceil(60),

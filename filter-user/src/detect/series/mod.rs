@@ -14,8 +14,10 @@
 //! The share is that of what was seen in the last two weeks, extrapolated behind the largest
 //! ([`tail`]), so that nothing is taken for normal: a series whose usual state is bursts is judged by
 //! its bursts. Values above nearly all that were ever seen, at whatever hour, are judged by that too.
-//! A surprise counts when the value is off by the factor `ratio`, by `share_of_mean` of what the
-//! series is on average and by [`Kind::least_change`]. The sums are a two-sided CUSUM (E. S. Page,
+//! A surprise counts when the value is off by the factor `ratio` (`ratio_unseen` in the first week, in
+//! which weir knows of no day of the week how it differs from others), by `share_of_mean` of what the
+//! series is on average and by [`Kind::least_change`], and for no more than chance could not have drawn
+//! from the few requests that the value is made of ([`sampling`]). The sums are a two-sided CUSUM (E. S. Page,
 //! "Continuous inspection schemes", 1954) of surprises, which in a series that goes on as usual are
 //! exponential with mean 1; the chance that such a sum reaches `s` falls as `exp(-root s)`, where
 //! `root` solves `exp(-allowance root) = 1 - root` (Cramér and Lundberg): 0.94 for the default. A sum
@@ -38,15 +40,17 @@
 //! **Memory.** About a kilobyte, whatever is measured. O(1) a value, but for the first of an hour.
 
 mod profile;
+mod sampling;
 mod scale;
 mod tail;
 #[cfg(test)]
 mod tests;
 mod trial;
 
+pub use sampling::Sampling;
 pub use trial::Trial;
 
-use profile::Profile;
+use profile::{Expected, Profile};
 use tail::{Deviations, Tail};
 
 use super::codec::{Reader, Writer};
@@ -69,6 +73,8 @@ pub struct SeriesConfig {
     pub allowance: f64,
     /// Factor by which a value must be off, more than 1.
     pub ratio: f64,
+    /// The same in hours of the week that were never seen: days of the week differ by as much.
+    pub ratio_unseen: f64,
     /// Share of the mean by which a value must be off.
     pub share_of_mean: f64,
     /// How often within `memory_days` a run as high may have been seen before it is no news, 1 to 6.
@@ -90,6 +96,7 @@ impl Default for SeriesConfig {
             warm_up_days: 2,
             allowance: 3.0,
             ratio: 1.2,
+            ratio_unseen: 2.0,
             share_of_mean: 0.2,
             recur: 4,
             memory_days: 7,
@@ -105,7 +112,7 @@ impl SeriesConfig {
         (3600 / self.step.clamp(1, 3600)).max(1)
     }
 
-    fn days(&self, days: u32) -> u32 {
+    pub(crate) fn days(&self, days: u32) -> u32 {
         self.hour().saturating_mul(24).saturating_mul(days)
     }
 
@@ -246,12 +253,13 @@ impl Series {
     }
 
     /// Judges the value of a step and learns from it; `minute` is the minute of the week, 0 to
-    /// 10,079, from Monday 0:00. `enough` is asked once a step whether evidence (nats; 0 when there is none) is
+    /// 10,079, from Monday 0:00; `sampling` is what the value is made of. `enough` is asked once a step whether evidence (nats; 0 when there is none) is
     /// enough for an alarm. `None` while too little is known.
     pub fn step(
         &mut self,
         minute: u16,
         value: f64,
+        sampling: Sampling,
         kind: &Kind,
         config: &SeriesConfig,
         enough: &mut dyn FnMut(f64) -> bool,
@@ -264,7 +272,8 @@ impl Series {
         let unit = f64::from(self.unit);
         let place = scale::up(value, unit);
         let expected = self.profile.at(minute);
-        let (Some((level, ratio)), true) = (expected, self.steps > config.days(1)) else {
+        let (Some(Expected { level, ratio, seen }), true) = (expected, self.steps > config.days(1))
+        else {
             self.profile.learn(place);
             self.learn_mean(value, config);
             return None;
@@ -274,7 +283,10 @@ impl Series {
         let usual = scale::up(usual_value, unit);
         let deviation = (place - usual) / ratio;
         let spread = self.deviations.spread();
-        let found = self.surprise(value, place, deviation, spread, usual, kind, config);
+        let factor = if seen { config.ratio } else { config.ratio_unseen };
+        let mut found = self.surprise(value, place, deviation, spread, usual, factor, kind, config);
+        let most = sampling.most(value, usual_value, f64::from(self.mean));
+        found.iter_mut().for_each(|surprise| surprise.counted = surprise.counted.min(most));
         let mut judged = Judged {
             value,
             usual: usual_value,
@@ -283,7 +295,7 @@ impl Series {
             evidence: 0.0,
         };
         let direction = self.sum(found, config);
-        judged.threshold = self.threshold(&judged, usual, ratio, kind, config);
+        judged.threshold = self.threshold(&judged, usual, ratio, factor, kind, config);
         let warm = self.is_warm(config);
         let step = match self.alarm {
             None if warm => {
@@ -342,6 +354,7 @@ impl Series {
         deviation: f64,
         spread: f64,
         usual: f64,
+        factor: f64,
         kind: &Kind,
         config: &SeriesConfig,
     ) -> [Surprise; 2] {
@@ -354,7 +367,7 @@ impl Series {
         let usual = scale::down(usual, f64::from(self.unit)).max(0.0);
         let off = (value - usual).abs();
         let least = (config.share_of_mean * f64::from(self.mean)).max(kind.least_change);
-        let factor = [value >= usual * config.ratio, value * config.ratio <= usual];
+        let factor = [value >= usual * factor, value * factor <= usual];
         // In a series that is nearly always the same, the farthest tenth is as usual.
         let differs = off >= kind.least_unit;
         [0, 1].map(|side| Surprise {
@@ -468,6 +481,7 @@ impl Series {
         judged: &Judged,
         usual: f64,
         ratio: f64,
+        factor: f64,
         kind: &Kind,
         config: &SeriesConfig,
     ) -> f64 {
@@ -477,10 +491,10 @@ impl Series {
         let unit = f64::from(self.unit);
         if judged.up {
             let value = scale::down(usual + beyond, unit);
-            value.max(judged.usual * config.ratio).max(judged.usual + least)
+            value.max(judged.usual * factor).max(judged.usual + least)
         } else {
             let value = scale::down(usual - beyond, unit);
-            value.min(judged.usual / config.ratio).min(judged.usual - least).max(0.0)
+            value.min(judged.usual / factor).min(judged.usual - least).max(0.0)
         }
     }
 

@@ -35,6 +35,17 @@ pub(super) struct Profile {
     ratio: f32,
 }
 
+/// What is usual at a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Expected {
+    /// On the scale.
+    pub(super) level: f64,
+    /// The spread as a share of that of all hours.
+    pub(super) ratio: f64,
+    /// This hour of the week was seen before.
+    pub(super) seen: bool,
+}
+
 impl Profile {
     pub(super) const EMPTY: Self = Self {
         cells: [NONE; CELLS],
@@ -47,9 +58,8 @@ impl Profile {
         ratio: 1.0,
     };
 
-    /// What is usual in this minute of the week (0 is the first), on the scale, and its spread as a
-    /// share of that of all hours. `None` before an hour has passed.
-    pub(super) fn at(&mut self, minute: u16) -> Option<(f64, f64)> {
+    /// What is usual in this minute of the week (0 is the first). `None` before an hour has passed.
+    pub(super) fn at(&mut self, minute: u16) -> Option<Expected> {
         let hour = u8::try_from(minute / 60).unwrap_or_default();
         if self.hour != Some(hour) {
             self.turn(hour);
@@ -65,7 +75,8 @@ impl Profile {
         } else {
             now + (after - now) * (passed - 0.5)
         };
-        Some((level, f64::from(self.ratio)))
+        let seen = self.visits(usize::from(hour)) > 0;
+        Some(Expected { level, ratio: f64::from(self.ratio), seen })
     }
 
     /// Takes a value of the hour last asked for into account.

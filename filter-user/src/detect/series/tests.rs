@@ -17,7 +17,7 @@ fn run(
     for step in steps {
         let minute = u16::try_from(step * 5 % 10_080).unwrap();
         let mut enough = |evidence| evidence >= 8.0;
-        let judged = series.step(minute, value(step), &KIND, &config, &mut enough);
+        let judged = series.step(minute, value(step), Sampling::Exact, &KIND, &config, &mut enough);
         if let Some((judged, Step::Open)) = judged {
             opened.push((step, judged));
         }
@@ -125,5 +125,9 @@ fn anything_may_be_a_value() {
     let mut series = Series::new();
     let odd = [0.0, -5.0, f64::NAN, f64::INFINITY, 1e300, -1e300, 1e-300];
     run(&mut series, 0..6 * DAY, |step| odd[(step % 7) as usize]);
-    assert!(series.step(10_079, 1.0, &KIND, &SeriesConfig::default(), &mut |_| true).is_some());
+    assert!(
+        series
+            .step(10_079, 1.0, Sampling::Exact, &KIND, &SeriesConfig::default(), &mut |_| true)
+            .is_some()
+    );
 }

@@ -1,7 +1,7 @@
 //! One series by itself, with the thresholds that the daemon would have for it: what `cargo xtask lab
 //! --series` runs over recorded series.
 
-use super::{Judged, Kind, Series, SeriesConfig, Step};
+use super::{Judged, Kind, Sampling, Series, SeriesConfig, Step};
 use crate::detect::budget::{Alerts, Budget};
 use crate::detect::finding::{Detector, Severity};
 use crate::detect::{SECOND, minute_of_week};
@@ -35,7 +35,7 @@ impl Trial {
         let budget = &mut self.budget;
         let mut enough = |evidence| budget.exceeds(Detector::RateShift, evidence);
         let minute = minute_of_week(i128::from(time));
-        self.series.step(minute, value, &kind, &self.config, &mut enough)
+        self.series.step(minute, value, Sampling::Exact, &kind, &self.config, &mut enough)
     }
 
     /// The evidence that is asked for now, nats.

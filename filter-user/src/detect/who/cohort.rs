@@ -20,6 +20,8 @@
 //! so that an attack does not become usual. What was learned halves when 20,000 values were, so that
 //! it follows change.
 
+use crate::detect::codec::{Reader, Writer};
+
 /// Half octaves: from 1 to 2^32 units.
 const BINS: usize = 65;
 /// Pseudo-values of the prior.
@@ -118,6 +120,35 @@ impl Cohort {
         (from + beyond).exp()
     }
 
+    /// Whether any value was taken into account.
+    pub(crate) fn has_learned(&self) -> bool {
+        self.total > 0.0
+    }
+
+    /// Writes the bins that hold something.
+    pub(crate) fn write(&self, to: &mut Writer) {
+        let held = || (0_u8..).zip(self.bins).filter(|(_, bin)| *bin > 0.0);
+        // At most BINS, which is less than 256.
+        to.u8(held().count() as u8);
+        for (place, bin) in held() {
+            to.u8(place);
+            to.f32(bin);
+        }
+    }
+
+    /// What [`Self::write`] wrote; `None` when it is not that. `usual` as in [`Self::new`].
+    pub(crate) fn read(from: &mut Reader<'_>, usual: f64) -> Option<Self> {
+        let mut cohort = Self::new(usual);
+        for _ in 0..from.u8()? {
+            let place = usize::from(from.u8()?);
+            let held = from.f32().filter(|held| (0.0..=MEMORY + 1.0).contains(held))?;
+            *cohort.bins.get_mut(place)? = held;
+        }
+        cohort.total = cohort.bins.iter().sum();
+        cohort.tail = cohort.fit(usual);
+        Some(cohort)
+    }
+
     fn fit(&self, usual: f64) -> Tail {
         let total = f64::from(self.total);
         let quantile = |share: f64| {
@@ -198,6 +229,27 @@ mod tests {
                 assert!(found < wanted * 1.6 + 10.0, "{index} {evidence}: {found} of {wanted}");
                 assert!(found > wanted / 4.0 - 10.0, "{index} {evidence}: {found} of {wanted}");
             }
+        }
+    }
+
+    #[test]
+    fn written_and_read() {
+        let mut random = Random::new(3);
+        let mut cohort = Cohort::new(20.0);
+        (0..500).for_each(|_| cohort.learn(6.0 / (1.0 - random.share()), 20.0));
+        let mut writer = Writer::default();
+        cohort.write(&mut writer);
+        let read = |bytes: &[u8]| Cohort::read(&mut Reader(bytes), 20.0);
+        let again = read(&writer.0).expect("what was written");
+        assert_eq!((again.bins, again.total), (cohort.bins, cohort.total));
+        let (one, other) = (cohort.stand(900.0).evidence, again.stand(900.0).evidence);
+        assert!((one - other).abs() < 0.1 && one > 3.0, "{one} and {other}");
+        for length in 0..writer.0.len() {
+            assert!(read(&writer.0[..length]).is_none(), "{length} bytes");
+        }
+        let nan = f32::NAN.to_le_bytes();
+        for bad in [&[1, 65, 0, 0, 0, 0][..], &[1, 0, nan[0], nan[1], nan[2], nan[3]]] {
+            assert!(read(bad).is_none(), "{bad:?}");
         }
     }
 

@@ -18,6 +18,7 @@
 pub(crate) mod cohort;
 pub(crate) mod distinct;
 pub(crate) mod gaps;
+mod kept;
 pub(crate) mod object;
 pub(crate) mod record;
 mod roll;
@@ -33,6 +34,7 @@ use std::fmt;
 
 use super::SECOND;
 use super::api::ApiProfile;
+use super::codec::{Reader, Writer};
 use super::detector::{Detect, Tick};
 use super::engine::StateCount;
 use super::enumeration::EnumerationConfig;
@@ -99,6 +101,14 @@ impl Default for WhoConfig {
     }
 }
 
+impl WhoConfig {
+    /// What nine in ten sources may be expected to stay below, as [`ApiCohorts::each`].
+    fn usual(&self) -> [f64; 4] {
+        let [minute, day] = self.exfiltration.usual;
+        [self.probing.usual, self.scraping.usual, minute / UNIT, day / UNIT]
+    }
+}
+
 /// What the sources of an API do.
 #[derive(Debug)]
 pub(crate) struct ApiCohorts {
@@ -109,6 +119,21 @@ pub(crate) struct ApiCohorts {
     /// [`UNIT`]s sent within a minute, and a day.
     pub(crate) minute: Cohort,
     pub(crate) day: Cohort,
+}
+
+impl ApiCohorts {
+    fn new(config: &WhoConfig) -> Self {
+        let [missing, pages, minute, day] = config.usual().map(Cohort::new);
+        Self { missing, pages, minute, day }
+    }
+
+    fn each(&self) -> [&Cohort; 4] {
+        [&self.missing, &self.pages, &self.minute, &self.day]
+    }
+
+    fn has_learned(&self) -> bool {
+        self.each().into_iter().any(Cohort::has_learned)
+    }
 }
 
 /// How strange something is.
@@ -516,6 +541,14 @@ impl Detect for Sources {
         self.routes.retain(|_, route| keep(route.api));
         self.cohorts.retain(|api, _| keep(*api));
         self.watched.retain(|watch| keep(watch.api()));
+    }
+
+    fn save(&self, api: u32, to: &mut Writer) {
+        self.write_api(api, to);
+    }
+
+    fn load(&mut self, api: &ApiProfile, from: Reader<'_>, _: u64) -> Option<()> {
+        self.read_api(api.id, from)
     }
 
     fn state_counts(&self) -> Vec<StateCount> {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::cohort::Cohort;
 use super::distinct::Distinct;
 use super::record::{Pair, Record};
 use super::route::Route;
@@ -16,12 +15,7 @@ pub(super) fn cohorts<'a>(
     api: u32,
     config: &WhoConfig,
 ) -> &'a mut ApiCohorts {
-    cohorts.entry(api).or_insert_with(|| ApiCohorts {
-        missing: Cohort::new(config.probing.usual),
-        pages: Cohort::new(config.scraping.usual),
-        minute: Cohort::new(config.exfiltration.usual[0] / UNIT),
-        day: Cohort::new(config.exfiltration.usual[1] / UNIT),
-    })
+    cohorts.entry(api).or_insert_with(|| ApiCohorts::new(config))
 }
 
 /// A bit of [`Record::open`].

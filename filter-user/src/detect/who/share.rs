@@ -1,5 +1,7 @@
 //! Shares: learned ones, and evidence that one is not as usual.
 
+use crate::detect::codec::{Reader, Writer};
+
 /// Trials at which what was learned halves.
 const MEMORY: f64 = 1e6;
 
@@ -18,6 +20,19 @@ impl Share {
             self.hits /= 2.0;
             self.trials /= 2.0;
         }
+    }
+
+    /// Writes both counts.
+    pub(crate) fn write(&self, to: &mut Writer) {
+        to.f64(self.hits);
+        to.f64(self.trials);
+    }
+
+    /// What [`Self::write`] wrote; `None` when it is not that.
+    pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let (hits, trials) = (from.f64()?, from.f64()?);
+        // A NaN is not below anything.
+        (0.0 <= hits && hits <= trials && trials <= 2.0 * MEMORY).then_some(Self { hits, trials })
     }
 
     /// The share, with a prior that counts as so many trials.

@@ -440,3 +440,38 @@ fn a_crawler_that_is_allowed_raises_nothing() {
         assert_eq!(opened(&found).len(), expected, "{found:#?}");
     }
 }
+
+#[test]
+fn what_others_do_is_known_after_a_restart() {
+    let thief = |random: &mut Random| {
+        let one = |number: u64| {
+            let at = 8_000_000 + number * 700;
+            Ask::object(at, client(9000), None, (random.share() * 1e6) as u64, 404)
+        };
+        (0..400).map(one).collect::<Vec<_>>()
+    };
+    let baseline = |engine: &mut Engine| {
+        let found = play(engine, thief(&mut Random::new(5)));
+        let enumeration = found.iter().find(|one| one.detector == Detector::Enumeration);
+        enumeration.expect("the thief is found").measure.baseline
+    };
+    let mut before = engine();
+    play(&mut before, benign(&mut Random::new(77)));
+    let saved = before.save_api(1);
+    // Another run of the daemon has another seed.
+    let mut after = Engine::new(Config::default(), 2);
+    after.set_apis([orders()]);
+    assert!(after.load_api(1, &saved, 7_300 * SECOND, 0));
+    assert_eq!(after.save_api(1).len(), saved.len());
+    let (goes_on, anew) = (baseline(&mut after), baseline(&mut engine()));
+    let uninterrupted = baseline(&mut before);
+    assert!((goes_on / uninterrupted - 1.0).abs() < 0.1, "{goes_on} and {uninterrupted}");
+    assert!((anew / uninterrupted - 1.0).abs() > 0.2, "{anew} and {uninterrupted}");
+
+    let mut damaged = Engine::new(Config::default(), 3);
+    damaged.set_apis([orders()]);
+    for length in (0..saved.len()).step_by(7) {
+        damaged.load_api(1, &saved[..length], 0, 0);
+    }
+    assert!(damaged.save_api(1).len() <= saved.len());
+}

@@ -285,6 +285,37 @@ pub struct FindingField {
     /// Receivers are not told of it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub muted: bool,
+    /// A few of the requests that it is about, the latest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<EvidenceField>,
+}
+
+/// A request that a finding is about: what `weir evidence --source` tells of it too, and no more.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct EvidenceField {
+    /// When it began.
+    #[serde(serialize_with = "rfc3339")]
+    pub time: u64,
+    /// Whose it was: behind a proxy that the policy names, its client's.
+    pub source: String,
+    /// Its method.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub method: String,
+    /// Its route.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub route: String,
+    /// The final status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// To the first byte of the answer, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_seconds: Option<f64>,
+    /// Bytes of the answer's body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_bytes: Option<u64>,
+    /// The port, where no API has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
 }
 
 /// That an operator has seen a finding.

@@ -1,13 +1,28 @@
 //! Events out of what other parts of weir say.
 
 use super::event::{
-    AcknowledgedField, ActionField, ApiField, Event, FindingField, HttpField, Kind, SourceField,
-    TrafficField,
+    AcknowledgedField, ActionField, ApiField, Event, EvidenceField, FindingField, HttpField, Kind,
+    SourceField, TrafficField,
 };
 use super::sources::Summary;
-use crate::control::api::{Acknowledged, FindingEntry};
+use crate::control::api::{Acknowledged, EvidenceEntry, FindingEntry};
 use crate::detect::{Detector, Finding, Severity, State};
 use crate::respond::{Action, Outcome, Refusal, escalation_reason};
+
+impl EvidenceField {
+    fn of(entry: &EvidenceEntry) -> Self {
+        Self {
+            time: entry.time_ms.saturating_mul(1_000_000),
+            source: entry.source.clone(),
+            method: entry.method.clone(),
+            route: entry.route.clone(),
+            status: entry.status,
+            latency_seconds: entry.latency_seconds,
+            response_bytes: entry.response_bytes,
+            port: entry.port,
+        }
+    }
+}
 
 impl Event {
     /// A report of a finding. `epoch` is what to add to the finding's clock to get ns since 1970.
@@ -48,6 +63,11 @@ impl Event {
                 group: String::new(),
                 acknowledged: None,
                 muted: false,
+                evidence: finding
+                    .examples
+                    .iter()
+                    .map(|example| EvidenceField::of(&EvidenceEntry::of(example, epoch)))
+                    .collect(),
             }),
             ..Self::new(kind, wall(time), measure.why.clone())
         }
@@ -121,6 +141,7 @@ impl Event {
                 acknowledged: entry.acknowledged.as_ref().map(AcknowledgedField::of),
                 muted: entry.muted,
                 group: entry.group.clone(),
+                evidence: entry.evidence.iter().map(EvidenceField::of).collect(),
             }),
             ..Self::new(kind, time, entry.why.clone())
         })

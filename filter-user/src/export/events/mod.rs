@@ -15,8 +15,8 @@ mod tests;
 pub(crate) use file::RotatingFile;
 
 pub use event::{
-    AcknowledgedField, ActionField, ApiField, Event, FindingField, HttpField, Kind, LossField,
-    PlaybookField, PolicyField, SCHEMA, SourceField, TrafficField,
+    AcknowledgedField, ActionField, ApiField, Event, EvidenceField, FindingField, HttpField, Kind,
+    LossField, PlaybookField, PolicyField, SCHEMA, SourceField, TrafficField,
 };
 pub use log::{Config, EventLog, Line};
 pub use sources::{Refused, SourceEvents, Summary, is_limit};

@@ -127,16 +127,23 @@ impl Reader<'_, '_, '_> {
             let refused = match (detector, answer.response) {
                 (_, Response::Alert) => None,
                 (Detector::Enforcement, _) => Some("what the kernel does not hold cannot answer"),
-                (detector, Response::Ban(_)) if detector.is_of_inventory() => {
-                    Some("it is about an API, not about a source")
+                (detector, Response::Ban(_)) if !detector.names_a_source() => {
+                    Some("its findings name no source that could be banned")
                 }
                 _ => None,
             };
+            let bans = matches!(answer.response, Response::Ban(_));
             match refused {
                 None => drop(respond.answers.insert(detector, answer)),
                 Some(why) => {
                     let message = format!("`{}` cannot do that: {why}", item.path());
-                    self.report.error(item.span(), message, "write \"alert\", or leave it out");
+                    let instead = match bans && !detector.is_of_inventory() {
+                        true => {
+                            "write \"limit 10/s\", \"lockdown GROUP\" or \"alert\", or leave it out"
+                        }
+                        false => "write \"alert\", or leave it out",
+                    };
+                    self.report.error(item.span(), message, instead);
                 }
             }
         }

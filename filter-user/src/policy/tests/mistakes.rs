@@ -391,7 +391,16 @@ fn one_mistake_gives_one_diagnostic_that_says_where_and_what_to_do() {
         ("respond = { brute_force = \"ban 31d\" }", Error, 7, 27, "out of range", "1s to 30d"),
         ("respond = { brute_force = \"limit 5\" }", Error, 7, 27, "names no time", "/s"),
         ("respond = { brute_force = \"lockdown b\" }", Error, 7, 27, "unknown group `b`", "\"a\"?"),
-        ("respond = { old_tls = \"ban 1h\" }", Error, 7, 23, "not about a source", "alert"),
+        ("respond = { old_tls = \"ban 1h\" }", Error, 7, 23, "name no source", "write \"alert\""),
+        ("respond = { rate_shift = \"ban 1h\" }", Error, 7, 26, "name no source", "\"limit 10/s\""),
+        (
+            "respond = { credential_stuffing = \"ban 1h\" }",
+            Error,
+            7,
+            35,
+            "name no source",
+            "\"lockdown GROUP\"",
+        ),
         ("respond = { enforcement = \"limit 5/s\" }", Error, 7, 27, "cannot answer", "alert"),
         ("respond = { scraping = { ttl = \"1h\" } }", Error, 7, 24, "what to do", "ban 10m"),
         (

@@ -34,6 +34,7 @@ pub(in crate::export::sinks) fn finding() -> FindingField {
         group: "5c0e7a11-3".to_owned(),
         acknowledged: None,
         muted: false,
+        evidence: Vec::new(),
     }
 }
 
