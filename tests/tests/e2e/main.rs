@@ -9,6 +9,7 @@ mod bans;
 mod breach;
 mod client;
 mod detectors;
+mod docs;
 mod ending;
 mod enforcement;
 mod escalation;
