@@ -31,10 +31,10 @@ impl Error {
 
     /// A file that cannot be opened: SQLite keeps the reason to itself, so the system is asked.
     pub(super) fn open(path: &Path, cause: rusqlite::Error) -> Self {
-        let told = cause.sqlite_error_code() == Some(ErrorCode::CannotOpen);
-        let mut asked = std::fs::OpenOptions::new();
-        let cause = match asked.read(true).append(true).create(true).open(path) {
-            Err(why) if told => Cause::System(why),
+        let asked = (cause.sqlite_error_code() == Some(ErrorCode::CannotOpen))
+            .then(|| std::fs::OpenOptions::new().read(true).append(true).create(true).open(path));
+        let cause = match asked {
+            Some(Err(why)) => Cause::System(why),
             _ => Cause::Sqlite(cause),
         };
         Self { doing: "open", path: path.to_owned(), cause }
