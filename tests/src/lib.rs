@@ -27,6 +27,7 @@ pub mod receiver;
 pub mod rotel;
 pub mod rsyslog;
 pub mod services;
+pub mod soak;
 pub mod ssh;
 pub mod stream;
 pub mod swaps;

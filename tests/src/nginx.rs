@@ -29,6 +29,7 @@ pub const FILES: [(&str, usize); 4] =
 enum Version {
     Http1,
     Http2,
+    Tls,
 }
 
 /// A request as nginx saw it.
@@ -69,6 +70,16 @@ impl Nginx {
         Self::speaking(host, directory, apis, Version::Http2)
     }
 
+    /// As [`Self::start`], with APIs inside TLS: HTTP/1.1 or HTTP/2, as the client wants, with a
+    /// certificate of an authority that nobody knows.
+    pub fn tls(host: &Host, directory: &Path, apis: &[(&str, u16)]) -> Result<Self> {
+        let home = directory.join("nginx");
+        std::fs::create_dir_all(&home)
+            .with_context(|| format!("cannot create {}", home.display()))?;
+        crate::rsyslog::certificates(&home)?;
+        Self::speaking(host, directory, apis, Version::Tls)
+    }
+
     fn speaking(
         host: &Host,
         directory: &Path,
@@ -89,9 +100,10 @@ impl Nginx {
         }
         let servers: String =
             apis.iter().map(|(name, port)| server(name, *port, version)).collect();
+        let scheme = if version == Version::Tls { "https" } else { "http" };
         let answers: Vec<_> = apis
             .iter()
-            .map(|(name, port)| (*name, format!("http://127.0.0.1:{port}/empty")))
+            .map(|(name, port)| (*name, format!("{scheme}://127.0.0.1:{port}/empty")))
             .collect();
         Self::run(host, &home, &configure(&home, &servers), &answers, version)
     }
@@ -115,8 +127,10 @@ impl Nginx {
         for (api, url) in answers {
             nginx.process.ready(&format!("nginx answers for {api}"), START, || {
                 let mut arguments = vec![url.as_str()];
-                if version == Version::Http2 {
-                    arguments.push("--http2-prior-knowledge");
+                match version {
+                    Version::Http1 => {}
+                    Version::Http2 => arguments.push("--http2-prior-knowledge"),
+                    Version::Tls => arguments.push("--insecure"),
                 }
                 let response = curl::one(host, &arguments)?;
                 ensure!(response.status == 204, "{url} answers {}", response.status);
@@ -152,6 +166,18 @@ impl Nginx {
             .map(|line| parse(line).with_context(|| format!("{}: {line}", path.display())))
             .filter(|request| !matches!(request, Ok(request) if request.source == "127.0.0.1"))
             .collect()
+    }
+
+    /// Empties its access log, which grows without bounds under a long load.
+    pub fn forget(&self) -> Result<()> {
+        let path = &self.access_log;
+        // nginx appends, so what it writes next is at the beginning.
+        std::fs::File::options()
+            .write(true)
+            .truncate(true)
+            .open(path)
+            .with_context(|| format!("cannot empty {}", path.display()))
+            .map(drop)
     }
 
     /// What it complained about.
@@ -198,13 +224,19 @@ http {{
 }
 
 fn server(name: &str, port: u16, version: Version) -> String {
-    let version = if version == Version::Http2 { " http2" } else { "" };
+    let (version, secret) = match version {
+        Version::Http1 => ("", ""),
+        Version::Http2 => (" http2", ""),
+        Version::Tls => {
+            (" ssl http2", "\n        ssl_certificate cert.pem; ssl_certificate_key key.pem;")
+        }
+    };
     let password = PASSWORD.split_once(": ").map_or("", |(_, value)| value);
     format!(
         r#"    server {{
         listen {port} default_server{version};
         listen [::]:{port} default_server{version};
-        server_name {name};
+        server_name {name};{secret}
         location / {{ return 404 '{{"error":"not found"}}'; }}
         location = / {{ return 200 '{{"api":"{name}"}}'; }}
         location /items/ {{ return 200 '{{"api":"{name}","item":"$uri"}}'; }}

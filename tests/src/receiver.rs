@@ -97,6 +97,11 @@ impl Receiver {
         lock(&self.shared.got).clone()
     }
 
+    /// All requests since this was last asked, which it forgets.
+    pub fn take(&self) -> Vec<Got> {
+        std::mem::take(&mut *lock(&self.shared.got))
+    }
+
     /// The events of the requests it took, in order.
     pub fn events(&self) -> Result<Vec<Value>> {
         let mut events = Vec::new();

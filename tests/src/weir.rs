@@ -244,6 +244,12 @@ impl<'lab> Weir<'lab> {
         process::tail(&text)
     }
 
+    /// All that the daemon logged, over its restarts.
+    pub fn whole_log(&self) -> Result<String> {
+        let path = self.log_file();
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+
     /// Its state directory.
     pub fn state(&self) -> PathBuf {
         self.home.join("state")

@@ -17,6 +17,7 @@ mod page;
 mod process;
 mod reference;
 mod setup;
+mod soak;
 mod tally;
 mod test;
 mod toolchain;
@@ -41,6 +42,8 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Measure what a packet costs; needs root
     Bench(bench::Options),
+    /// Let weir live under traffic while all sorts of things happen to it; needs root
+    Soak(soak::Options),
     /// Hold the detectors against labelled traffic, sent for real; or the shift detector against series
     Lab(lab::Options),
     /// Try Debian's kernels 5.10, 6.1, 6.12 and 6.18, or others, in emulated machines
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Chore::Test => test::run(),
         Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Soak(options) => soak::run(&options),
         Chore::Lab(options) => lab::run(&options),
         Chore::Kernels(options) => kernels::run(&options),
         Chore::Package(options) => package::run(&options),

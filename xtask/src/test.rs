@@ -68,12 +68,13 @@ enum Kind {
 const TRAFFIC: [&str; 2] = ["weir-tests", "weir-lab"];
 
 /// End-to-end tests that would measure each other.
-const MEASURING: [&str; 7] = [
+const MEASURING: [&str; 8] = [
     "apply::",
     "breach::a_shutdown",
     "limits::",
     "measure::",
     "quotas::",
+    "soak::",
     "starved::",
     "top::the_screen",
 ];

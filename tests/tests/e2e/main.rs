@@ -39,6 +39,7 @@ mod refusals;
 mod replay;
 mod site;
 mod size;
+mod soak;
 mod starved;
 mod support;
 mod survival;
