@@ -10,6 +10,7 @@ use crate::detect::Engine;
 use crate::export::events::{Event, Kind};
 
 use super::core::{Core, lock, unix_ns};
+use super::guards::Guards;
 use super::profile::{Profile, UNCLAIMED as UNCLAIMED_NAME};
 
 /// Seconds in which everything is written once.
@@ -43,7 +44,13 @@ impl Learned {
         }
     }
 
-    fn keep(&self, name: &str, bytes: Vec<u8>) {
+    /// What was kept under a name, once.
+    pub(super) fn take_kept(&self, name: &str) -> Option<Vec<u8>> {
+        lock(&self.kept).remove(name)
+    }
+
+    /// Has something written under a name: an API's, or one with a space, which none has.
+    pub(super) fn keep(&self, name: &str, bytes: Vec<u8>) {
         lock(&self.unwritten).insert(name.to_owned(), bytes);
     }
 }
@@ -52,16 +59,28 @@ impl Learned {
 #[derive(Debug, Default)]
 pub(super) struct Round {
     next: usize,
+    /// What samples of the guards are drawn by is written: before any sample is.
+    begun: bool,
 }
 
 impl Round {
     /// Writes down what is due this second.
-    pub(super) fn go_on(&mut self, core: &Core, engine: &Engine, profile: &Profile) {
+    pub(super) fn go_on(
+        &mut self,
+        core: &Core,
+        engine: &Engine,
+        profile: &Profile,
+        guards: &Guards<'_>,
+    ) {
+        if !std::mem::replace(&mut self.begun, true) {
+            guards.keep(core);
+        }
         let apis = named(profile);
         for _ in 0..apis.len().div_ceil(ROUND) {
             self.next = (self.next + 1) % ROUND.max(apis.len());
             if let Some((id, name)) = apis.get(self.next) {
                 core.learned.keep(name, engine.save_api(*id));
+                guards.keep_api(core, *id, name);
             }
         }
         if self.next == 0 {
@@ -76,9 +95,11 @@ pub(super) fn keep(core: &Core, engine: &Engine, id: u32, name: &str) {
 }
 
 /// Writes down everything.
-pub(super) fn keep_all(core: &Core, engine: &Engine, profile: &Profile) {
+pub(super) fn keep_all(core: &Core, engine: &Engine, profile: &Profile, guards: &Guards<'_>) {
+    guards.keep(core);
     for (id, name) in named(profile) {
         keep(core, engine, id, &name);
+        guards.keep_api(core, id, &name);
     }
     core.learned.keep(BUDGET, engine.save_budget());
 }
@@ -103,12 +124,18 @@ pub(super) fn take_up(core: &Core, engine: &mut Engine, profile: &Profile, now: 
     for what in lost {
         let message =
             format!("{what} was kept by another version, or is damaged: it is learned anew");
-        tracing::warn!("{message}");
-        core.tell(&Event::new(Kind::StateReset, unix_ns(), message));
+        tell_reset(core, message);
     }
 }
 
-fn named(profile: &Profile) -> Vec<(u32, String)> {
+/// Says that something begins anew.
+pub(super) fn tell_reset(core: &Core, message: String) {
+    tracing::warn!("{message}");
+    core.tell(&Event::new(Kind::StateReset, unix_ns(), message));
+}
+
+/// The APIs that something may be learned of, with their names.
+pub(super) fn named(profile: &Profile) -> Vec<(u32, String)> {
     let mut apis: Vec<_> = profile
         .for_detectors()
         .into_iter()

@@ -20,6 +20,7 @@ mod evidence;
 mod explain;
 mod feeds;
 mod gate;
+mod guards;
 mod in_force;
 mod interfaces;
 mod inventory;

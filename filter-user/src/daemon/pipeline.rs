@@ -38,6 +38,7 @@ use super::core::{Core, Message, lock, unix_ns};
 use super::enforcement::Enforcement;
 use super::escalate::Networks;
 use super::gate::Source as Ring;
+use super::guards::{self, Guards};
 use super::learned::{self, Round};
 use super::losses::{Losses, wanted_and_lost};
 use super::orders;
@@ -169,13 +170,14 @@ impl Pipeline {
             ..SensorConfig::default()
         };
         let epoch = unix_ns() / 1_000_000_000;
+        let (served, responder) = guards::restore(&core, clock::monotonic_ns(), self::epoch());
         let analysis = Analysis {
             core: Arc::clone(&core),
             profile: None,
             routes: Routes::new(RouteLimits::default()),
             engine: Engine::new(crate::detect::Config::default(), epoch),
-            responder: Responder::new(),
-            served: Served::default(),
+            responder,
+            served,
             networks: Networks::new(),
             refusals: SourceEvents::new(WINDOW),
             places: Places::default(),
@@ -229,7 +231,8 @@ impl Pipeline {
         self.sensor.flush(&mut |output| analysis.output(&output));
         self.look_after(clock::monotonic_ns());
         if let Some(profile) = &self.analysis.profile {
-            learned::keep_all(&self.core, &self.analysis.engine, profile);
+            let guards = self.analysis.guards();
+            learned::keep_all(&self.core, &self.analysis.engine, profile, &guards);
         }
     }
 
@@ -416,6 +419,7 @@ impl Analysis {
         self.core.follow_inventory(&profile, &mut self.routes);
         let now = clock::monotonic_ns();
         learned::take_up(&self.core, &mut self.engine, &profile, now, self.epoch);
+        guards::take_up(&self.core, &mut self.served, &profile, now, self.epoch);
         let engine = &self.engine;
         let goes_on = |id: &str| engine.open().any(|finding| &*finding.id == id);
         self.core.tell_ended(&profile.policy, goes_on);
@@ -608,8 +612,14 @@ impl Analysis {
 
     fn keep_learned(&mut self) {
         if let Some(profile) = &self.profile {
-            self.round.go_on(&self.core, &self.engine, profile);
+            let Self { served, responder, epoch, .. } = self;
+            let guards = Guards { served, responder, epoch: *epoch };
+            self.round.go_on(&self.core, &self.engine, profile, &guards);
         }
+    }
+
+    fn guards(&self) -> Guards<'_> {
+        Guards { served: &self.served, responder: &self.responder, epoch: self.epoch }
     }
 
     /// Answers a report of a finding, as the policy says.
@@ -629,6 +639,7 @@ impl Analysis {
         if let Some(outcome) = outcome {
             let event = Event::answer(&outcome, finding, self.field(finding.api), unix_ns());
             self.core.note_action(profile, &outcome, Some(finding), event);
+            self.guards().keep(&self.core);
         }
     }
 }

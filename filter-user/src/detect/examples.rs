@@ -10,9 +10,13 @@
 //! What is kept is what `weir evidence` tells too: when, who, method, route, status, latency and size.
 //! No target, no query, no value of a credential.
 //!
-//! **Bounds.** [`PLACES`] places of five in each table, 4 MiB together, whatever comes. Who is at a place
+//! **Bounds.** [`PLACES`] places of five in each table, 5 MiB together, whatever comes. Who is at a place
 //! stays until others wanted it as often as it was used, so that a source that asks on and on is not
 //! pushed out by a crowd that asks once. A finding has no examples when its place was another's.
+
+mod places;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,11 +29,12 @@ use super::hasher::{bytes, mix};
 use super::lifecycle::Subject;
 use super::observation::{FlowSeen, Observation, RefusedSeen, TurnSeen};
 use super::source::Source;
+#[cfg(doc)]
+use places::PLACES;
+use places::{Names, Places};
 
 /// Examples of a finding, at most.
 pub const MOST: usize = 5;
-/// Places of a table; a power of two.
-const PLACES: usize = 4096;
 /// Time between two examples of an endpoint.
 const SPACING: u64 = 5 * SECOND;
 /// Older ones say nothing of what is found now.
@@ -59,149 +64,122 @@ pub struct Example {
     credential: Option<u64>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Place {
-    key: u64,
-    /// How often it was used, less how often others wanted it.
-    used: u32,
-    last: u64,
-    next: u8,
-    kept: [Option<Example>; MOST],
-}
-
-impl Place {
-    fn put(&mut self, mut example: Example) {
-        // Most are of one route: it is kept once.
-        for other in self.kept.iter().flatten() {
-            if other.route == example.route && other.method == example.method {
-                example.route = Arc::clone(&other.route);
-                example.method = Arc::clone(&other.method);
-            }
-        }
-        let next = usize::from(self.next) % MOST;
-        self.last = example.time;
-        self.kept[next] = Some(example);
-        self.next = (next as u8 + 1) % MOST as u8;
-    }
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Examples {
     seed: u64,
-    sources: Vec<Place>,
-    endpoints: Vec<Place>,
-}
-
-/// A place for this key, unless it is another's who uses it more.
-fn claim(places: &mut [Place], key: u64) -> Option<&mut Place> {
-    let place = places.get_mut(key as usize & (PLACES - 1))?;
-    if place.key != key {
-        place.used /= 2;
-        if place.used > 0 {
-            return None;
-        }
-        *place = Place { key, ..Place::default() };
-    }
-    place.used = place.used.saturating_add(1).min(1 << 16);
-    Some(place)
+    sources: Places,
+    endpoints: Places,
+    names: Names,
 }
 
 impl Examples {
     /// `seed` keys the places: who knows it can push others out.
     pub(super) fn new(seed: u64) -> Self {
-        let places = || vec![Place::default(); PLACES];
-        Self { seed, sources: places(), endpoints: places() }
+        let (sources, endpoints) = (Places::new(), Places::new());
+        Self { seed, sources, endpoints, names: Names::new() }
     }
 
     fn of_source(&self, api: u32, source: Source) -> u64 {
         mix(source.hash(self.seed), u64::from(api) << 8 | u64::from(source.length))
     }
 
-    fn of_endpoint(&self, api: u32, endpoint: Option<(&str, &str)>, failed: bool) -> u64 {
-        let name = endpoint.map_or(0, |(method, route)| {
+    /// A hash of method and route, 0 for an API as a whole.
+    fn of_name(&self, endpoint: Option<(&str, &str)>) -> u64 {
+        endpoint.map_or(0, |(method, route)| {
             mix(bytes(self.seed, route.as_bytes()), bytes(self.seed, method.as_bytes()))
-        });
+        })
+    }
+
+    fn of_endpoint(&self, api: u32, name: u64, failed: bool) -> u64 {
         mix(name ^ self.seed, u64::from(api) << 1 | u64::from(failed))
     }
 
+    /// Of what is not kept only the heads of three places are touched, and nothing is allocated unless
+    /// the names are new.
     pub(super) fn request(&mut self, api: &ApiProfile, seen: &Observation<'_>) {
-        let example = || Example {
-            time: seen.time,
-            source: seen.source,
-            method: seen.method.into(),
-            route: seen.route.into(),
-            status: seen.status,
-            latency: seen.latency,
-            bytes: seen.response_bytes,
-            port: None,
-            credential: seen.credential,
+        let named = (!seen.route.is_empty()).then_some((seen.method, seen.route));
+        let name = self.of_name(named);
+        let example = |names: &mut Names| {
+            let (method, route) = names.of(name, seen.method, seen.route);
+            Example {
+                time: seen.time,
+                source: seen.source,
+                method,
+                route,
+                status: seen.status,
+                latency: seen.latency,
+                bytes: seen.response_bytes,
+                port: None,
+                credential: seen.credential,
+            }
         };
         self.source(api, seen.source, example);
         let failed = seen.status.is_some_and(|status| status >= 400);
-        let named = (!seen.route.is_empty()).then_some((seen.method, seen.route));
-        self.endpoint(self.of_endpoint(api.id, None, failed), seen.time, example);
+        self.endpoint(self.of_endpoint(api.id, 0, failed), seen.time, example);
         if named.is_some() {
-            self.endpoint(self.of_endpoint(api.id, named, failed), seen.time, example);
+            self.endpoint(self.of_endpoint(api.id, name, failed), seen.time, example);
         }
     }
 
-    fn endpoint(&mut self, key: u64, time: u64, example: impl FnOnce() -> Example) {
-        if let Some(place) = claim(&mut self.endpoints, key)
-            && (place.used <= MOST as u32 || time.saturating_sub(place.last) >= SPACING)
+    fn endpoint(&mut self, key: u64, time: u64, example: impl FnOnce(&mut Names) -> Example) {
+        if let Some(mut place) = self.endpoints.claim(key)
+            && (place.used() <= MOST as u32 || time.saturating_sub(place.last()) >= SPACING)
         {
-            place.put(example());
+            place.put(example(&mut self.names));
         }
     }
 
-    fn source(&mut self, api: &ApiProfile, source: IpAddr, example: impl FnOnce() -> Example) {
+    fn source(
+        &mut self,
+        api: &ApiProfile,
+        source: IpAddr,
+        example: impl FnOnce(&mut Names) -> Example,
+    ) {
         let key = self.of_source(api.id, Source::of(source, api.sources));
-        if let Some(place) = claim(&mut self.sources, key)
-            && (2..12).contains(&place.used) | (place.used % 8 == 0)
+        if let Some(mut place) = self.sources.claim(key)
+            && (2..12).contains(&place.used()) | (place.used() % 8 == 0)
         {
-            place.put(example());
+            place.put(example(&mut self.names));
         }
     }
 
     pub(super) fn turn(&mut self, api: &ApiProfile, turn: &TurnSeen) {
-        self.source(api, turn.source, || Example {
+        self.source(api, turn.source, |names| Example {
             latency: turn.latency,
             bytes: Some(turn.response_bytes),
-            ..Example::bare(turn.time, turn.source)
+            ..Example::bare(turn.time, turn.source, names)
         });
     }
 
-    /// A connection that is over or trickles.
     pub(super) fn flow(&mut self, api: &ApiProfile, flow: &FlowSeen) {
-        self.source(api, flow.source, || Example {
+        self.source(api, flow.source, |names| Example {
             bytes: Some(flow.bytes[1]),
             port: Some(flow.port),
-            ..Example::bare(flow.end, flow.source)
+            ..Example::bare(flow.end, flow.source, names)
         });
     }
 
     pub(super) fn refusal(&mut self, api: &ApiProfile, refused: &RefusedSeen) {
-        self.source(api, refused.source, || Example {
+        self.source(api, refused.source, |names| Example {
             port: Some(refused.port),
-            ..Example::bare(refused.time, refused.source)
+            ..Example::bare(refused.time, refused.source, names)
         });
     }
 
     /// Those that tell most of a finding, the latest last.
     pub(super) fn of(&self, subject: &Subject, up: bool, now: u64) -> Arc<[Example]> {
         let named = subject.endpoint.as_ref().map(|name| (&*name.method, &*name.route));
+        let name = self.of_name(named);
         let keys = match subject.source {
             Some(source) => vec![(&self.sources, self.of_source(subject.api, source))],
             None => [true, false]
-                .map(|failed| (&self.endpoints, self.of_endpoint(subject.api, named, failed)))
+                .map(|failed| (&self.endpoints, self.of_endpoint(subject.api, name, failed)))
                 .into(),
         };
-        let place = |(places, key): (&'_ Vec<Place>, u64)| {
-            places.get(key as usize & (PLACES - 1)).filter(|place| place.key == key).cloned()
-        };
-        let kept = keys.into_iter().filter_map(place).flat_map(|place| place.kept);
+        let kept = keys.into_iter().flat_map(|(places, key)| places.of(key));
         let mut kept: Vec<_> = kept
-            .flatten()
+            .cloned()
             .filter(|example| now.saturating_sub(example.time) < OLD && is_about(subject, example))
             .collect();
         kept.sort_by(|a, b| {
@@ -215,13 +193,13 @@ impl Examples {
 }
 
 impl Example {
-    fn bare(time: u64, source: IpAddr) -> Self {
-        let nothing: Arc<str> = Arc::from("");
+    fn bare(time: u64, source: IpAddr, names: &Names) -> Self {
+        let (method, route) = names.none();
         Self {
             time,
             source,
-            method: Arc::clone(&nothing),
-            route: nothing,
+            method,
+            route,
             status: None,
             latency: None,
             bytes: None,
@@ -289,120 +267,5 @@ fn tells(subject: &Subject, up: bool, example: &Example) -> f64 {
             f64::from(u8::from(example.status.is_some_and(|status| status >= 400)))
         }
         _ => 0.0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::Endpoint;
-    use crate::detect::simulation::orders;
-
-    fn kept(requests: &[(u64, u8, &str, u16, u64)]) -> Examples {
-        let mut examples = Examples::new(7);
-        for &(second, source, route, status, ms) in requests {
-            examples.request(
-                &orders(),
-                &Observation {
-                    time: second * SECOND,
-                    source: [192, 0, 2, source].into(),
-                    credential: Some(u64::from(source)),
-                    route,
-                    target: "/orders/1?token=secret",
-                    status: Some(status),
-                    latency: Some(ms * 1_000_000),
-                    ..Observation::example()
-                },
-            );
-        }
-        examples
-    }
-
-    fn times(examples: &[Example]) -> Vec<u64> {
-        examples.iter().map(|example| example.time / SECOND).collect()
-    }
-
-    #[test]
-    fn the_latest_of_whom_it_is_about() {
-        let mut requests: Vec<_> = (0..40).map(|n| (n, 1, "/orders/{id}", 200, 3)).collect();
-        requests.extend([(40, 2, "/a", 200, 3), (41, 2, "/a", 401, 3), (42, 2, "/b", 200, 3)]);
-        let examples = kept(&requests);
-        let source = |last: u8| Source::of([192, 0, 2, last].into(), orders().sources);
-        let of = |subject: &Subject| times(&examples.of(subject, true, 50 * SECOND));
-        let about = |detector, last| Subject::source(detector, 1, source(last));
-        let one = of(&about(Detector::Scraping, 1));
-        assert_eq!(one.len(), MOST);
-        assert!(one.is_sorted() && one[4] >= 32, "{one:?}");
-        assert_eq!(of(&about(Detector::Scraping, 2)), [41, 42], "from the second on");
-        assert_eq!(of(&about(Detector::Probing, 2)), [41], "only what failed");
-        assert_eq!(of(&about(Detector::Scraping, 3)), [0; 0], "never seen");
-        let stranger = Subject { credential: Some(9), ..about(Detector::Scraping, 1) };
-        assert_eq!(of(&stranger), [0; 0], "another user of it");
-        let late = examples.of(&about(Detector::Scraping, 1), true, OLD + 100 * SECOND);
-        assert!(late.is_empty(), "of long ago");
-    }
-
-    #[test]
-    fn those_of_an_endpoint_that_tell_most() {
-        let requests: Vec<_> = (0..60)
-            .map(|n| {
-                let status = if n % 20 == 0 { 500 } else { 200 };
-                (10 * n, 1 + (n % 9) as u8, if n % 2 == 0 { "/a" } else { "/b" }, status, n)
-            })
-            .collect();
-        let examples = kept(&requests);
-        let endpoint = Endpoint { method: "GET".into(), route: "/a".into() };
-        let about = |detector, named: bool| Subject {
-            endpoint: named.then(|| endpoint.clone()),
-            ..Subject::api(detector, 1)
-        };
-        let of = |detector, named, up| examples.of(&about(detector, named), up, 600 * SECOND);
-        let failed = of(Detector::ErrorShift, true, true);
-        assert_eq!(times(&failed), [0, 200, 400]);
-        assert!(failed.iter().all(|example| example.status == Some(500)));
-        let slow = of(Detector::LatencyShift, true, true);
-        assert_eq!(slow.len(), MOST);
-        assert!(slow.iter().all(|example| &*example.route == "/a"), "{slow:?}");
-        let [up, down] = [true, false].map(|up| {
-            let found = of(Detector::LatencyTail, false, up);
-            found.iter().filter_map(|example| example.latency).sum::<u64>()
-        });
-        assert!(up > down, "{up} and {down}");
-    }
-
-    #[test]
-    fn who_asks_on_and_on_is_not_pushed_out() {
-        let mut examples = Examples::new(7);
-        let request = |examples: &mut Examples, n: u64, source: IpAddr| {
-            let time = n * 1_000_000;
-            examples.request(&orders(), &Observation { time, source, ..Observation::example() });
-        };
-        let one: IpAddr = [198, 51, 100, 1].into();
-        for n in 0..200_000_u64 {
-            let crowd: IpAddr = [10, (n >> 16) as u8, (n >> 8) as u8, n as u8].into();
-            request(&mut examples, n, crowd);
-            if n % 100 == 0 {
-                request(&mut examples, n, one);
-            }
-        }
-        let subject = Subject::source(Detector::Scraping, 1, Source::from(one));
-        assert!(!examples.of(&subject, true, 200 * SECOND).is_empty());
-        assert_eq!(examples.sources.len(), PLACES);
-    }
-
-    #[test]
-    fn written_and_read() {
-        let examples = kept(&[(1, 1, "/a", 200, 3), (2, 1, "/a", 404, 4)]);
-        let subject =
-            Subject::source(Detector::Scraping, 1, Source::from(IpAddr::from([192, 0, 2, 1])));
-        let all = examples.of(&subject, true, 9 * SECOND);
-        let mut to = Writer::default();
-        all.iter().for_each(|example| example.write(100, &mut to));
-        assert!(!String::from_utf8_lossy(&to.0).contains("secret"));
-        let read = Example::read(&mut Reader(&to.0), 100).expect("what was written");
-        assert_eq!(read, Example { credential: None, ..all[0].clone() });
-        for length in 0..to.0.len() {
-            assert_eq!(Example::read(&mut Reader(&to.0[..length]), 100), None);
-        }
     }
 }

@@ -8,16 +8,24 @@
 //! about 1/√256 = 6 %, and a share of them within 3 points. Requests come mostly from few sources, which a
 //! sample of sources may miss; so the 32 that ask for most are counted besides (space saving; Metwally,
 //! 2005), too low by at most a 32nd of the slot's requests.
+//!
+//! It outlives the daemon ([`kept`]): a guard that has forgotten whom an API serves lets everything
+//! pass, or nothing.
+
+mod kept;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
+use crate::detect::hasher::mix;
 use crate::detect::{SECOND, Source};
 
 /// Slots of an hour.
 const SLOTS: usize = 6;
 /// Length of a slot, ns.
 const SLOT: u64 = 600 * SECOND;
+/// All of them, ns.
+const HOUR: u64 = SLOT * SLOTS as u64;
 /// Sources that a sample is cut down to.
 const SAMPLE: usize = 256;
 /// Sources that are counted whatever their hash.
@@ -39,15 +47,23 @@ pub struct Hit {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reach {
     apis: HashMap<u32, VecDeque<Slot>>,
-    hasher: RandomState,
+    /// Keys the hashes by which samples are drawn: who knows it can keep out of them.
+    seed: u64,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self { apis: HashMap::new(), seed: RandomState::new().hash_one(0_u8) }
+    }
 }
 
 #[derive(Debug)]
 struct Slot {
-    start: u64,
+    /// ns; of one that was kept over a boot it may be before the clock began.
+    start: i64,
     /// Requests that were answered well, in 65536ths.
     requests: u64,
     /// Sources with a hash of at most this are in the sample.
@@ -63,10 +79,24 @@ struct Seen {
     requests: u64,
 }
 
+/// Nanoseconds of a clock do not reach the highest bit in 292 years.
+fn signed(ns: u64) -> i64 {
+    i64::try_from(ns).unwrap_or(i64::MAX)
+}
+
+/// By which a source is in a sample or not.
+fn hash(seed: u64, source: &Source) -> u64 {
+    mix(source.hash(seed), seed ^ u64::from(source.length))
+}
+
 impl Slot {
-    fn new(start: u64) -> Self {
+    fn new(start: i64) -> Self {
         let (sample, top) = (HashMap::new(), HashMap::new());
         Self { start, requests: 0, threshold: u64::MAX, sample, top }
+    }
+
+    fn end(&self) -> i64 {
+        self.start.saturating_add(signed(SLOT))
     }
 
     fn note(&mut self, source: Source, hash: u64, requests: u64) {
@@ -107,13 +137,13 @@ impl Reach {
             return;
         }
         let slots = self.apis.entry(api).or_default();
-        if slots.back().is_none_or(|slot| now >= slot.start.saturating_add(SLOT)) {
-            slots.push_back(Slot::new(now - now % SLOT));
+        if slots.back().is_none_or(|slot| signed(now) >= slot.end()) {
+            slots.push_back(Slot::new(signed(now - now % SLOT)));
             if slots.len() > SLOTS {
                 slots.pop_front();
             }
         }
-        let hash = self.hasher.hash_one(source);
+        let hash = hash(self.seed, &source);
         let requests = u64::from(weight.max(1 << 16));
         if let Some(slot) = slots.back_mut() {
             slot.note(source, hash, requests);
@@ -133,10 +163,9 @@ impl Reach {
     /// Whom of an API's last hour it hits to cut off those for which `hits` says so, who are given
     /// with the most requests a second that they sent over ten minutes.
     pub fn hit(&self, now: u64, api: u32, hits: impl Fn(&Source, f64) -> bool) -> Hit {
-        let since = now.saturating_sub(SLOT * SLOTS as u64);
+        let since = signed(now) - signed(HOUR);
         let slots = self.apis.get(&api).into_iter().flatten();
-        let slots: Vec<&Slot> =
-            slots.filter(|slot| slot.start.saturating_add(SLOT) > since).collect();
+        let slots: Vec<&Slot> = slots.filter(|slot| slot.end() > since).collect();
         let threshold = slots.iter().map(|slot| slot.threshold).min().unwrap_or(u64::MAX);
         // Of those in every sample that would be in each: requests in all, and of their busiest slot.
         let mut sample: HashMap<Source, (u64, u64)> = HashMap::new();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::action::{Action, Refusal};
 use super::crowd::Crowd;
 use super::reach::Hit;
+use crate::detect::codec::{Reader, Writer};
 use crate::detect::{Finding, SECOND, Source, State};
 use crate::policy::{Answer, RespondMode, Response};
 
@@ -115,11 +116,43 @@ enum Answered {
 }
 
 pub(super) const MINUTE: u64 = 60 * SECOND;
+/// Actions whose time is kept.
+const MOST_KEPT: usize = 10_000;
 
 impl Responder {
     /// Has answered nothing yet.
     pub fn new() -> Self {
         Self { answered: HashMap::new(), latest: VecDeque::new() }
+    }
+
+    /// When the latest actions were, as bytes that [`Self::load`] takes up; `epoch` is what to add to its
+    /// times for ns since 1970.
+    pub fn save(&self, epoch: i128) -> Vec<u8> {
+        let mut to = Writer::default();
+        let latest = self.latest.len().saturating_sub(MOST_KEPT);
+        for time in self.latest.iter().skip(latest) {
+            to.i128(i128::from(*time) + epoch);
+        }
+        to.0
+    }
+
+    /// Takes up what [`Self::save`] wrote, so that a restart does not free the rate of actions. One of
+    /// the future, which a clock that was set back makes of it, was now. False when it is damaged.
+    pub fn load(&mut self, saved: &[u8], now: u64, epoch: i128) -> bool {
+        let mut from = Reader(saved);
+        let mut latest = VecDeque::new();
+        while !from.is_empty() {
+            let Some(time) = from.i128().filter(|_| latest.len() < MOST_KEPT) else { return false };
+            let ago = i128::from(now).saturating_sub(time.saturating_sub(epoch));
+            if ago < i128::from(MINUTE) {
+                // Of before the boot: its minute is a little longer.
+                let ago = u64::try_from(ago.max(0)).unwrap_or(0);
+                latest.push_back(now.saturating_sub(ago));
+            }
+        }
+        latest.append(&mut self.latest);
+        self.latest = latest;
+        true
     }
 
     /// Answers a report of a finding; `now` in ns, on one clock. `None` when there is nothing to say:
@@ -375,6 +408,41 @@ mod tests {
         assert_eq!(answer("d", false, Update, 61), "nothing", "said before");
         assert_eq!(answer("d", false, Update, 62), "done", "the first is a minute old");
         assert_eq!(answer("e", false, Open, 63), "too_many");
+    }
+
+    #[test]
+    fn a_restart_frees_no_actions() {
+        const EPOCH: i128 = 1_700_000_000_000_000_000;
+        let source = Some("198.51.100.1");
+        let ask = |responder: &mut Responder, id: &str, now: u64| {
+            let wanted = Wanted { per_minute: 2, ..wanted(BAN) };
+            let finding = finding(id, source, false, now);
+            responder
+                .answer(now, &finding, &wanted, &Guards, &mut Kernel::default())
+                .map(|outcome| outcome.name())
+        };
+        let mut first = Responder::new();
+        for (id, second) in [("a", 100), ("b", 130)] {
+            assert_eq!(ask(&mut first, id, second * SECOND), Some("done"));
+        }
+        let saved = first.save(EPOCH);
+        let boot = EPOCH + 135 * i128::from(SECOND);
+        // The clock and what to add to it, seconds until an action is refused and until one is done.
+        for (what, now, epoch, refused, done) in [
+            ("a restart", 135 * SECOND, EPOCH, 0, 25),
+            ("a boot", SECOND, boot - i128::from(SECOND), 0, 60),
+            ("a clock set back an hour", 135 * SECOND, EPOCH - 3_600 * 1_000_000_000, 0, 60),
+        ] {
+            let mut again = Responder::new();
+            assert!(again.load(&saved, now, epoch), "{what}");
+            assert_eq!(ask(&mut again, "c", now + refused * SECOND), Some("refused"), "{what}");
+            assert_eq!(ask(&mut again, "d", now + done * SECOND), Some("done"), "{what}");
+        }
+        let mut later = Responder::new();
+        assert!(later.load(&saved, 3_600 * SECOND, EPOCH));
+        assert_eq!(later.latest.len(), 0, "of an hour ago");
+        assert!(!later.load(&saved[..20], 0, EPOCH), "damaged");
+        assert!(!later.load(&vec![0; 16 * (MOST_KEPT + 1)], 0, 0), "too many");
     }
 
     /// Everyone is too many, or shared, as the finding says.

@@ -1,4 +1,4 @@
-//! What detectors have learned, by API, as bytes that only they understand.
+//! What detectors and guards have learned, by API, as bytes that only they understand.
 
 use std::collections::HashMap;
 
@@ -13,8 +13,8 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS learned (
     bytes BLOB NOT NULL
 )";
 
-/// Of APIs that are gone this many are kept, the latest.
-const KEPT: u32 = 2_000;
+/// Names that are kept, the latest: two for each of 4,096 APIs, and of those that are gone.
+const KEPT: u32 = 10_000;
 
 impl Store {
     /// Keeps what was learned under these names, at a time in ms since 1970; all of it or nothing.
