@@ -42,17 +42,25 @@ pub fn detach(pins: &Path) -> Result<Removed> {
         std::fs::remove_dir(&mark).map_err(|e| Error::path("remove", mark.as_path(), e))?;
     }
     for directory in directories(pins)? {
-        for pin in files(&directory)? {
-            remove_pin(&pin)?;
-            removed.pins.push(pin);
-        }
-        std::fs::remove_dir(&directory)
-            .map_err(|e| Error::path("remove", directory.as_path(), e))?;
+        clear(&directory, &mut removed.pins)?;
     }
     if pins.exists() {
         std::fs::remove_dir(pins).map_err(|e| Error::path("remove", pins, e))?;
     }
     Ok(removed)
+}
+
+/// Removes a directory of pins, with those below it: a daemon that was killed while it tried a policy
+/// out has left a whole tree.
+fn clear(directory: &Path, removed: &mut Vec<PathBuf>) -> Result<()> {
+    for pin in files(directory)? {
+        remove_pin(&pin)?;
+        removed.push(pin);
+    }
+    for below in directories(directory)? {
+        clear(&below, removed)?;
+    }
+    std::fs::remove_dir(directory).map_err(|e| Error::path("remove", directory, e))
 }
 
 /// The name of the interface that a link holds, if it is of this network namespace: indices of

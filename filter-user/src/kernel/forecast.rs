@@ -4,7 +4,7 @@
 pub(super) mod frame;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use filter_common::bytes::Slice;
@@ -49,10 +49,25 @@ pub struct Cost {
     pub time: Duration,
 }
 
+/// Directories of trials, below the pins of the daemon that makes them.
+pub(super) const FORECAST: &str = "forecast";
+pub(super) const REHEARSAL: &str = "rehearsal";
+
 /// The pins of a trial, which go with it.
 pub(super) struct Apart(PathBuf);
 
 impl Apart {
+    /// Removes what a daemon has left that ended in the middle of a trial: its tables would take the
+    /// kernel's memory until the next trial.
+    pub(super) fn sweep(pins: &Path) {
+        for name in [FORECAST, REHEARSAL] {
+            let left = pins.join(name);
+            if left.exists() {
+                drop(Self(left));
+            }
+        }
+    }
+
     pub(super) fn new(pins: PathBuf) -> Result<Self> {
         if pins.exists() {
             // A daemon that ended in the middle of a trial left them.
@@ -62,7 +77,7 @@ impl Apart {
     }
 
     /// Where they are.
-    pub(super) fn pins(&self) -> &std::path::Path {
+    pub(super) fn pins(&self) -> &Path {
         &self.0
     }
 }
@@ -82,7 +97,7 @@ impl State {
     /// # Errors
     /// When a program or table does not go in, or does not run.
     pub fn forecast(&self, image: &Image, examples: &[Example]) -> Result<Forecast> {
-        let apart = Apart::new(self.settings.pins.join("forecast"))?;
+        let apart = Apart::new(self.settings.pins.join(FORECAST))?;
         let settings = Settings {
             pins: apart.0.clone(),
             max_bans: 1,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::clock::Tick;
 use super::error::Result;
-use super::forecast::{Apart, frame, unlimited};
+use super::forecast::{Apart, REHEARSAL, frame, unlimited};
 use super::generation::Generation;
 use super::orders::{Kind, Order};
 use super::state::{Settings, State};
@@ -62,7 +62,7 @@ impl Rehearsal {
     /// # Errors
     /// When a program or table does not go in, or does not run.
     pub fn run(&self, image: &Image, takes: &[Take]) -> Result<Vec<Taken>> {
-        let apart = Apart::new(self.settings.pins.join("rehearsal"))?;
+        let apart = Apart::new(self.settings.pins.join(REHEARSAL))?;
         let settings = Settings {
             pins: apart.pins().to_owned(),
             max_bans: 1,

@@ -50,6 +50,38 @@ fn detach_leaves_nothing() -> Result<()> {
     Ok(())
 }
 
+/// A daemon that is killed while it tries a policy out leaves tables pinned in directories of their own,
+/// which the next one, or `weir detach`, removes.
+#[test]
+fn what_a_trial_left_goes() -> Result<()> {
+    let lab = site::lab()?;
+    let mut weir = site::weir(&lab, &site::orders(&lab, "")?)?;
+    let left = ["forecast", "rehearsal"].map(|name| weir.pins().join(name));
+    let leave = || -> Result<()> {
+        for directory in &left {
+            std::fs::create_dir_all(directory.join("v1/links/of-1"))?;
+        }
+        Ok(())
+    };
+    weir.crash()?;
+    leave()?;
+    weir.start_again()?;
+    assert!(left.iter().all(|directory| !directory.exists()), "the next start removes them");
+    for alive in [false, true] {
+        leave()?;
+        if !alive {
+            weir.crash()?;
+        }
+        weir.detach()?.success()?;
+        assert!(!weir.pins().exists(), "daemon {alive}: pins are left");
+        if !alive {
+            weir.start_again()?;
+        }
+    }
+    assert_eq!(weir.ended()?, 0);
+    Ok(())
+}
+
 /// Priority, handle and program of our filter, as tc shows them.
 fn filter(host: &Host) -> Result<[String; 3]> {
     let limit = std::time::Duration::from_secs(10);

@@ -11,7 +11,7 @@ use weir_tests::sweep;
 #[test]
 fn half_a_minute_of_mishaps_breaks_nothing() -> Result<()> {
     let lab = Lab::new(&soak::HOSTS)?;
-    let plan = Plan { length: Duration::from_secs(32), seed: 7 };
+    let plan = Plan { length: Duration::from_secs(18), seed: 7 };
     let outcome = soak::run(&lab, plan, &mut |line| println!("{line}"))?;
     println!("{outcome}");
     let prefix = lab.prefix().to_owned();
@@ -19,6 +19,6 @@ fn half_a_minute_of_mishaps_breaks_nothing() -> Result<()> {
     assert_eq!(sweep::leftovers(&prefix)?, Vec::<String>::new());
     assert!(outcome.held(), "{:#?}", outcome.claims);
     let happened: u32 = outcome.mishaps.values().sum();
-    assert!(happened >= 5, "{:?}", outcome.mishaps);
+    assert!(happened >= 3, "{:?}", outcome.mishaps);
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::kernel::bans::Bans;
 use crate::kernel::clock::{self, Tick};
 use crate::kernel::counters::Counters;
 use crate::kernel::error::{Error, Result};
+use crate::kernel::forecast::Apart;
 use crate::kernel::host;
 use crate::kernel::object::OBJECT;
 use crate::kernel::orders::Orders;
@@ -27,6 +28,7 @@ impl State {
     /// # Errors
     /// When the host lacks something, or what is pinned is not what this version makes.
     pub fn open(settings: Settings) -> Result<Self> {
+        Apart::sweep(&settings.pins);
         Self::open_with(settings, None)
     }
 
