@@ -179,8 +179,8 @@ impl Examples {
         };
         let kept = keys.into_iter().flat_map(|(places, key)| places.of(key));
         let mut kept: Vec<_> = kept
-            .cloned()
             .filter(|example| now.saturating_sub(example.time) < OLD && is_about(subject, example))
+            .cloned()
             .collect();
         kept.sort_by(|a, b| {
             let [a, b] = [a, b].map(|example| (tells(subject, up, example), example.time));

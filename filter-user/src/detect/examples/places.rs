@@ -65,7 +65,7 @@ impl Places {
         let number = key as usize & (PLACES - 1);
         let head = self.heads.get(number).filter(|head| head.key == key);
         let held = head.map_or(0, |head| usize::from(head.held));
-        self.kept.get(number).into_iter().flat_map(|kept| kept).take(held).flatten()
+        self.kept.get(number).into_iter().flatten().take(held).flatten()
     }
 
     /// How many places there are.
