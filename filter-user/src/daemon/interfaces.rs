@@ -11,6 +11,7 @@ use crate::kernel::attach::{self, Gated, Target};
 use crate::kernel::error::Error;
 use crate::kernel::generation::Generation;
 use crate::kernel::netlink::Changes;
+use crate::kernel::stale;
 use crate::kernel::state::State;
 use crate::kernel::{self, clock};
 
@@ -90,6 +91,11 @@ impl Gate {
                     }
                 }
             }
+        }
+        if !turns.is_empty()
+            && let Err(error) = stale::sweep(&self.pins)
+        {
+            tracing::warn!(%error, "links of interfaces that are gone");
         }
         turns
     }

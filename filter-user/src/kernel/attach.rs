@@ -15,7 +15,7 @@ pub use super::egress::EgressHook;
 use super::error::{Error, Result};
 use super::generation::Generation;
 use super::netlink::{self, Mode};
-use super::{before, egress, holders, host, state};
+use super::{before, egress, holders, host, stale, state};
 
 /// Names of our programs as the kernel shows them.
 const INGRESS: &str = "weir_ingress";
@@ -164,6 +164,9 @@ pub fn swap(
                 return Err(error);
             }
         }
+    }
+    if let Err(error) = stale::sweep(pins) {
+        log::warn!("{error}");
     }
     Ok(done.into_iter().map(|(gated, ..)| gated).collect())
 }

@@ -29,6 +29,7 @@ pub mod orders;
 pub mod own;
 pub mod rehearsal;
 pub mod ring;
+pub mod stale;
 pub mod state;
 pub mod trial;
 pub mod whole;

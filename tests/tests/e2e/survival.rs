@@ -113,6 +113,21 @@ fn an_interface_that_is_made_anew_is_gated_anew() -> Result<()> {
         Ok(())
     })?;
     assert_eq!(answered()?, [false, true]);
+    // The link of the interface that is gone would hold the programs and tables it ran.
+    let links = || -> Result<usize> { Ok(std::fs::read_dir(weir.pins().join("links"))?.count()) };
+    assert_eq!(links()?, 4, "two of each interface that is there");
+    for _ in 0..2 {
+        wire("link delete eth1")?;
+        wait::until("its links to go", Duration::from_secs(10), || {
+            anyhow::ensure!(links()? == 2, "{}", links()?);
+            Ok(())
+        })?;
+        make()?;
+        wait::until("eth1 to be gated again", Duration::from_secs(10), || {
+            anyhow::ensure!(headline()?.starts_with("ENFORCING") && links()? == 4);
+            Ok(())
+        })?;
+    }
 
     wire("link set eth1 down")?;
     wire("link set eth1 name eth7")?;
@@ -124,7 +139,7 @@ fn an_interface_that_is_made_anew_is_gated_anew() -> Result<()> {
     assert!(!weir.pins().exists());
     let events = weir.events()?;
     let named = |name: &str| events.iter().filter(|event| event["event"] == name).count();
-    assert_eq!(named("interface_gated"), 1, "{events:?}");
+    assert_eq!(named("interface_gated"), 3, "{events:?}");
     assert!(named("interface_open") >= 1, "{events:?}");
     Ok(())
 }
