@@ -1,26 +1,23 @@
 //! Automatic actions: what became of each, those that wait for an operator, and the kill switch. Kept
 //! in the store, so that what waits and a stop outlive the daemon.
 
+mod decide;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::control::api::{
-    ActionDecision, ActionEntry, ActionQuery, ActionsStatus, ActionsStop, Answer, ApiError, Caller,
-    Decision, Stopped,
-};
-use crate::control::ssh::who;
+use crate::control::api::{ActionEntry, ActionQuery, ActionsStatus, Stopped};
 use crate::detect::{Finding, Source};
 use crate::export::events::{ActionField, ApiField, Event, Kind, SourceField};
-use crate::kernel::orders as cells;
 use crate::policy::{Cidr, Policy};
-use crate::respond::{Action, Executor as _, Guard as _, Outcome};
+use crate::respond::{Action, Outcome};
 use crate::store::{ActionRow, Store, Who};
 use crate::text::quantity::{Measure, rate};
 
 use super::core::{Core, lock, unix_ns};
 use super::gate::unix_now;
-use super::orders;
-use super::pipeline::Hand;
 use super::profile::Profile;
 
 /// Actions that are kept, and those of them that may wait.
@@ -333,177 +330,6 @@ impl Core {
         });
     }
 
-    /// Decides about an action.
-    pub(super) fn decide_action(
-        &self,
-        request: &ActionDecision,
-        caller: &Caller,
-    ) -> Answer<ActionEntry> {
-        let who = who(caller);
-        let known = lock(&self.actions).entries.get(&request.id).cloned();
-        let entry = known.ok_or_else(|| {
-            ApiError::not_found(format!("there is no action {}", request.id))
-                .hint("`weir actions list --all` shows those that are kept")
-        })?;
-        let (wanted, state, kind, what) = match request.decision {
-            Decision::Approve => ("held", "done", Kind::ActionTaken, "action_approve"),
-            Decision::Reject => ("held", "rejected", Kind::ActionRejected, "action_reject"),
-            Decision::Undo => ("done", "undone", Kind::ActionUndone, "action_undo"),
-        };
-        if entry.state != wanted {
-            let message = format!("action {} is {}, not {wanted}", entry.id, entry.state);
-            return Err(ApiError::refused(message));
-        }
-        match request.decision {
-            Decision::Approve => self.approve(&entry)?,
-            Decision::Undo => self.undo(&entry)?,
-            Decision::Reject => {}
-        }
-        let entry = lock(&self.actions)
-            .set(entry.id, state, Some(who.clone()))
-            .ok_or_else(|| ApiError::internal("the action is gone"))?;
-        let fields = [
-            ("id", entry.id.into()),
-            ("action", entry.kind.clone().into()),
-            ("api", entry.api.clone().into()),
-            ("source", entry.source.clone().into()),
-            ("finding", entry.finding.clone().into()),
-        ];
-        self.audit_act(what, who, fields);
-        self.tell_decision(&entry, kind, "an operator decided so");
-        self.look_after_actions();
-        Ok(entry)
-    }
-
-    /// Does what waited. The policy may be another by now: who must not be acted against is asked
-    /// again, how many it hits is the operator's to weigh.
-    fn approve(&self, entry: &ActionEntry) -> Answer<()> {
-        let profile = {
-            let gate = self.gate();
-            Profile::new(std::sync::Arc::clone(&gate.now.policy), gate.state.ids_ref())
-        };
-        let action = revive(&profile, entry).map_err(|why| {
-            ApiError::refused(format!("action {} cannot be done any more: {why}", entry.id))
-        })?;
-        let now = crate::kernel::clock::monotonic_ns();
-        let hidden = |source: &Source| lock(&self.clients).hidden(source, now).is_some();
-        let guard = profile.guard(hidden, None);
-        if let Action::Ban { source, api, .. } | Action::Escalate { network: source, api, .. } =
-            &action
-            && (guard.is_trusted(source)
-                || guard.is_proxy(*api, source)
-                || guard.is_behind_proxy(source))
-        {
-            let message =
-                format!("{source} is trusted, a proxy or behind one, by the policy in force");
-            return Err(ApiError::refused(message));
-        }
-        Hand { core: self, policy: &profile.policy }.execute(&action).map_err(ApiError::refused)
-    }
-
-    /// Takes back what was done, if it still stands.
-    fn undo(&self, entry: &ActionEntry) -> Answer<()> {
-        let gone = || {
-            ApiError::not_found(format!("what action {} did does not stand any more", entry.id))
-                .hint("`weir ban list` and `weir breach status` show what does")
-        };
-        let mut gate = self.gate();
-        let api = gate.api_id(&entry.api).ok();
-        match entry.kind.as_str() {
-            "ban" | "escalate" | "quota" => {
-                let source = entry.source.as_deref().unwrap_or_default();
-                let (network, prefix) = match Cidr::parse(source.as_bytes()) {
-                    Ok(Cidr::V4(bits, length)) => (bits_v4(bits), length),
-                    Ok(Cidr::V6(bits, length)) => (bits_v6(bits), length),
-                    Err(_) => return Err(gone()),
-                };
-                let at = api.filter(|_| entry.kind != "ban");
-                let removed = gate
-                    .state
-                    .bans
-                    .remove(network, prefix, at)
-                    .map_err(super::trouble::kernel)?
-                    .ok_or_else(gone)?;
-                let reason = gate.ban_reason(&removed);
-                gate.reasons.remove(&(network, prefix, at));
-                let field = gate.ban_api(&removed);
-                drop(gate);
-                self.tell_ban(Kind::BanRemoved, &removed, field, &reason, "operator");
-                Ok(())
-            }
-            kind => {
-                let kind = if kind == "limit" { cells::Kind::Limit } else { cells::Kind::Lockdown };
-                let api = api.ok_or_else(gone)?;
-                let stands = gate
-                    .state
-                    .orders
-                    .of(api)
-                    .iter()
-                    .any(|held| held.order.kind() == kind && held.order.is_automatic());
-                if !stands {
-                    return Err(gone());
-                }
-                gate.order_notes.remove(&(api, kind));
-                gate.state.orders.lift(api, kind);
-                Ok(())
-            }
-        }
-    }
-
-    /// Stops all automatic actions.
-    pub(super) fn stop_actions(
-        &self,
-        request: &ActionsStop,
-        caller: &Caller,
-    ) -> Answer<ActionsStatus> {
-        let ttl = orders::ttl(request.ttl_seconds)?;
-        let who = who(caller);
-        let now = unix_now();
-        let stopped = Stopped {
-            since: now,
-            until: ttl.map(|ttl| now.saturating_add(ttl.as_secs_f64().ceil() as u64)),
-            by: who.clone(),
-            reason: request.reason.clone(),
-        };
-        let body = serde_json::to_string(&stopped)
-            .map_err(|error| ApiError::internal(format!("the stop cannot be written: {error}")))?;
-        // In force first, whatever the disk says.
-        lock(&self.actions).stopped = Some(stopped);
-        let kept = self.gate().keeper.with(|store| store.keep_stop(Some(&body)));
-        let message = format!("automatic actions are stopped: {}", request.reason);
-        self.tell(&Event::new(Kind::ActionsStopped, unix_ns(), message));
-        let fields = [
-            ("ttl_seconds", request.ttl_seconds.into()),
-            ("reason", request.reason.clone().into()),
-        ];
-        self.audit_act("actions_stop", who, fields);
-        if kept.is_none() {
-            return Err(ApiError::internal(
-                "automatic actions are stopped, but that cannot be written down: a restart forgets it",
-            )
-            .hint("`weir status` says what is wrong with the state directory"));
-        }
-        Ok(self.actions_status())
-    }
-
-    /// Has automatic actions taken again.
-    pub(super) fn start_actions(&self, caller: &Caller) -> Answer<ActionsStatus> {
-        if lock(&self.actions).stopped.take().is_none() {
-            return Err(ApiError::refused("automatic actions are not stopped"));
-        }
-        let kept = self.gate().keeper.with(|store| store.keep_stop(None));
-        let message = "automatic actions are taken again";
-        self.tell(&Event::new(Kind::ActionsStarted, unix_ns(), message));
-        self.audit_act("actions_start", who(caller), [("over", false.into())]);
-        if kept.is_none() {
-            return Err(ApiError::internal(
-                "they are taken again, but that cannot be written down: a restart stops them",
-            )
-            .hint("`weir status` says what is wrong with the state directory"));
-        }
-        Ok(self.actions_status())
-    }
-
     /// How automatic actions stand.
     pub(super) fn actions_status(&self) -> ActionsStatus {
         let mode = self.gate().now.policy.responses.mode.name().to_owned();
@@ -514,78 +340,5 @@ impl Core {
     pub(super) fn actions_status_in(&self, mode: String) -> ActionsStatus {
         let actions = lock(&self.actions);
         ActionsStatus { mode, held: actions.held() as u64, stopped: actions.stopped.clone() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(state: &str, expires: u64) -> ActionEntry {
-        let expires = Some(expires).filter(|&expires| expires != 0);
-        ActionEntry { state: state.to_owned(), expires, ..ActionEntry::default() }
-    }
-
-    #[test]
-    fn they_are_numbered_bounded_and_outlive_the_daemon() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let mut store = Store::open(directory.path()).expect("opens");
-        let mut actions = Actions::restore(&mut store).expect("reads");
-        assert_eq!(actions.add(entry("held", 100)), 1);
-        for _ in 0..KEPT + 10 {
-            actions.add(entry("done", 0));
-        }
-        assert_eq!((actions.entries.len(), actions.held()), (KEPT, 1), "what waits is kept");
-        assert_eq!((actions.overdue(99), actions.overdue(100)), (vec![], vec![1]));
-        store.keep_actions(&actions.take_changes()).expect("writes");
-        assert!(actions.take_changes().is_empty());
-        let mut again = Actions::restore(&mut store).expect("reads");
-        assert_eq!((again.held(), again.next), (1, actions.next));
-        let query = ActionQuery { all: false, limit: 9 };
-        assert_eq!(again.list(&query).len(), 1);
-        let all = again.list(&ActionQuery { all: true, limit: 2 });
-        assert_eq!(all.iter().map(|entry| entry.id).collect::<Vec<_>>(), [1_011, 1_010]);
-        again.set(1, "rejected", None).expect("there");
-        assert_eq!(again.held(), 0);
-        for _ in 0..HELD + 3 {
-            again.add(entry("held", 0));
-        }
-        assert_eq!(again.overdue(0).len(), 3, "the oldest of too many");
-    }
-
-    #[test]
-    fn what_waited_is_revived_under_the_policy_of_now() {
-        let text = "[groups.partners]\ncidrs = [\"198.51.100.0/24\"]\n[[api]]\nname = \"orders\"\n\
-                    listen = [\"tcp/80\"]\nallow = \"any\"\n";
-        let loaded = crate::policy::parse(text, std::path::Path::new("."), "p.toml");
-        let mut ids = crate::image::Ids::new(16);
-        ids.api("orders").expect("room");
-        let profile = Profile::new(std::sync::Arc::new(loaded.policy.expect("valid")), &ids);
-        let base = ActionEntry {
-            api: "orders".to_owned(),
-            ttl_seconds: 60.0,
-            source: Some("2001:db8::/64".to_owned()),
-            ..ActionEntry::default()
-        };
-        for (kind, argument, good) in [
-            ("ban", None, true),
-            ("escalate", Some("20"), true),
-            ("escalate", None, false),
-            ("limit", Some("10/s"), true),
-            ("limit", Some("10"), false),
-            ("lockdown", Some("partners"), true),
-            ("lockdown", Some("gone"), false),
-            ("dance", None, false),
-        ] {
-            let argument = argument.map(str::to_owned);
-            let entry = ActionEntry { kind: kind.to_owned(), argument, ..base.clone() };
-            let revived = revive(&profile, &entry);
-            assert_eq!(revived.is_ok(), good, "{kind}: {revived:?}");
-            if let Ok(action) = revived {
-                assert_eq!((action.name(), action.ttl().as_secs()), (kind, 60));
-            }
-        }
-        let gone = ActionEntry { api: "gone".to_owned(), kind: "ban".to_owned(), ..base };
-        assert!(revive(&profile, &gone).is_err());
     }
 }

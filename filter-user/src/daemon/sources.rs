@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::control::api::{SourceCount, SourceRefused};
+use crate::detect::hasher::Keyed;
 use crate::export::events::Event;
 use crate::sensor::transaction::Transaction;
 
@@ -81,7 +82,7 @@ struct Refusal {
 #[derive(Debug)]
 pub(super) struct Sources {
     /// By the API's stable id.
-    asked: HashMap<(u32, IpAddr), Asked>,
+    asked: HashMap<(u32, IpAddr), Asked, Keyed>,
     /// By the API's name, which is what events know.
     refused: HashMap<(Arc<str>, IpAddr), Refusal>,
     /// In 65536ths.
@@ -107,7 +108,13 @@ pub(super) struct Told {
 impl Sources {
     /// Nobody has asked yet.
     pub(super) fn new(now: u64) -> Self {
-        Self { asked: HashMap::new(), refused: HashMap::new(), untold: 0, since: now, tidied: 0 }
+        Self {
+            asked: HashMap::default(),
+            refused: HashMap::new(),
+            untold: 0,
+            since: now,
+            tidied: 0,
+        }
     }
 
     /// A request that came in of this client.

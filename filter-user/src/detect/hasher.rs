@@ -4,7 +4,7 @@
 //! shifts (the idea of wyhash and its kin). Whoever does not know the seed cannot aim at a place; maps
 //! of ids that the policy gives need none.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 const K: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -28,9 +28,27 @@ pub(crate) fn bytes(seed: u64, bytes: &[u8]) -> u64 {
     mix(hash ^ u64::from_le_bytes(word), seed)
 }
 
-/// Makes [`Mixer`]s, for maps.
+/// Makes [`Mixer`]s, for maps of ids that the policy gives.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mixing;
+
+/// Makes [`Mixer`]s under a seed that nobody knows, for maps of what strangers choose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keyed(u64);
+
+impl Default for Keyed {
+    fn default() -> Self {
+        Self(RandomState::new().build_hasher().finish())
+    }
+}
+
+impl BuildHasher for Keyed {
+    type Hasher = Mixer;
+
+    fn build_hasher(&self) -> Mixer {
+        Mixer(self.0)
+    }
+}
 
 /// The state of one hash.
 #[derive(Debug)]
@@ -62,6 +80,10 @@ impl Hasher for Mixer {
         self.0 = mix(self.0, word);
     }
 
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+
     fn write_isize(&mut self, word: isize) {
         self.write_u64(word as u64);
     }
@@ -71,6 +93,7 @@ impl Hasher for Mixer {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+    use std::net::IpAddr;
 
     #[test]
     fn tells_apart_and_spreads() {
@@ -88,6 +111,15 @@ mod tests {
         for low in [low, of_ids] {
             assert!(low.iter().all(|count| (1300..1850).contains(count)), "{low:?}");
         }
+        let (one, other) = (Keyed::default(), Keyed::default());
+        let hashes: HashSet<u64> = (0..100_000_u32)
+            .map(|number| one.hash_one((7_u32, IpAddr::from(number.to_be_bytes()))))
+            .collect();
+        assert_eq!(hashes.len(), 100_000);
+        let low: HashSet<u64> = hashes.iter().map(|hash| hash & 63).collect();
+        let high: HashSet<u64> = hashes.iter().map(|hash| hash >> 57).collect();
+        assert_eq!((low.len(), high.len()), (64, 128));
+        assert_ne!(one.hash_one(7_u32), other.hash_one(7_u32), "under another seed");
         assert_ne!(bytes(1, b"a"), bytes(1, b"a\0"));
         assert_ne!(bytes(1, b"a"), bytes(2, b"a"));
         assert_ne!(bytes(1, b"12345678"), bytes(1, b"12345678\0"));

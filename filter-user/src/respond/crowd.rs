@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
+use crate::detect::hasher::Keyed;
 use crate::detect::{SECOND, Source};
 
 /// Sources that are followed; of further ones nothing is known.
@@ -34,8 +35,8 @@ struct Bits {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Crowds {
-    now: HashMap<(u32, Source), Bits>,
-    before: HashMap<(u32, Source), Bits>,
+    now: HashMap<(u32, Source), Bits, Keyed>,
+    before: HashMap<(u32, Source), Bits, Keyed>,
     since: u64,
     hasher: RandomState,
     full: u64,
@@ -82,7 +83,7 @@ impl Crowds {
     /// How many share a source at an API, as far as was seen.
     pub fn of(&self, api: u32, source: &Source) -> Crowd {
         let key = (api, *source);
-        let held = |map: &HashMap<_, Bits>| map.get(&key).copied().unwrap_or_default();
+        let held = |map: &HashMap<_, Bits, Keyed>| map.get(&key).copied().unwrap_or_default();
         let (now, before) = (held(&self.now), held(&self.before));
         Crowd {
             credentials: different(now.credentials | before.credentials),

@@ -15,9 +15,9 @@
 mod kept;
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 
-use crate::detect::hasher::mix;
+use crate::detect::hasher::{Keyed, Mixing, mix};
 use crate::detect::{SECOND, Source};
 
 /// Slots of an hour.
@@ -49,14 +49,14 @@ pub struct Hit {
 /// See the module.
 #[derive(Debug)]
 pub struct Reach {
-    apis: HashMap<u32, VecDeque<Slot>>,
+    apis: HashMap<u32, VecDeque<Slot>, Mixing>,
     /// Keys the hashes by which samples are drawn: who knows it can keep out of them.
     seed: u64,
 }
 
 impl Default for Reach {
     fn default() -> Self {
-        Self { apis: HashMap::new(), seed: RandomState::new().hash_one(0_u8) }
+        Self { apis: HashMap::default(), seed: RandomState::new().hash_one(0_u8) }
     }
 }
 
@@ -68,9 +68,9 @@ struct Slot {
     requests: u64,
     /// Sources with a hash of at most this are in the sample.
     threshold: u64,
-    sample: HashMap<Source, Seen>,
+    sample: HashMap<Source, Seen, Keyed>,
     /// Requests counted, and those of them that may have been another's.
-    top: HashMap<Source, (u64, u64)>,
+    top: HashMap<Source, (u64, u64), Keyed>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +91,7 @@ fn hash(seed: u64, source: &Source) -> u64 {
 
 impl Slot {
     fn new(start: i64) -> Self {
-        let (sample, top) = (HashMap::new(), HashMap::new());
+        let (sample, top) = (HashMap::default(), HashMap::default());
         Self { start, requests: 0, threshold: u64::MAX, sample, top }
     }
 

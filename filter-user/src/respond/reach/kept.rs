@@ -87,7 +87,7 @@ impl Slot {
         let start = i64::try_from(from.i128()?.checked_sub(epoch)?).ok()?;
         let (requests, threshold) = (from.u64()?, from.u64()?);
         let number = usize::from(from.u16()?);
-        let mut sample = HashMap::new();
+        let mut sample = HashMap::default();
         for _ in 0..Some(number).filter(|number| *number <= 2 * SAMPLE)? {
             let source = read(from)?;
             let seen = Seen { hash: hash(seed, &source), requests: from.u64()? };
@@ -95,7 +95,7 @@ impl Slot {
             sample.insert(source, Some(seen).filter(|seen| seen.hash <= threshold)?);
         }
         let number = usize::from(from.u16()?);
-        let mut top = HashMap::new();
+        let mut top = HashMap::default();
         for _ in 0..Some(number).filter(|number| *number <= TOP)? {
             let source = read(from)?;
             let (count, others) = (from.u64()?, from.u64()?);
