@@ -181,3 +181,33 @@ fn the_guards_of_the_many() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn the_guards_remember_over_a_restart() -> Result<()> {
+    let lab = Lab::new(&[("server", 1), ("client", 2), ("stranger", 3), ("third", 4)])?;
+    let [server, client, stranger, third] =
+        [lab.host("server")?, lab.host("client")?, lab.host("stranger")?, lab.host("third")?];
+    let _nginx = site::nginx(&lab)?;
+    let text = policy(&lab, "\"lockdown clients\"", "mode = \"act\"")?;
+    let mut weir = site::weir(&lab, &text)?;
+    // Two sources outside of `clients` are served.
+    let url = site::url(server.v4().into(), PORT, "/items/[1-60]");
+    for host in [stranger, third] {
+        curl::many(host, &[&url])?;
+    }
+    wait::until("they were seen", SOON, || {
+        let seen = weir.metrics()?.sum("http_server_request_duration_seconds_count", &[]);
+        ensure!(seen >= 120.0, "{seen}");
+        Ok(())
+    })?;
+    weir.stop()?;
+    weir.start_again()?;
+    guess(client, server)?;
+    let refused = told(&weir, "action_refused", 1)?;
+    assert_eq!(refused[0]["action"]["refusal"], "blast_radius", "{refused:?}");
+    let said = refused[0]["message"].as_str().unwrap_or_default();
+    println!("{said}");
+    assert!(said.contains("2 of 2 sources") && said.contains("120 of 120"), "{said}");
+    assert_eq!(weir.json(&["breach", "status"])?, serde_json::json!([]), "nothing was done");
+    Ok(())
+}
