@@ -258,8 +258,8 @@ fn rest() -> Vec<Section> {
     let answer = |detector: Detector| {
         let good = if detector == Detector::Enforcement {
             &["\"alert\""][..]
-        } else if detector.is_of_inventory() {
-            // It is about an API: there is nobody to ban.
+        } else if !detector.names_a_source() {
+            // There is nobody to ban.
             &ANSWERS[1..]
         } else {
             ANSWERS
@@ -303,7 +303,7 @@ fn rest() -> Vec<Section> {
             title: "api.respond",
             header: "api.respond",
             about: "What follows a finding, by [detector](detectors.md): `\"alert\"`, `\"limit RATE\"`, `\"ban TIME\"` (1s to 30d), `\"lockdown GROUP\"`, or a \
-                    table with a time of its own. A finding about an API (of the inventory) bans nobody; `enforcement` only alerts.",
+                    table with a time of its own. A detector that names no source bans nobody; `enforcement` only alerts.",
             frame: frame!("[api.respond]\n@\n"),
             keys: Detector::ALL.into_iter().map(answer).collect(),
         },
