@@ -44,14 +44,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match measure(&Arguments::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    weir_tests::process::exit_code(measure(&Arguments::parse()))
 }
 
 fn measure(arguments: &Arguments) -> Result<bool> {

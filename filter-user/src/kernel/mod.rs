@@ -8,6 +8,7 @@ pub mod agreement;
 pub mod attach;
 pub mod bans;
 pub mod before;
+mod bpf;
 pub mod clock;
 pub mod counters;
 pub mod detach;

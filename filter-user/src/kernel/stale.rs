@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::attach::{links, remove_pin};
+use super::bpf;
 use super::detach;
 use super::error::Result;
 
@@ -48,10 +49,10 @@ fn interface(pin: &Path) -> Option<u32> {
         info: u64,
     }
     let path = CString::new(pin.as_os_str().as_bytes()).ok()?;
-    let get = Get { path: path.as_ptr() as u64, fd: 0, flags: 0 };
+    let mut get = Get { path: path.as_ptr() as u64, fd: 0, flags: 0 };
     // SAFETY: the attribute and the path live for the call; the command only reads them.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, OBJECT_GET, &raw const get, size_of::<Get>()) };
-    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    let fd = unsafe { bpf::call(OBJECT_GET, &mut get) }.ok()?;
+    let fd = i32::try_from(fd).ok()?;
     // SAFETY: the descriptor was just opened and nobody else has it.
     let link = unsafe { OwnedFd::from_raw_fd(fd) };
     // `struct bpf_link_info`: kind, number, program, a gap, then what the kind has, which of both
@@ -64,7 +65,6 @@ fn interface(pin: &Path) -> Option<u32> {
     };
     // SAFETY: the kernel writes at most `length` bytes to `info` and how many to `length`; both live
     // for the call.
-    let done =
-        unsafe { libc::syscall(libc::SYS_bpf, INFO_BY_FD, &raw mut inspect, size_of::<Inspect>()) };
-    (done == 0 && [XDP, TCX].contains(&info[0])).then_some(info[4])
+    unsafe { bpf::call(INFO_BY_FD, &mut inspect) }.ok()?;
+    [XDP, TCX].contains(&info[0]).then_some(info[4])
 }

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use aya::maps::{Map, MapData};
 
+use super::bpf;
 use super::error::{Error, Result};
 use super::mapped::Cell;
 
@@ -95,18 +96,14 @@ impl<T: Cell + Copy> Whole<T> {
     /// `value` has room for all cells.
     fn call(&self, command: libc::c_long, value: *mut T) -> std::io::Result<()> {
         let key = 0u32;
-        let element = Element {
+        let mut element = Element {
             map: self.map.as_raw_fd() as u32,
             padding: 0,
             key: (&raw const key) as u64,
             value: value as u64,
             flags: 0,
         };
-        // SAFETY: the attributes are of the size given; key and value are as large as the map's, which
-        // `of` has asked for.
-        let result = unsafe {
-            libc::syscall(libc::SYS_bpf, command, &raw const element, size_of::<Element>())
-        };
-        if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+        // SAFETY: key and value are as large as the map's, which `of` has asked for.
+        unsafe { bpf::call(command, &mut element) }.map(drop)
     }
 }
