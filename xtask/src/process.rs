@@ -15,10 +15,16 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How much of a failed silent command's log is shown, in lines.
 const LOG_TAIL: usize = 40;
 
-/// The cargo that runs this xtask.
+/// The cargo that runs this xtask, without what that one told the xtask of itself: build scripts
+/// (ring's) that look at it would run anew, and all that rests on them be compiled anew, whenever cargo is
+/// run by hand and by the xtask in turn.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(crate::root());
+    let told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(told)) {
+        command.env_remove(name);
+    }
     command
 }
 

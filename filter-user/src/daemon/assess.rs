@@ -33,8 +33,6 @@ const FINDINGS: usize = 10_000;
 const SKEW: u64 = 86_400;
 /// Between two looks at whether a report is due.
 const LOOK: Duration = Duration::from_secs(1);
-/// Between two looks at whether the daemon ends.
-const PAUSE: Duration = Duration::from_millis(100);
 /// After a report could not be written, before it is tried again.
 const RETRY: Duration = Duration::from_secs(600);
 
@@ -82,7 +80,7 @@ pub(super) fn start(core: Arc<Core>) -> Result<JoinHandle<()>> {
         .name("weir-assess".to_owned())
         .spawn(move || {
             let mut not_before = Instant::now();
-            while !core.stopping() {
+            loop {
                 if Instant::now() >= not_before && core.report_is_due() {
                     not_before = Instant::now() + RETRY;
                     match core.keep_report(own()) {
@@ -90,10 +88,8 @@ pub(super) fn start(core: Arc<Core>) -> Result<JoinHandle<()>> {
                         Err(error) => tracing::error!(%error, "no posture report was made"),
                     }
                 }
-                let mut slept = Duration::ZERO;
-                while slept < LOOK && !core.stopping() {
-                    std::thread::sleep(PAUSE);
-                    slept += PAUSE;
+                if core.pause(LOOK) {
+                    break;
                 }
             }
         })

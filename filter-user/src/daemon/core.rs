@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use tokio::sync::watch;
@@ -102,6 +102,9 @@ pub(super) struct Core {
     ready: AtomicBool,
     detached: AtomicBool,
     stop: watch::Sender<bool>,
+    /// Held by threads of the system while they pause; told when everybody is to end.
+    pausing: Mutex<()>,
+    ending: Condvar,
 }
 
 /// A lock whose holder panicked is taken over: what it guards is replaced as a whole.
@@ -211,6 +214,8 @@ impl Core {
             ready: AtomicBool::new(false),
             detached: AtomicBool::new(false),
             stop,
+            pausing: Mutex::new(()),
+            ending: Condvar::new(),
         })
     }
 
@@ -257,11 +262,23 @@ impl Core {
         *self.stop.borrow()
     }
 
+    /// Waits so long, and no longer than until [`Self::begin_stop`]; whether the daemon is to end.
+    pub(super) fn pause(&self, time: Duration) -> bool {
+        let pausing = lock(&self.pausing);
+        let waited = self.ending.wait_timeout_while(pausing, time, |()| !self.stopping());
+        drop(waited);
+        self.stopping()
+    }
+
     /// Tells everybody to end.
     pub(super) fn begin_stop(&self) {
         self.ready.store(false, Ordering::Release);
         // Nobody listening any more is no failure.
+        // Nobody is between the look at `stop` and the wait.
+        let pausing = lock(&self.pausing);
         self.stop.send_replace(true);
+        drop(pausing);
+        self.ending.notify_all();
     }
 
     /// Ends after a detach: nothing is left to keep.

@@ -36,8 +36,6 @@ pub(super) use compare::compare;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
-/// Between two looks at whether the daemon ends.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Starts the thread.
 pub(super) fn start(core: Arc<Core>) -> Result<JoinHandle<()>> {
@@ -45,12 +43,10 @@ pub(super) fn start(core: Arc<Core>) -> Result<JoinHandle<()>> {
         .name("weir-feeds".to_owned())
         .spawn(move || {
             let mut watcher = Watcher { core, generation: 0, looks: HashMap::new() };
-            while !watcher.core.stopping() {
+            loop {
                 watcher.look();
-                let mut slept = Duration::ZERO;
-                while slept < LOOK && !watcher.core.stopping() {
-                    std::thread::sleep(PAUSE);
-                    slept += PAUSE;
+                if watcher.core.pause(LOOK) {
+                    break;
                 }
             }
         })

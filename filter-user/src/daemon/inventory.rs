@@ -38,7 +38,7 @@ use ledger::Ledger;
 pub(super) use mutes::{MOST as MOST_MUTES, Mutes};
 
 /// Between two looks at whether there is something to do.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_secs(1);
 /// Between two judgements.
 const JUDGE: u64 = 2;
 /// Between two writings.
@@ -395,7 +395,7 @@ pub(super) fn start(core: Arc<Core>) -> Result<JoinHandle<()>> {
         .name("weir-inventory".to_owned())
         .spawn(move || {
             let mut last = [0; 4];
-            while !core.stopping() {
+            loop {
                 let now = core.started.elapsed().as_secs();
                 let due = |at: usize, every: u64| now >= last[at] + every;
                 let due = [due(0, JUDGE), due(1, WRITE), due(2, FORGET), due(3, GEO)];
@@ -414,7 +414,9 @@ pub(super) fn start(core: Arc<Core>) -> Result<JoinHandle<()>> {
                 if due[1] {
                     core.write_inventory();
                 }
-                std::thread::sleep(PAUSE);
+                if core.pause(PAUSE) {
+                    break;
+                }
             }
         })
         .context("cannot start the inventory")

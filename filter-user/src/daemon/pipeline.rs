@@ -1,6 +1,6 @@
 //! The pipeline: ring to records to transactions to metrics and findings, on a thread of its own.
 //!
-//! The kernel wakes nobody for a record; this thread looks every few milliseconds, and as long as
+//! The kernel wakes nobody for a record; this thread looks every 32 ms, more often the more there is, and as long as
 //! there is something it does not sleep at all. Everything here runs on CLOCK_MONOTONIC, as the
 //! records do; only events carry wall time.
 
@@ -37,14 +37,14 @@ use super::sampling::{Sampling, Step};
 use analysis::Analysis;
 pub(super) use hand::Hand;
 
-/// Pause when the ring was empty.
+/// The first pause.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Niceness of the thread.
 const NICE: i32 = -10;
 /// Records taken before anything else gets its turn.
 const BATCH: usize = 8192;
 /// How often detectors are asked.
-const DETECT: u64 = 50_000_000;
+const DETECT: u64 = 30_000_000;
 /// How often losses, bans and reports are looked after.
 const LOOK_AFTER: u64 = 1_000_000_000;
 /// APIs whose counters are read in a second.
@@ -145,6 +145,9 @@ impl Pipeline {
         prefer();
         let mut detected = 0;
         let mut looked_after = 0;
+        let mut pause = PAUSE;
+        // How much waited when the last pause ended.
+        let mut waited = 0.0_f64;
         while !self.core.stopping() {
             self.obey();
             self.core.look_after_confirmation();
@@ -164,8 +167,11 @@ impl Pipeline {
                 looked_after = now;
                 self.look_after(now);
             }
+            waited = waited.max(level);
             if taken == 0 {
-                std::thread::sleep(PAUSE);
+                pause = self.sampling.pause(pause, waited);
+                std::thread::sleep(pause);
+                waited = 0.0;
             }
         }
         self.drain();

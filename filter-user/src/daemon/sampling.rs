@@ -3,6 +3,7 @@
 //! for the others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::kernel::ring::Positions;
 use crate::kernel::state::Sampler;
@@ -17,6 +18,15 @@ const PATIENCE: u64 = 20_000_000;
 const CALM: u64 = 2_000_000_000;
 /// The least share, of what is asked for.
 const LEAST: f64 = 1.0 / 1024.0;
+
+/// Share of the ring that is to wait when it is looked at.
+const WAITS: f64 = 1.0 / 32.0;
+/// The shortest pause.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// The longest pause, of a ring of [`ROOM`] bytes or more; of a smaller one it is shorter in
+/// proportion. What begins in it at 250 MB/s, some 300,000 requests a second, fills half of the ring.
+const LONGEST: Duration = Duration::from_millis(32);
+const ROOM: f64 = 16_777_216.0;
 
 /// Decides.
 #[derive(Debug)]
@@ -59,6 +69,12 @@ impl Controller {
         (self.share, self.changed) = (share, now);
         Some(share)
     }
+}
+
+fn pause(before: Duration, level: f64, room: f64) -> Duration {
+    let longest = LONGEST.mul_f64((room / ROOM).min(1.0)).max(SHORTEST);
+    let wanted = before.as_secs_f64() * WAITS / level.max(WAITS / 1e3);
+    Duration::from_secs_f64(wanted).clamp(SHORTEST, longest)
 }
 
 /// What became of the sampling.
@@ -108,6 +124,13 @@ impl Sampling {
         self.positions.pending() as f64 / self.room
     }
 
+    /// How long to pause until the next look, when the ring was read to its end after a pause of
+    /// `before` at whose end so much of it waited: until a little of it waits again at that pace, and the longer the
+    /// better, for a look costs the same however much it finds.
+    pub(super) fn pause(&self, before: Duration, level: f64) -> Duration {
+        pause(before, level, self.room)
+    }
+
     /// Tunes the kernel half to how much waited before it was read, at `now` (ns, on any clock that only
     /// goes forward); what was changed.
     pub(super) fn look(&mut self, now: u64, level: f64) -> Option<Step> {
@@ -150,6 +173,24 @@ mod tests {
             ("no more than asked for", 20_000, 0.0, None),
         ] {
             assert_eq!(controller.step(ms * MS, level), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn pauses_are_as_long_as_the_ring_allows() {
+        let ms = Duration::from_millis;
+        for (what, before, level, room, expected) in [
+            ("nothing came", ms(20), 0.0, ROOM, ms(32)),
+            ("after a busy time", ms(1), 0.0, ROOM, ms(32)),
+            ("as much as is wanted", ms(8), WAITS, ROOM, ms(8)),
+            ("twice as much", ms(8), 2.0 * WAITS, ROOM, ms(4)),
+            ("half as much", ms(8), WAITS / 2.0, ROOM, ms(16)),
+            ("full", ms(20), 1.0, ROOM, ms(1)),
+            ("a small ring", ms(5), 0.0, ROOM / 8.0, ms(4)),
+            ("a tiny ring", ms(5), 0.0, 4_096.0, ms(1)),
+            ("a large ring", ms(5), 0.0, ROOM * 4.0, ms(32)),
+        ] {
+            assert_eq!(pause(before, level, room), expected, "{what}");
         }
     }
 

@@ -1,6 +1,5 @@
 //! The reader of the ring: records in, losses known.
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -10,6 +9,9 @@ use aya::maps::{Map, MapData, RingBuf};
 use filter_common::record::Header;
 
 use super::error::{Error, Result};
+
+/// CPUs that a kernel can have (`CONFIG_NR_CPUS` of x86-64).
+const MOST_CPUS: usize = 8192;
 
 /// What the reader has counted; shared with whoever reports it.
 #[derive(Debug, Default)]
@@ -84,7 +86,8 @@ impl Drop for Positions {
 /// Reads records.
 pub struct Reader {
     ring: RingBuf<MapData>,
-    next: HashMap<u32, u64>,
+    /// By CPU, the number of its next record.
+    next: Vec<Option<u64>>,
     received: Arc<Received>,
 }
 
@@ -97,34 +100,50 @@ impl Reader {
         let positions = Positions::of(&data)?;
         let ring = RingBuf::try_from(Map::RingBuf(data))
             .map_err(|e| Error::new("cannot open the ring").because(e))?;
-        Ok((Self { ring, next: HashMap::new(), received }, positions))
+        Ok((Self { ring, next: Vec::new(), received }, positions))
     }
 
     /// Hands every waiting record on, at most `most`, with the number of records of its CPU that
     /// were lost just before it; returns how many there were.
     pub fn drain(&mut self, most: usize, mut each: impl FnMut(&Header, &[u8], u64)) -> usize {
         let mut count = 0;
+        let (mut segments, mut notices, mut errors, mut all_lost) = (0, 0, 0, 0);
         while count < most {
             let Some(item) = self.ring.next() else { break };
             count += 1;
-            let Ok((header, payload)) = Header::decode(&item) else {
-                self.received.decode_errors.fetch_add(1, Ordering::Relaxed);
+            let decoded = Header::decode(&item);
+            let Some((header, payload, next)) = decoded.ok().and_then(|(header, payload)| {
+                Some((header, payload, next_of(&mut self.next, header.cpu)?))
+            }) else {
+                errors += 1;
                 continue;
             };
-            let lost = match self.next.insert(header.cpu, header.sequence + 1) {
-                Some(expected) => header.sequence.saturating_sub(expected),
-                // The first record of a CPU: what came before was another reader's.
-                None => 0,
-            };
-            self.received.lost.fetch_add(lost, Ordering::Relaxed);
-            let kind = if header.kind == filter_common::record::SEGMENT {
-                &self.received.segments
+            let expected = next.replace(header.sequence + 1);
+            // The first record of a CPU: what came before was another reader's.
+            let lost = expected.map_or(0, |expected| header.sequence.saturating_sub(expected));
+            all_lost += lost;
+            if header.kind == filter_common::record::SEGMENT {
+                segments += 1;
             } else {
-                &self.received.notices
-            };
-            kind.fetch_add(1, Ordering::Relaxed);
+                notices += 1;
+            }
             each(&header, payload, lost);
+        }
+        if count != 0 {
+            self.received.segments.fetch_add(segments, Ordering::Relaxed);
+            self.received.notices.fetch_add(notices, Ordering::Relaxed);
+            self.received.decode_errors.fetch_add(errors, Ordering::Relaxed);
+            self.received.lost.fetch_add(all_lost, Ordering::Relaxed);
         }
         count
     }
+}
+
+/// Where the number that a CPU's next record has is kept; `None` for a CPU that no kernel has.
+fn next_of(next: &mut Vec<Option<u64>>, cpu: u32) -> Option<&mut Option<u64>> {
+    let place = cpu as usize;
+    if place >= next.len() && place < MOST_CPUS {
+        next.resize(place + 1, None);
+    }
+    next.get_mut(place)
 }

@@ -14,7 +14,10 @@ const MAX_FORWARDED: usize = 8;
 
 /// The first `limit` bytes as text.
 pub(super) fn text(bytes: &[u8], limit: usize) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]).into_owned()
+    let bytes = &bytes[..bytes.len().min(limit)];
+    // Nearly all of it is text, which the first look tells sixteen bytes at a time.
+    str::from_utf8(bytes)
+        .map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), str::to_owned)
 }
 
 /// The media type that a Content-Type field names, in lower case and without parameters.
