@@ -1,7 +1,8 @@
 //! Countries and networks of the sources seen lately: looking one up in a database takes a microsecond.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+
+use hashbrown::HashMap;
 
 use crate::detect::Origin;
 use crate::geo::{Country, Geo};

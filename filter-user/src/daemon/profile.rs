@@ -1,7 +1,8 @@
 //! What detectors, answers and events need to know of a policy.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use crate::detect::{ApiProfile, Detector, Source};
 use crate::export::events::ApiField;

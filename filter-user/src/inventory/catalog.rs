@@ -7,11 +7,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use filter_common::packet::protocol;
+use hashbrown::HashMap;
 
 use crate::detect::Source;
 use crate::policy::{Port, Protocol, SourceLengths};

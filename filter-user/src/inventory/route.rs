@@ -14,8 +14,9 @@ mod known;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use super::openapi::Spec;
 use super::path::Path;

@@ -7,9 +7,11 @@
 //! under the route `__other__`, for which there is half as much room again; when that is full too,
 //! everything goes to one last set that says `__other__` throughout.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::hash_map::EntryRef;
+use hashbrown::{Equivalent, HashMap};
 use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily};
 
 use super::def::{self, Def, Kind};
@@ -36,6 +38,31 @@ struct Labels {
     method: &'static str,
     /// 0: no response was seen; [`OTHER_STATUS`]: one that is none.
     status: u16,
+}
+
+/// [`Labels`] that are only looked for, without counting up the references of two names for each
+/// request; it hashes as they do.
+#[derive(Hash)]
+struct Wanted<'a> {
+    api: &'a Arc<str>,
+    route: &'a Arc<str>,
+    method: &'static str,
+    status: u16,
+}
+
+impl Equivalent<Labels> for Wanted<'_> {
+    fn equivalent(&self, labels: &Labels) -> bool {
+        (self.status, self.method) == (labels.status, labels.method)
+            && *self.route == labels.route
+            && *self.api == labels.api
+    }
+}
+
+impl From<&Wanted<'_>> for Labels {
+    fn from(wanted: &Wanted<'_>) -> Self {
+        let Wanted { api, route, method, status } = *wanted;
+        Self { api: Arc::clone(api), route: Arc::clone(route), method, status }
+    }
 }
 
 const OTHER_STATUS: u16 = u16::MAX;
@@ -141,9 +168,9 @@ impl HttpMetrics {
         if !transaction.inbound {
             return;
         }
-        let wanted = Labels {
-            api: Arc::clone(api),
-            route: Arc::clone(route),
+        let wanted = Wanted {
+            api,
+            route,
             method: METHODS
                 .into_iter()
                 .find(|method| *method == transaction.method)
@@ -170,12 +197,20 @@ impl HttpMetrics {
         }
     }
 
-    fn series(&mut self, wanted: Labels) -> &mut Series {
-        let labels = if self.series.contains_key(&wanted) || self.series.len() < self.capacity {
-            wanted
+    fn series(&mut self, wanted: Wanted<'_>) -> &mut Series {
+        if self.series.len() < self.capacity {
+            return match self.series.entry_ref(&wanted) {
+                EntryRef::Occupied(entry) => entry.into_mut(),
+                EntryRef::Vacant(entry) => {
+                    entry.insert_with_key(Labels::from(&wanted), Series::default())
+                }
+            };
+        }
+        let labels = if self.series.contains_key(&wanted) {
+            Labels::from(&wanted)
         } else {
             self.overflow += 1;
-            let other = Labels { route: Arc::from(OTHER), ..wanted };
+            let other = Labels { route: Arc::from(OTHER), ..Labels::from(&wanted) };
             let room = self.series.len() < self.capacity + self.capacity / 2;
             if room || self.series.contains_key(&other) {
                 other

@@ -1,8 +1,9 @@
 //! The routes of one API.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::{Declared, Found, Request, RouteLimits, VALUE, says_exists, spelled};
 use crate::inventory::path::Path;
