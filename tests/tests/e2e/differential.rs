@@ -251,9 +251,11 @@ fn http2_by_tshark(file: &str) -> Result<Told> {
         for ((id, kind), length) in ids.iter().zip(kinds).zip(lengths) {
             let stream = streams.entry((port, id.clone()));
             match (kind.as_str(), asks) {
-                ("0", true) => stream.or_default().sent += number(std::slice::from_ref(length))?,
+                ("0", true) => {
+                    stream.or_default().sent += number(std::slice::from_ref(length))?;
+                }
                 ("0", false) => {
-                    stream.or_default().received += number(std::slice::from_ref(length))?
+                    stream.or_default().received += number(std::slice::from_ref(length))?;
                 }
                 ("1", true) => {
                     let text =
