@@ -7,6 +7,7 @@ use aya_ebpf::programs::XdpContext;
 use filter_common::addr::Addr;
 use filter_common::packet::options;
 use filter_common::reason::Reason;
+use filter_common::turn::Turn;
 use filter_common::verdict::{self, Summary};
 use filter_common::verifier::bound;
 
@@ -117,6 +118,15 @@ pub extern "C" fn weir_sample(ctx: *mut xdp_md, summary: u64) -> u32 {
         sample::segment(&Gate::new(place), &Frame::new(&ctx), &work.packet, summary);
     }
     0
+}
+
+/// See [`Turn::note_opening`]; takes and gives the cell's word.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weir_note_opening(cell: u64, first: u32, ship: u32) -> u64 {
+    let mut turn = Turn::from_cell(cell);
+    turn.note_opening(first, ship);
+    turn.cell()
 }
 
 /// See [`sample::notice`]; `summary` in bits.

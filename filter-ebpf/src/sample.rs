@@ -25,7 +25,7 @@ use filter_common::verdict::{self, Summary, Tables};
 
 use crate::bytes::Payload;
 use crate::gate::Gate;
-use crate::maps;
+use crate::{apart, maps};
 
 /// Samples a segment that was let in.
 #[inline(always)]
@@ -81,10 +81,19 @@ fn take<P: Payload>(
     if turn.is_whole() && packet.payload_len > MAX_SNAP {
         parts(gate, bytes, packet, header);
     } else {
-        submit(gate, bytes, packet.payload_offset, ship, header);
-        if ship >= 4 {
-            // SAFETY: the payload lies behind the header, where there is room for more than this.
-            turn.note_opening(unsafe { payload_of(header).cast::<u32>().read_unaligned() });
+        gate.bump(Stat::Attempted);
+        match fetch(gate, bytes, packet.payload_offset, ship, header) {
+            Some(0) => hand_over(gate, header, 0),
+            Some(captured) => {
+                // SAFETY: the payload lies behind the header, where there is room for more than this.
+                let first = unsafe { payload_of(header).cast::<u32>().read_unaligned() };
+                let charged = turn;
+                turn = Turn::from_cell(apart::weir_note_opening(turn.cell(), first, captured));
+                // At most what was fetched, in a form whose bounds the verifier follows.
+                let captured = turn.shipped_since(charged, captured);
+                hand_over(gate, header, (captured.wrapping_sub(1) & (MAX_SNAP - 1)) + 1);
+            }
+            None => gate.bump(Stat::Dropped),
         }
     }
     cell.store(turn.cell());
@@ -198,17 +207,37 @@ fn number(header: &mut Header) -> bool {
 #[inline(always)]
 fn submit<P: Payload>(gate: &Gate, bytes: &P, offset: u32, want: u32, header: &mut Header) {
     gate.bump(Stat::Attempted);
-    let mut captured = 0;
-    if want != 0 {
-        // 1 to MAX_SNAP, in a form whose bounds the verifier follows.
-        captured = ((want - 1) & (MAX_SNAP - 1)) + 1;
-        // SAFETY: the header is the scratch's, which has MAX_SNAP bytes behind it.
-        if !unsafe { bytes.copy(offset, payload_of(header), captured) } {
-            warn!(gate, "payload of {} bytes at {} cannot be read", want, offset);
-            gate.bump(Stat::Dropped);
-            return;
-        }
+    match fetch(gate, bytes, offset, want, header) {
+        Some(captured) => hand_over(gate, header, captured),
+        None => gate.bump(Stat::Dropped),
     }
+}
+
+/// Copies `want` bytes of payload behind the header; how many these are, at most [`MAX_SNAP`].
+#[inline(always)]
+fn fetch<P: Payload>(
+    gate: &Gate,
+    bytes: &P,
+    offset: u32,
+    want: u32,
+    header: &mut Header,
+) -> Option<u32> {
+    if want == 0 {
+        return Some(0);
+    }
+    // 1 to MAX_SNAP, in a form whose bounds the verifier follows.
+    let captured = ((want - 1) & (MAX_SNAP - 1)) + 1;
+    // SAFETY: the header is the scratch's, which has MAX_SNAP bytes behind it.
+    if unsafe { bytes.copy(offset, payload_of(header), captured) } {
+        return Some(captured);
+    }
+    warn!(gate, "payload of {} bytes at {} cannot be read", want, offset);
+    None
+}
+
+/// Hands the header over with so many bytes behind it, and counts what became of them.
+#[inline(always)]
+fn hand_over(gate: &Gate, header: &mut Header, captured: u32) {
     header.captured = captured;
     gate.bump(if output(header, captured) { Stat::Submitted } else { Stat::Dropped });
 }

@@ -28,6 +28,8 @@ pub const FILES: [(&str, usize); 4] =
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Version {
     Http1,
+    /// HTTP/1 behind a header of the PROXY protocol, without which nothing is answered.
+    Proxied,
     Http2,
     Tls,
 }
@@ -68,6 +70,12 @@ impl Nginx {
     /// As [`Self::start`], with APIs that speak HTTP/2 in clear text, without an upgrade.
     pub fn http2(host: &Host, directory: &Path, apis: &[(&str, u16)]) -> Result<Self> {
         Self::speaking(host, directory, apis, Version::Http2)
+    }
+
+    /// As [`Self::start`], with APIs that only a proxy can ask: it has to say for whom (PROXY
+    /// protocol, either version).
+    pub fn behind_proxy(host: &Host, directory: &Path, apis: &[(&str, u16)]) -> Result<Self> {
+        Self::speaking(host, directory, apis, Version::Proxied)
     }
 
     /// As [`Self::start`], with APIs inside TLS: HTTP/1.1 or HTTP/2, as the client wants, with a
@@ -129,6 +137,7 @@ impl Nginx {
                 let mut arguments = vec![url.as_str()];
                 match version {
                     Version::Http1 => {}
+                    Version::Proxied => arguments.push("--haproxy-protocol"),
                     Version::Http2 => arguments.push("--http2-prior-knowledge"),
                     Version::Tls => arguments.push("--insecure"),
                 }
@@ -226,6 +235,7 @@ http {{
 fn server(name: &str, port: u16, version: Version) -> String {
     let (version, secret) = match version {
         Version::Http1 => ("", ""),
+        Version::Proxied => (" proxy_protocol", ""),
         Version::Http2 => (" http2", ""),
         Version::Tls => {
             (" ssl http2", "\n        ssl_certificate cert.pem; ssl_certificate_key key.pem;")

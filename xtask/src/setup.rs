@@ -92,7 +92,7 @@ const TRIALS: &[Purpose] = &[Purpose::Demo, Purpose::Test, Purpose::Bench, Purpo
 const PEERS: &[Purpose] = &[Purpose::Bench];
 
 /// The programs of the laboratory: name, Debian package, what needs it.
-const PROGRAMS: [(&str, &[&str], &[Purpose]); 31] = [
+const PROGRAMS: [(&str, &[&str], &[Purpose]); 34] = [
     (CXX, &["g++"], &[Purpose::Fuzz, Purpose::Test]),
     ("ip", &["iproute2"], TRIALS),
     ("nsenter", &["util-linux"], TRIALS),
@@ -102,10 +102,13 @@ const PROGRAMS: [(&str, &[&str], &[Purpose]); 31] = [
     ("lintian", &["lintian"], PACKAGE),
     ("mmdebstrap", &["mmdebstrap"], PACKAGE),
     ("systemd-analyze", &["systemd"], PACKAGE),
-    ("python3", &["python3"], PACKAGE),
+    ("python3", &["python3"], &[Purpose::Test, Purpose::Package]),
     ("wrk", &["wrk"], LAB),
     ("h2load", &["nghttp2-client"], &[Purpose::Test, Purpose::Bench]),
     ("nginx", &["nginx"], LAB),
+    ("haproxy", &["haproxy"], TESTS),
+    ("node", &["nodejs"], TESTS),
+    ("tshark", &["tshark"], TESTS),
     ("timeout", &["coreutils"], TESTS),
     ("ethtool", &["ethtool"], &[Purpose::Test, Purpose::Bench]),
     ("tcpdump", &["tcpdump"], TESTS),

@@ -55,8 +55,33 @@ impl Link {
                     _ => Err(Reason::NotIp),
                 }
             }
-            Self::Cooked => cooked(bytes, 14, 16, packet),
-            Self::Cooked2 => cooked(bytes, 0, 20, packet),
+            Self::Cooked | Self::Cooked2 => {
+                let (at, header) = self.ethertype().unwrap_or_default();
+                let (ethertype, offset) = tagged(bytes, at, header).ok_or(Reason::Truncated)?;
+                parse_network(bytes, offset, ethertype, packet)
+            }
+        }
+    }
+
+    /// Where the network header begins; `None` when the frame ends before it.
+    pub fn network(self, bytes: &Slice<'_>) -> Option<usize> {
+        match self {
+            Self::Raw => Some(0),
+            Self::Loopback => Some(4),
+            Self::Ethernet | Self::Cooked | Self::Cooked2 => {
+                let (at, header) = self.ethertype()?;
+                Some(tagged(bytes, at, header)?.1)
+            }
+        }
+    }
+
+    /// Where the EtherType lies, and where what it names begins.
+    const fn ethertype(self) -> Option<(usize, usize)> {
+        match self {
+            Self::Ethernet => Some((12, 14)),
+            Self::Cooked => Some((14, 16)),
+            Self::Cooked2 => Some((0, 20)),
+            Self::Raw | Self::Loopback => None,
         }
     }
 }
@@ -71,21 +96,15 @@ fn raw(bytes: &Slice<'_>, offset: usize, packet: &mut Packet) -> Result<(), Reas
     }
 }
 
-/// A cooked header with the EtherType at one place and what it names at another; up to two VLAN
-/// tags may lie between.
-fn cooked(
-    bytes: &Slice<'_>,
-    at: usize,
-    mut offset: usize,
-    packet: &mut Packet,
-) -> Result<(), Reason> {
-    let mut ethertype = bytes.be16(at).ok_or(Reason::Truncated)?;
+/// The EtherType at one place, and where what it names begins; up to two VLAN tags may lie between.
+fn tagged(bytes: &Slice<'_>, at: usize, mut offset: usize) -> Option<(u16, usize)> {
+    let mut ethertype = bytes.be16(at)?;
     for _ in 0..2 {
         if !matches!(ethertype, 0x8100 | 0x88a8 | 0x9100) {
             break;
         }
-        ethertype = bytes.be16(offset + 2).ok_or(Reason::Truncated)?;
+        ethertype = bytes.be16(offset + 2)?;
         offset += TAG;
     }
-    parse_network(bytes, offset, ethertype, packet)
+    Some((ethertype, offset))
 }

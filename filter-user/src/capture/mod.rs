@@ -4,6 +4,7 @@
 //! Reading the formats is pcap-parser's; what time a stamp means, where a frame's network header
 //! begins and what to do with a file that ends in the middle of a packet is decided here.
 
+pub mod fragments;
 pub mod hex;
 mod link;
 #[cfg(test)]

@@ -24,7 +24,8 @@ use self::findings::Findings;
 use self::judge::{Judge, Judged};
 use self::print::{Form, Printer};
 use super::Outcome;
-use crate::capture::{self, End, Frame};
+use crate::capture::fragments::{Datagram, Reassembly};
+use crate::capture::{self, End, Frame, Link};
 use crate::sensor::{Output, Sensor, SensorConfig};
 
 /// A capture larger than this is worth a progress bar, bytes.
@@ -142,7 +143,8 @@ fn run<W: Write>(
     findings: Option<Findings>,
 ) -> Result<()> {
     let sensor = Sensor::new(bounds());
-    let mut replay = Replay { judge, printer, sensor, findings, failed: None };
+    let fragments = Reassembly::default();
+    let mut replay = Replay { judge, printer, sensor, fragments, findings, failed: None };
     let end = capture::read(source, |frame| {
         let written = replay.frame(&frame);
         replay.failed = written.err();
@@ -180,6 +182,7 @@ struct Replay<W: Write> {
     judge: Option<Judge>,
     printer: Printer<W>,
     sensor: Sensor,
+    fragments: Reassembly<Option<Judged>>,
     findings: Option<Findings>,
     failed: Option<io::Error>,
 }
@@ -201,10 +204,36 @@ impl<W: Write> Replay<W> {
                 findings.verdict(frame.time, &packet, &judged.decision);
             }
         }
-        if parsed.is_ok() && !judged.is_some_and(|judged| judged.opaque) {
-            self.sense(frame, &packet, judged)?;
+        // What was waited for comes before what comes now.
+        let mut datagrams = Vec::new();
+        if packet.fragment == Fragment::None {
+            self.fragments.tick(frame.time, &mut |datagram| datagrams.push(datagram));
+        } else {
+            // The kernel refuses first fragments without ports; who reads a capture may see in them
+            // what was sent all the same.
+            self.fragments.push(frame, judged, &mut |datagram| datagrams.push(datagram));
+        }
+        datagrams.iter().try_for_each(|datagram| self.datagram(datagram))?;
+        if parsed.is_ok() && packet.fragment == Fragment::None {
+            self.sense(frame, &packet, judged, 1)?;
         }
         self.tell()
+    }
+
+    /// Gives the sensor what came in fragments.
+    fn datagram(&mut self, datagram: &Datagram<Option<Judged>>) -> io::Result<()> {
+        let &Datagram { time, ref data, wire_len, fragments, frame_bytes, whole, note } = datagram;
+        let frame = Frame { time, link: Link::Raw, data, wire_len };
+        let mut packet = Packet::default();
+        let parsed = frame.link.parse(&Slice { data, wire_len }, &mut packet);
+        // One that is in fragments itself is none that a host sends.
+        let nested = whole && packet.fragment != Fragment::None;
+        if parsed.is_err() || nested || packet.fragment == Fragment::Later {
+            self.printer.lose_datagram();
+            return Ok(());
+        }
+        packet.wire_len = u32::try_from(frame_bytes).unwrap_or(u32::MAX);
+        self.sense(&frame, &packet, note, u16::try_from(fragments).unwrap_or(u16::MAX))
     }
 
     /// Prints what detectors have to say.
@@ -213,19 +242,21 @@ impl<W: Write> Replay<W> {
         due.into_iter().try_for_each(|(finding, api)| self.printer.finding(&finding, api))
     }
 
-    /// Gives a packet to the sensor as the kernel half would.
+    /// Gives a packet, of so many on the wire, to the sensor as the kernel half would.
     fn sense(
         &mut self,
         frame: &Frame<'_>,
         packet: &Packet,
         judged: Option<Judged>,
+        segments: u16,
     ) -> io::Result<()> {
         let transport = matches!(packet.protocol, protocol::TCP | protocol::UDP);
-        if !transport || packet.fragment == Fragment::Later {
+        if !transport || judged.is_some_and(|judged| judged.opaque) {
             return Ok(());
         }
         let mut header = Header::of(packet);
         header.time = frame.time;
+        header.segments = segments;
         if let Some(judged) = judged {
             header.api = judged.api;
             header.reason = judged.decision.reason as u8;
@@ -248,6 +279,9 @@ impl<W: Write> Replay<W> {
     }
 
     fn finish(&mut self, end: Option<End>) -> io::Result<()> {
+        let mut datagrams = Vec::new();
+        self.fragments.finish(&mut |datagram| datagrams.push(datagram));
+        datagrams.iter().try_for_each(|datagram| self.datagram(datagram))?;
         let (printer, findings) = (&mut self.printer, &mut self.findings);
         let mut failed = None;
         self.sensor.flush(&mut |output: Output| {
@@ -263,7 +297,8 @@ impl<W: Write> Replay<W> {
             findings.finish();
         }
         self.tell()?;
-        self.printer.summary(end, self.sensor.stats(), self.findings.as_ref())
+        let fragments = *self.fragments.counts();
+        self.printer.summary(end, self.sensor.stats(), &fragments, self.findings.as_ref())
     }
 }
 

@@ -151,7 +151,10 @@ fn what_exists_is_known_and_stays_known() -> Result<()> {
         anyhow::bail!("one operation is not used: {drift}")
     };
     assert_eq!((&unused["route"], &unused["line"]), (&"/reports".into(), &9.into()));
-    weir.verb(&["apis", "drift", "tcp/9000"])?.expect_code(2)?;
+    let none = weir.verb(&["apis", "drift", "tcp/9000"])?.expect_code(2)?;
+    for told in ["no OpenAPI document", "[[api]]", "`weir apis openapi tcp/9000` begins one"] {
+        assert!(none.stderr.contains(told), "{}", none.stderr);
+    }
     weir.verb(&["apis", "show", "nobody"])?.expect_code(1)?;
 
     let document: Value =

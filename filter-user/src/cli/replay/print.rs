@@ -16,6 +16,7 @@ use time::OffsetDateTime;
 use super::findings::Findings;
 use super::parse_name;
 use super::recorded::Content;
+use crate::capture::fragments::Counts;
 use crate::capture::{End, Frame};
 use crate::detect::Finding;
 use crate::export::events::{ApiField, Event};
@@ -45,6 +46,8 @@ pub(super) struct Printer<W: Write> {
     packets: u64,
     bytes: u64,
     fragments: u64,
+    /// Datagrams that came in fragments and hold nothing that can be read.
+    unreadable: u64,
     transactions: u64,
     handshakes: u64,
     turns: u64,
@@ -117,6 +120,7 @@ impl<W: Write> Printer<W> {
             packets: 0,
             bytes: 0,
             fragments: 0,
+            unreadable: 0,
             transactions: 0,
             handshakes: 0,
             turns: 0,
@@ -136,6 +140,11 @@ impl<W: Write> Printer<W> {
         self.first = Some(self.first.map_or(frame.time, |first| first.min(frame.time)));
         self.last = self.last.max(frame.time);
         *self.parse.entry(parse_name(parsed)).or_default() += 1;
+    }
+
+    /// Counts a datagram that was put together for nothing.
+    pub(super) fn lose_datagram(&mut self) {
+        self.unreadable += 1;
     }
 
     /// Whether any frame was counted.
@@ -322,6 +331,7 @@ impl<W: Write> Printer<W> {
         &mut self,
         end: Option<End>,
         stats: &Stats,
+        fragments: &Counts,
         findings: Option<&Findings>,
     ) -> io::Result<()> {
         let duration = seconds(self.last - self.first.unwrap_or(self.last));
@@ -346,6 +356,13 @@ impl<W: Write> Printer<W> {
                     "read_to_end": end.is_some(),
                     "sensor": sensor,
                 });
+                if self.fragments != 0 {
+                    let mut datagrams = json!({ "unreadable": self.unreadable });
+                    for (name, count) in fragments.each() {
+                        datagrams[name] = count.into();
+                    }
+                    summary["datagrams"] = datagrams;
+                }
                 if !self.judged.is_empty() {
                     summary["verdicts"] = json!(self.judged);
                 }
@@ -356,7 +373,7 @@ impl<W: Write> Printer<W> {
                 self.line(&summary)?;
             }
             Form::Text => {
-                self.summary_text(duration, end, stats)?;
+                self.summary_text(duration, end, stats, fragments)?;
                 if let Some(findings) = findings {
                     self.findings_text(findings)?;
                 }
@@ -365,7 +382,13 @@ impl<W: Write> Printer<W> {
         self.out.flush()
     }
 
-    fn summary_text(&mut self, duration: f64, end: Option<End>, stats: &Stats) -> io::Result<()> {
+    fn summary_text(
+        &mut self,
+        duration: f64,
+        end: Option<End>,
+        stats: &Stats,
+        fragments: &Counts,
+    ) -> io::Result<()> {
         if self.headed {
             writeln!(self.out)?;
         }
@@ -375,7 +398,12 @@ impl<W: Write> Printer<W> {
             writeln!(self.out, "not parsed    {count} {name}")?;
         }
         if self.fragments != 0 {
-            writeln!(self.out, "fragments     {} (not put together)", self.fragments)?;
+            write!(self.out, "fragments     {}", self.fragments)?;
+            let parts = fragments.each().into_iter().chain([("unreadable", self.unreadable)]);
+            for (what, count) in parts.filter(|(_, count)| *count != 0) {
+                write!(self.out, ", {count} {}", what.replace('_', " "))?;
+            }
+            writeln!(self.out)?;
         }
         writeln!(self.out, "flows         {}", self.flows)?;
         write!(self.out, "transactions  {}", self.transactions)?;

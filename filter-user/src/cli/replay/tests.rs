@@ -144,6 +144,99 @@ fn json_lines() {
     assert!(summary.get("verdicts").is_none());
 }
 
+/// The IPv4 packet in fragments of so many bytes, the last first.
+fn fragmented(packet: &[u8], size: usize) -> Vec<Vec<u8>> {
+    let (head, payload) = packet.split_at(20);
+    let count = payload.len().div_ceil(size);
+    let piece = |(place, piece): (usize, &[u8])| {
+        let mut head = head.to_vec();
+        head[2..4].copy_from_slice(&(20 + piece.len() as u16).to_be_bytes());
+        let more = if place + 1 < count { 0x2000 } else { 0 };
+        head[4..8]
+            .copy_from_slice(&[[0, 7], (more | (place * size / 8) as u16).to_be_bytes()].concat());
+        [&head, piece].concat()
+    };
+    payload.chunks(size).enumerate().map(piece).rev().collect()
+}
+
+#[test]
+fn what_is_fragmented_reads_as_if_it_were_not() {
+    // Of 8 bytes: the first has the ports, and too little of a header for the kernel's parser.
+    for size in [8, 24, 64] {
+        let mut whole = Capture::new();
+        let mut cut = Capture::new();
+        let conversation = [
+            (0, SYN, &b""[..]),
+            (1, SYN | ACK, b""),
+            (0, ACK, FIRST),
+            (1, ACK, REPLY),
+            (0, ACK | FIN, b""),
+            (1, ACK | FIN, b""),
+        ];
+        let mut fragments = 0;
+        for (side, flags, payload) in conversation {
+            let begins = whole.file.len() + 16;
+            whole.tcp(side, flags, payload);
+            let packet = whole.file[begins..].to_vec();
+            let pieces = if payload.is_empty() { vec![packet] } else { fragmented(&packet, size) };
+            fragments += if pieces.len() > 1 { pieces.len() } else { 0 };
+            let seconds = cut.seconds;
+            for piece in pieces {
+                cut.packet(&piece);
+                cut.seconds = seconds;
+            }
+            cut.seconds += 1;
+        }
+        let [whole, cut] =
+            [whole, cut].map(|capture| objects(&print(&capture.file, None, Form::Json, false)));
+        assert_eq!(whole[0], cut[0], "{size}");
+        assert_eq!((&cut[0]["status"], &cut[0]["complete"]), (&json!(404), &json!(true)));
+        let [flow, summary] = &cut[1..] else { panic!("{cut:?}") };
+        let packets = flow["packets"].as_object().unwrap();
+        let packets: u64 = packets.values().map(|side| side.as_u64().unwrap()).sum();
+        assert_eq!(packets, 4 + fragments as u64, "{size}");
+        let bytes = flow["bytes"].as_object().unwrap();
+        let bytes: u64 = bytes.values().map(|side| side.as_u64().unwrap()).sum();
+        assert_eq!(summary["bytes"], bytes, "{size}");
+        assert_eq!(
+            (&flow["tcp"]["retransmissions"]["client"], &flow["handshake"]),
+            (&json!(0), &json!(true))
+        );
+        assert_eq!(
+            (&summary["fragments"], &summary["packets"]),
+            (&json!(fragments), &json!(packets))
+        );
+        assert_eq!(
+            summary["datagrams"],
+            json!({
+                "reassembled": 2, "incomplete": 0, "no_room": 0, "overlapping": 0, "oversize": 0,
+                "malformed": 0, "duplicates": 0, "unreadable": 0,
+            })
+        );
+    }
+}
+
+#[test]
+fn a_first_fragment_alone_is_still_read() {
+    let mut capture = Capture::new();
+    capture.tcp(0, SYN, b"");
+    capture.tcp(1, SYN | ACK, b"");
+    let begins = capture.file.len() + 16;
+    let request = [FIRST, &[b'x'; 64]].concat();
+    capture.tcp(0, ACK, &request);
+    let packet = capture.file.split_off(begins);
+    capture.file.truncate(begins - 16);
+    let first = fragmented(&packet, (20 + FIRST.len()).next_multiple_of(8)).pop().unwrap();
+    capture.packet(&first);
+    capture.seconds += 3;
+    capture.tcp(1, ACK, REPLY);
+    let told = objects(&print(&capture.file, None, Form::Json, false));
+    assert_eq!((&told[0]["target"], &told[0]["status"]), (&json!("/a?b=\"c\""), &json!(404)));
+    assert_eq!(told.last().unwrap()["datagrams"]["incomplete"], 1);
+    let text = print(&capture.file, None, Form::Text, false);
+    assert!(text.contains("fragments     1, 1 incomplete\n"), "{text}");
+}
+
 #[test]
 fn a_table_for_people() {
     let capture = Capture::conversation();

@@ -207,9 +207,19 @@ impl Core {
         let file = policy.api(&query.name).and_then(|api| api.about.openapi.as_ref());
         let spec = declared.and_then(|api| api.spec.as_ref());
         let (Some(file), Some(spec)) = (file, spec) else {
-            let message = format!("`{}` has no OpenAPI document to compare with", query.name);
-            let hint = "name one in the policy: openapi = \"specs/orders.yaml\"; `weir apis \
-                        openapi` begins one";
+            let name = &query.name;
+            let message = format!("`{name}` has no OpenAPI document to compare with");
+            let place = match declared {
+                Some(_) => {
+                    format!("name one in its [[api]] of the policy: openapi = \"{name}.json\"")
+                }
+                None => {
+                    "declare it in the policy, an [[api]] that has this port in `listen` and a \
+                         document: openapi = \"FILE\""
+                        .to_owned()
+                }
+            };
+            let hint = format!("{place}; `weir apis openapi {name}` begins one");
             return Err(ApiError::invalid(message).hint(hint));
         };
         let undocumented = drift::undocumented(record, spec).into_iter().map(|found| {

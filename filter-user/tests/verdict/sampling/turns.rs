@@ -103,3 +103,41 @@ fn the_longest_packet() {
     assert_eq!(lengths(&records).iter().map(|(wire, _)| *wire as usize).sum::<usize>(), 65_400);
     assert_eq!(lengths(&records).iter().map(|(_, shipped)| shipped).sum::<usize>(), 65_400);
 }
+
+/// Ciphertext, of which nobody reads more than the headers of the first records.
+#[test]
+fn what_is_encrypted_is_not_shipped() {
+    let mut sensor = Sensor::open(|settings| (settings.snap, settings.turn) = (4096, 16_384));
+    let port = 32_000;
+    let bytes = |first: &[u8], length: usize| [first, &vec![0xa5; length - first.len()]].concat();
+    let data = [23, 3, 3, 0x40, 0];
+    for (step, (out, payload, shipped)) in [
+        (false, bytes(&[22, 3, 1, 2, 0], 1800), 1800),
+        (true, bytes(&[22, 3, 3, 0, 90], 3000), 3000),
+        (true, bytes(&[], 3000), 3000),
+        (false, bytes(&[20, 3, 3, 0, 1], 80), 80),
+        (false, bytes(&data, 500), 500),
+        (true, bytes(&data, 3000), 2048),
+        (true, bytes(&[], 3000), 0),
+        (false, bytes(&data, 3000), 2048),
+        (true, bytes(&[], 1000), 1000),
+        (true, bytes(&[], 3000), 1048),
+        // Not for good: whoever speaks in the clear is read.
+        (false, b"GET /".repeat(1000), 4096),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let frame = segment(port, ACK | PSH, &payload);
+        if out {
+            sensor.goes_out(&frame.back());
+        } else {
+            sensor.comes_in(&frame);
+        }
+        let records = sensor.records();
+        assert_eq!(lengths(&records), [(payload.len() as u32, shipped)], "step {step}");
+        assert!(records[0].1 == payload[..shipped], "step {step}");
+    }
+    let [attempted, submitted, dropped, ..] = sensor.outcomes();
+    assert_eq!((attempted, submitted, dropped), (11, 11, 0));
+}
