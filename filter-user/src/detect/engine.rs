@@ -25,7 +25,7 @@ use super::slow_attack::{SlowAttack, SlowAttackConfig};
 use super::who::{Sources, WhoConfig};
 
 /// Of what [`Engine::save_api`] writes; other versions are begun anew.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// The part with the open findings; others are numbers of detectors.
 const FINDINGS: u8 = u8::MAX;
 

@@ -211,7 +211,7 @@ impl Example {
     /// Writes all but the user; the time becomes wall time by `epoch`.
     pub(super) fn write(&self, epoch: i128, to: &mut Writer) {
         to.i128(i128::from(self.time) + epoch);
-        to.text(&self.source.to_string());
+        to.address(self.source);
         to.text(&self.method);
         to.text(&self.route);
         to.maybe(self.status, Writer::u16);
@@ -225,7 +225,7 @@ impl Example {
         let time = u64::try_from(from.i128()?.checked_sub(epoch)?.max(0)).ok()?;
         Some(Self {
             time,
-            source: from.text()?.parse().ok()?,
+            source: from.address()?,
             method: from.text()?.into(),
             route: from.text()?.into(),
             status: from.maybe(Reader::u16)?,
