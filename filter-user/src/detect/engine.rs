@@ -205,9 +205,7 @@ impl Engine {
     pub fn refusal(&mut self, refused: &RefusedSeen) {
         if let Some(api) = self.apis.get(&refused.api) {
             self.detectors.iter_mut().for_each(|detector| detector.refusal(api, refused));
-            if refused.unclaimed {
-                self.examples.refusal(api, refused);
-            }
+            self.examples.refusal(api, refused);
         }
     }
 
