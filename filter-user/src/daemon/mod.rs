@@ -9,6 +9,7 @@ mod addresses;
 mod answer;
 mod assess;
 mod auditor;
+mod bans;
 mod breach;
 mod change;
 pub(crate) mod clients;
