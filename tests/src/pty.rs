@@ -161,6 +161,20 @@ impl Pty {
         }
     }
 
+    /// Sends a signal to those whom the terminal listens to: what a shell runs on it.
+    ///
+    /// # Errors
+    /// Nobody has the terminal.
+    pub fn signal_foreground(&self, number: libc::c_int) -> Result<()> {
+        // SAFETY: it takes a descriptor that is open.
+        let group = unsafe { libc::tcgetpgrp(self.master.as_raw_fd()) };
+        ensure!(group > 1, "nobody has the terminal: {}", io::Error::last_os_error());
+        // SAFETY: kill takes numbers only; the group is of a child's session.
+        let sent = unsafe { libc::kill(-group, number) };
+        ensure!(sent == 0, "cannot send a signal: {}", io::Error::last_os_error());
+        Ok(())
+    }
+
     /// Whether the program still runs.
     pub fn runs(&mut self) -> Result<bool> {
         Ok(self.child.try_wait().context("cannot look at the program")?.is_none())

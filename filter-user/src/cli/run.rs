@@ -9,7 +9,7 @@ use super::log::{self, LogArgs};
 use super::outcome::{Failure, Outcome, Verdict};
 use super::settings::settings;
 use super::{Run, Target, value};
-use crate::config::{Config, Egress, OnExit, Overrides, XdpMode};
+use crate::config::{Config, Egress, OnExit, Origin, Overrides, XdpMode};
 use crate::control::api::{Answer, ApiError};
 
 #[derive(Args, Clone, Debug)]
@@ -17,7 +17,7 @@ use crate::control::api::{Answer, ApiError};
     weir run --interface eth0                        observe: count and sample, drop nothing\n  \
     weir run --interface eth0 --policy edge.toml     enforce a policy\n  \
     weir run --config /etc/weir/weir.toml            as the systemd unit does\n\n\
-    SIGHUP reads the policy again; SIGTERM ends the daemon, and the kernel goes on enforcing\n\
+    SIGHUP reads the policy and the [[sink]] tables of the settings again; SIGTERM ends the daemon, and the kernel goes on enforcing\n\
     unless `on_exit = \"open\"` is set. `weir detach` takes everything away.")]
 pub(super) struct RunArgs {
     /// An interface to gate; repeat it for more
@@ -70,6 +70,8 @@ pub(super) struct RunArgs {
 pub struct RunRequest {
     /// Its settings: the file's, with the arguments in place. At least one interface.
     pub config: Config,
+    /// Where they can be read again; none: there is no file.
+    pub origin: Option<Origin>,
     /// Its name, where several run on one host.
     pub instance: Option<String>,
     /// Enforce a policy that would lock out whoever starts it.
@@ -95,14 +97,21 @@ impl RunArgs {
             log_kernel: self.log_kernel.then_some(true),
         };
         config
-            .apply(overrides)
+            .apply(overrides.clone())
             .map_err(|problem| ApiError::invalid(problem.message).hint(problem.hint))?;
         if config.interfaces.is_empty() {
             return Err(ApiError::invalid("no interface is named").hint(
                 "give --interface IFACE, or `interfaces` in weir.toml; `ip link` lists them",
             ));
         }
-        Ok(RunRequest { config, instance: self.target.instance.clone(), force: self.force })
+        let paths = self.target.paths()?;
+        let origin = self.config.as_ref().map(|file| Origin {
+            file: std::path::absolute(file).unwrap_or_else(|_| file.clone()),
+            paths,
+            overrides,
+        });
+        let instance = self.target.instance.clone();
+        Ok(RunRequest { config, origin, instance, force: self.force })
     }
 }
 

@@ -96,6 +96,10 @@ fn run(screen: &mut Screen, model: &mut Model, asker: &Asker) -> anyhow::Result<
                 News::Reply(reply) => model.reply(*reply, now),
             }
         }
+        if screen.is_stopped() {
+            screen.suspend().context("cannot take the terminal")?;
+            drawn = None;
+        }
         // Age and passing words change by the second.
         if changed || drawn != Some(now.as_secs()) {
             drawn = Some(now.as_secs());
@@ -116,7 +120,7 @@ fn run(screen: &mut Screen, model: &mut Model, asker: &Asker) -> anyhow::Result<
         match model.key(key, start.elapsed()) {
             None => {}
             Some(Effect::Quit) => break,
-            Some(Effect::Redraw) => screen.terminal.clear().context("cannot clear the terminal")?,
+            Some(Effect::Redraw) => screen.wipe().context("cannot clear the terminal")?,
             Some(Effect::Suspend) => screen.suspend().context("cannot take the terminal")?,
             Some(Effect::Interval(interval)) => asker.pace(interval),
             Some(Effect::Ask(ask)) => asker.ask(ask),

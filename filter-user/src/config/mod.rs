@@ -3,6 +3,7 @@
 //! What is judged and how is the policy's. Whether an interface or a directory exists is found out
 //! by those that use it.
 
+mod origin;
 mod read;
 pub mod sink;
 
@@ -16,6 +17,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
+
+pub use origin::Origin;
 
 use crate::recording;
 use crate::text::{Diagnostic, Problem, Report, Source, read_text};

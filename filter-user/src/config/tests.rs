@@ -32,6 +32,22 @@ fn the_defaults_are_those_of_the_design() {
 }
 
 #[test]
+fn what_is_different_is_named() {
+    let read = |text: &str| check(text).config.unwrap_or_else(|| panic!("{text}"));
+    let usual = read("");
+    assert_eq!(usual.differences(&usual), [""; 0]);
+    for (text, expected) in [
+        ("metrics = \"127.0.0.1:9721\"\n[log]\nkernel = true", "metrics [log]"),
+        ("[sensor]\nsample = 0.5", "[sensor]"),
+        ("[audit]\nmax_size = \"1MiB\"", "[audit]"),
+        ("[geo]\nasn = \"asn.mmdb\"", "[geo]"),
+        ("[[sink]]\nname = \"a\"\nkind = \"stdout\"", ""),
+    ] {
+        assert_eq!(usual.differences(&read(text)).join(" "), expected, "{text}");
+    }
+}
+
+#[test]
 fn every_key_is_read() {
     let text = "interfaces = [\"eth0\", \"eth1\"]\nxdp_mode = \"generic\"\negress = \"clsact\"\n\
                 policy = \"policy.toml\"\nstate_dir = \"/srv/weir\"\nsocket = \"/tmp/w.sock\"\n\

@@ -8,10 +8,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 
-use crate::config::Config;
-use crate::control::api::ApiError;
+use crate::config::{Config, Origin};
 use crate::control::metrics_http::Probe;
-use crate::control::ssh::{self, own};
+use crate::control::ssh::own;
 use crate::detect::Finding;
 use crate::export::audit::Change;
 use crate::export::events::{ApiField, Event, EventLog, Kind, PolicyField, SourceField};
@@ -24,7 +23,6 @@ use crate::respond::Quotas;
 
 use super::actions::Actions;
 use super::auditor::{Auditor, about, forced};
-use super::change::Apply;
 use super::clients::Clients;
 use super::drill::Drills;
 use super::gate::Gate;
@@ -52,6 +50,10 @@ pub(super) enum Message {
 pub(super) struct Core {
     /// The settings.
     pub(super) config: Config,
+    /// Where they can be read again.
+    pub(super) origin: Option<Origin>,
+    /// Keys of them that were changed since, and take a restart.
+    pub(super) restart: Mutex<Vec<&'static str>>,
     /// Which daemon of the host.
     pub(super) instance: Option<String>,
     /// When it started.
@@ -115,6 +117,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Core {
     pub(super) fn new(
         config: Config,
+        origin: Option<Origin>,
         instance: Option<String>,
         mut gate: Gate,
         events: Arc<EventLog>,
@@ -183,10 +186,12 @@ impl Core {
             metrics.goes_on(finding);
         }
         let loud = inventory.ledger.open().filter(|entry| !entry.muted);
-        sinks.begin(loud, &inventory.ended, |name| policy.api(name).map(ApiField::of));
+        sinks.begin(|_| true, loud, &inventory.ended, |name| policy.api(name).map(ApiField::of));
         Ok(Self {
             geo: Geo::new(&config.geo),
             config,
+            origin,
+            restart: Mutex::default(),
             instance,
             started: Instant::now(),
             events,
@@ -390,20 +395,6 @@ impl Core {
         for event in self.sinks.take_events() {
             self.tell(&event);
         }
-    }
-
-    /// Reads the policy file again, as SIGHUP asks for.
-    pub(super) fn reload(&self) -> Result<(), ApiError> {
-        let path = self.gate().now.path.clone().or_else(|| self.config.policy.clone());
-        let Some(path) = path else {
-            return Err(ApiError::refused("weir observes: there is no policy to read again")
-                .hint("`weir apply FILE` puts one in force"));
-        };
-        // A signal does not say who sent it: all there is to guard is the terminal that the daemon was
-        // started in, if it was.
-        let guards = ssh::connection(std::process::id());
-        let order = Apply { path: &path, confirm: None, force: false, guards };
-        self.apply_file(&order, None).map(drop)
     }
 
     /// The end: what is kept, and the last event.

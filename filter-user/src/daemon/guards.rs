@@ -1,5 +1,5 @@
-//! What the guards of automatic actions go by, over restarts: whom each API served in the last hour, and
-//! when the latest actions were. It takes the way of what detectors have [learned](super::learned).
+//! What the guards of automatic actions go by, over restarts: whom each API served in the last hour, how
+//! many share a source, and when the latest actions were. It takes the way of what detectors have [learned](super::learned).
 
 use crate::detect::codec::{Reader, Writer};
 use crate::respond::{Responder, Served};
@@ -29,6 +29,11 @@ fn name_of(api: &str) -> String {
     format!("served by {api}")
 }
 
+/// Under which name is kept who is shared at an API.
+fn name_of_shared(api: &str) -> String {
+    format!("shared at {api}")
+}
+
 impl Guards<'_> {
     /// Writes down what there is of no API in particular.
     pub(super) fn keep(&self, core: &Core) {
@@ -43,6 +48,16 @@ impl Guards<'_> {
     pub(super) fn keep_api(&self, core: &Core, id: u32, name: &str) {
         if let Some(bytes) = self.served.reach.save(id, self.epoch) {
             core.learned.keep(&name_of(name), bytes);
+        }
+    }
+
+    /// Writes down who is shared at these APIs: at once, for all are held together.
+    pub(super) fn keep_shared(&self, core: &Core, apis: &[(u32, String)]) {
+        let mut shared = self.served.crowds.save(self.epoch);
+        for (id, name) in apis {
+            if let Some(bytes) = shared.remove(id) {
+                core.learned.keep(&name_of_shared(name), bytes);
+            }
         }
     }
 }
@@ -65,7 +80,7 @@ pub(super) fn restore(core: &Core, now: u64, epoch: i128) -> (Served, Responder)
     (served, responder)
 }
 
-/// Takes up whom the APIs of a policy served, once.
+/// Takes up whom the APIs of a policy served and who is shared at them, once.
 pub(super) fn take_up(core: &Core, served: &mut Served, profile: &Profile, now: u64, epoch: i128) {
     for (id, name) in named(profile) {
         if let Some(bytes) = core.learned.take_kept(&name_of(&name))
@@ -73,6 +88,13 @@ pub(super) fn take_up(core: &Core, served: &mut Served, profile: &Profile, now: 
         {
             let what = format!("whom {name} served was kept by another version, or is damaged");
             tell_reset(core, format!("{what}: the hour of the guards begins anew"));
+        }
+        if let Some(bytes) = core.learned.take_kept(&name_of_shared(&name))
+            && !served.crowds.load(id, &bytes, now, epoch)
+        {
+            let what =
+                format!("who is shared at {name} was kept by another version, or is damaged");
+            tell_reset(core, format!("{what}: that begins anew"));
         }
     }
 }

@@ -4,6 +4,7 @@
 mod book;
 mod ledger;
 mod mutes;
+mod requests;
 mod view;
 
 use std::collections::{BTreeSet, HashMap};
@@ -36,6 +37,7 @@ use super::profile::{Profile, UNCLAIMED as UNCLAIMED_NAME};
 pub(super) use book::{Book, Told};
 use ledger::Ledger;
 pub(super) use mutes::{MOST as MOST_MUTES, Mutes};
+use requests::Requests;
 
 /// Between two looks at whether there is something to do.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -62,6 +64,8 @@ pub(super) struct Inventory {
     pub(super) ended: Vec<FindingEntry>,
     samples: Samples,
     keep_samples: bool,
+    /// Of which findings make examples.
+    requests: Requests,
     declared: Vec<DeclaredApi>,
     fields: HashMap<Arc<str>, ApiField>,
     /// A policy, or its absence, is known.
@@ -78,6 +82,7 @@ impl Inventory {
             ended: Vec::new(),
             samples: Samples::new(unix_ns()),
             keep_samples,
+            requests: Requests::default(),
             declared: Vec::new(),
             fields: HashMap::new(),
             followed: false,
@@ -297,8 +302,12 @@ impl Core {
 
     /// Notes a handshake.
     pub(super) fn note_handshake(&self, handshake: &Handshake, epoch: i128) {
-        let seconds = wall(handshake.time, epoch) / 1_000_000_000;
-        lock(&self.inventory).catalog.handshake(handshake, seconds);
+        let time = wall(handshake.time, epoch);
+        let mut inventory = lock(&self.inventory);
+        let api = inventory.catalog.handshake(handshake, time / 1_000_000_000);
+        if let Some(api) = api {
+            inventory.requests.handshake(&api, handshake, time);
+        }
     }
 
     /// Notes a report of a finding. `epoch` is what to add to its times for ns since 1970.
@@ -324,7 +333,17 @@ impl Core {
             unused_after: self.config.inventory.unused_after.as_secs(),
             completeness,
         });
-        let due = inventory.register.follow(conditions, now, completeness);
+        let mut due = inventory.register.follow(conditions, now, completeness);
+        let waiting: Vec<_> =
+            due.iter().map(|found| inventory.requests.waiting(found, &inventory.samples)).collect();
+        if due.iter().any(|found| found.state != State::Closed) {
+            // The disk is not waited for with the inventory held.
+            drop(inventory);
+            for (found, waiting) in due.iter_mut().zip(waiting) {
+                found.examples = self.requests_of(found, waiting);
+            }
+            inventory = lock(&self.inventory);
+        }
         let due: Vec<_> = due
             .into_iter()
             .map(|found| {

@@ -85,6 +85,7 @@ impl Round {
         }
         if self.next == 0 {
             core.learned.keep(BUDGET, engine.save_budget());
+            guards.keep_shared(core, &apis);
         }
     }
 }
@@ -97,10 +98,12 @@ pub(super) fn keep(core: &Core, engine: &Engine, id: u32, name: &str) {
 /// Writes down everything.
 pub(super) fn keep_all(core: &Core, engine: &Engine, profile: &Profile, guards: &Guards<'_>) {
     guards.keep(core);
-    for (id, name) in named(profile) {
-        keep(core, engine, id, &name);
-        guards.keep_api(core, id, &name);
+    let apis = named(profile);
+    for (id, name) in &apis {
+        keep(core, engine, *id, name);
+        guards.keep_api(core, *id, name);
     }
+    guards.keep_shared(core, &apis);
     core.learned.keep(BUDGET, engine.save_budget());
 }
 

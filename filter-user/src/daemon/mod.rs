@@ -9,6 +9,7 @@ mod addresses;
 mod answer;
 mod assess;
 mod auditor;
+mod bans;
 mod breach;
 mod change;
 pub(crate) mod clients;
@@ -35,6 +36,7 @@ mod pipeline;
 mod places;
 pub(crate) mod profile;
 mod quota;
+mod reload;
 mod said;
 mod sampling;
 mod settings;
@@ -76,7 +78,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// # Errors
 /// When it cannot start, with what to do; nothing has been changed then.
 pub fn run(request: &RunRequest) -> Result<()> {
-    let RunRequest { config, instance, force } = request.clone();
+    let RunRequest { config, origin, instance, force } = request.clone();
     let control = ControlSocket::bind(&config.socket)?;
     let metrics = MetricsSocket::bind(config.metrics)?;
     if let Err(error) = std::fs::create_dir_all(&config.state_dir) {
@@ -95,7 +97,7 @@ pub fn run(request: &RunRequest) -> Result<()> {
     let guards = (!force).then(|| ssh::connection(std::process::id())).flatten();
     let (gate, reader) = Gate::open(&config, &mut choice, keeper, guards)?;
     let (stop, stopped) = watch::channel(false);
-    let core = Arc::new(Core::new(config, instance, gate, events, sinks, stop)?);
+    let core = Arc::new(Core::new(config, origin, instance, gate, events, sinks, stop)?);
     core.told_at_start(choice, force);
     let addresses = addresses::start(Arc::clone(&core))?;
     let pipeline = pipeline::start(Arc::clone(&core), reader)?;
@@ -157,10 +159,8 @@ async fn serve(
                 notifier.reloading();
                 let reloading = Arc::clone(core);
                 let reloaded = tokio::task::spawn_blocking(move || reloading.reload()).await;
-                match reloaded {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::error!(%error, "the policy was not reloaded"),
-                    Err(error) => tracing::error!(%error, "the reload broke off"),
+                if let Err(error) = reloaded {
+                    tracing::error!(%error, "the reload broke off");
                 }
                 notifier.ready(&core.summary());
             }

@@ -14,7 +14,7 @@ impl Core {
     /// Sends a test event.
     pub(super) fn test_sink(&self, request: &SinkTest) -> Answer<SinkTested> {
         let Some(tested) = self.sinks.test(&request.sink) else {
-            let names: Vec<_> = self.config.sinks.iter().map(|sink| sink.name.as_str()).collect();
+            let names = self.sinks.names();
             let hint = match names.as_slice() {
                 [] => "the settings of the daemon have no [[sink]]".to_owned(),
                 names => format!("there are: {}", names.join(", ")),

@@ -116,6 +116,7 @@ pub(super) fn glance(core: &Core, gate: &Gate) -> Result<Status> {
     status.warnings.extend(gate.keeper.problem());
     status.warnings.extend(core.told.problem());
     status.warnings.extend(core.sink_warnings());
+    status.warnings.extend(core.restart_warning());
     for feed in gate.now.feeds.iter().filter(|feed| !feed.problem.is_empty()) {
         status.warnings.push(format!(
             "{}: {}; the {} prefixes in force stay",

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::answer::told;
+use super::bans::told;
 use super::core::{Core, lock};
 use crate::control::api::{FindingQuery, SourceCount, TOP_ENTRIES, TOP_SOURCES, Top};
 use crate::export::metrics::DURATION_BUCKETS;

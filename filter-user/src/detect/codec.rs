@@ -1,5 +1,7 @@
 //! State as bytes: little-endian, read back with every length checked.
 
+use std::net::IpAddr;
+
 /// Writes.
 #[derive(Debug, Default)]
 pub(crate) struct Writer(pub(crate) Vec<u8>);
@@ -33,6 +35,20 @@ impl Writer {
         self.0.extend_from_slice(&text.as_bytes()[..end]);
     }
 
+    /// An address: the number of its protocol, then its octets as they are sent.
+    pub(crate) fn address(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(v4) => {
+                self.u8(4);
+                self.0.extend_from_slice(&v4.octets());
+            }
+            IpAddr::V6(v6) => {
+                self.u8(6);
+                self.0.extend_from_slice(&v6.octets());
+            }
+        }
+    }
+
     /// What may be missing.
     pub(crate) fn maybe<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         self.u8(u8::from(value.is_some()));
@@ -59,6 +75,15 @@ impl<'a> Reader<'a> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         std::str::from_utf8(taken).ok()
+    }
+
+    /// What [`Writer::address`] wrote.
+    pub(crate) fn address(&mut self) -> Option<IpAddr> {
+        match self.u8()? {
+            4 => Some(IpAddr::from(*self.take::<4>()?)),
+            6 => Some(IpAddr::from(*self.take::<16>()?)),
+            _ => None,
+        }
     }
 
     /// What [`Writer::maybe`] wrote: `None` when it cannot be read.

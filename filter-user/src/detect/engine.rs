@@ -25,7 +25,7 @@ use super::slow_attack::{SlowAttack, SlowAttackConfig};
 use super::who::{Sources, WhoConfig};
 
 /// Of what [`Engine::save_api`] writes; other versions are begun anew.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// The part with the open findings; others are numbers of detectors.
 const FINDINGS: u8 = u8::MAX;
 
@@ -205,9 +205,7 @@ impl Engine {
     pub fn refusal(&mut self, refused: &RefusedSeen) {
         if let Some(api) = self.apis.get(&refused.api) {
             self.detectors.iter_mut().for_each(|detector| detector.refusal(api, refused));
-            if refused.unclaimed {
-                self.examples.refusal(api, refused);
-            }
+            self.examples.refusal(api, refused);
         }
     }
 

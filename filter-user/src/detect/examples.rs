@@ -3,8 +3,8 @@
 //! Detectors count; they keep no requests. So the last few of each source, and of each endpoint, are kept
 //! beside them, in two tables of a fixed size: of a source from its second request on, first every one
 //! and then every eighth; of an endpoint, and of an API as a whole, one every [`SPACING`], and beside
-//! these those that failed, likewise. When a finding is reported the [`MOST`] that tell most about it
-//! are chosen: those of its user and its endpoint, for guessing those that were refused, for errors
+//! these those that failed, likewise; of what limits and bans refuse at an API, of which the kernel tells,
+//! likewise. When a finding is reported the [`MOST`] that tell most about it are chosen: those of its user and its endpoint, for guessing those that were refused, for errors
 //! those that failed, for latency and size the farthest off; then the latest.
 //!
 //! What is kept is what `weir evidence` tells too: when, who, method, route, status, latency and size.
@@ -27,7 +27,7 @@ use super::codec::{Reader, Writer};
 use super::finding::Detector;
 use super::hasher::{bytes, mix};
 use super::lifecycle::Subject;
-use super::observation::{FlowSeen, Observation, RefusedSeen, TurnSeen};
+use super::observation::{FlowSeen, Observation, RefusedBy, RefusedSeen, TurnSeen};
 use super::source::Source;
 #[cfg(doc)]
 use places::PLACES;
@@ -40,8 +40,8 @@ const SPACING: u64 = 5 * SECOND;
 /// Older ones say nothing of what is found now.
 const OLD: u64 = 86_400 * SECOND;
 
-/// A request, a turn of an encrypted connection (without method, route and status), or a connection to
-/// a port that no API has (with the port).
+/// A request, a turn of an encrypted connection (without method, route and status), a connection to a
+/// port that no API has, or a packet that a limit or a ban refused (both with the port).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example {
     /// When it began, ns, on the clock of the engine.
@@ -58,10 +58,10 @@ pub struct Example {
     pub latency: Option<u64>,
     /// Bytes of the answer's body.
     pub bytes: Option<u64>,
-    /// The port, where no API has it.
+    /// The port, of a refused packet and where no API has it.
     pub port: Option<u16>,
     /// Of which user; for choosing only.
-    credential: Option<u64>,
+    pub(crate) credential: Option<u64>,
 }
 
 /// See the module.
@@ -148,7 +148,7 @@ impl Examples {
         self.source(api, turn.source, |names| Example {
             latency: turn.latency,
             bytes: Some(turn.response_bytes),
-            ..Example::bare(turn.time, turn.source, names)
+            ..Example::nameless(turn.time, turn.source, names)
         });
     }
 
@@ -156,24 +156,43 @@ impl Examples {
         self.source(api, flow.source, |names| Example {
             bytes: Some(flow.bytes[1]),
             port: Some(flow.port),
-            ..Example::bare(flow.end, flow.source, names)
+            ..Example::nameless(flow.end, flow.source, names)
         });
     }
 
     pub(super) fn refusal(&mut self, api: &ApiProfile, refused: &RefusedSeen) {
-        self.source(api, refused.source, |names| Example {
+        let example = |names: &mut Names| Example {
             port: Some(refused.port),
-            ..Example::bare(refused.time, refused.source, names)
-        });
+            ..Example::nameless(refused.time, refused.source, names)
+        };
+        match refused.by {
+            RefusedBy::Unclaimed => self.source(api, refused.source, example),
+            RefusedBy::Limit | RefusedBy::Ban => {
+                let key = self.of_refused(api.id, refused.by);
+                self.endpoint(key, refused.time, example);
+            }
+            RefusedBy::Other => {}
+        }
+    }
+
+    fn of_refused(&self, api: u32, by: RefusedBy) -> u64 {
+        // No endpoint's: of these the name is a hash of both words.
+        self.of_endpoint(api, bytes(self.seed, &[by as u8]), true)
     }
 
     /// Those that tell most of a finding, the latest last.
     pub(super) fn of(&self, subject: &Subject, up: bool, now: u64) -> Arc<[Example]> {
         let named = subject.endpoint.as_ref().map(|name| (&*name.method, &*name.route));
         let name = self.of_name(named);
-        let keys = match subject.source {
-            Some(source) => vec![(&self.sources, self.of_source(subject.api, source))],
-            None => [true, false]
+        let by = match subject.detector {
+            Detector::LimitPressure => Some(RefusedBy::Limit),
+            Detector::BanPressure => Some(RefusedBy::Ban),
+            _ => None,
+        };
+        let keys = match (subject.source, by) {
+            (Some(source), _) => vec![(&self.sources, self.of_source(subject.api, source))],
+            (None, Some(by)) => vec![(&self.endpoints, self.of_refused(subject.api, by))],
+            (None, None) => [true, false]
                 .map(|failed| (&self.endpoints, self.of_endpoint(subject.api, name, failed)))
                 .into(),
         };
@@ -193,13 +212,13 @@ impl Examples {
 }
 
 impl Example {
-    fn bare(time: u64, source: IpAddr, names: &Names) -> Self {
-        let (method, route) = names.none();
+    /// Nothing is known of it but when and whose.
+    pub(crate) fn bare(time: u64, source: IpAddr) -> Self {
         Self {
             time,
             source,
-            method,
-            route,
+            method: Arc::default(),
+            route: Arc::default(),
             status: None,
             latency: None,
             bytes: None,
@@ -208,10 +227,15 @@ impl Example {
         }
     }
 
+    fn nameless(time: u64, source: IpAddr, names: &Names) -> Self {
+        let (method, route) = names.none();
+        Self { method, route, ..Self::bare(time, source) }
+    }
+
     /// Writes all but the user; the time becomes wall time by `epoch`.
     pub(super) fn write(&self, epoch: i128, to: &mut Writer) {
         to.i128(i128::from(self.time) + epoch);
-        to.text(&self.source.to_string());
+        to.address(self.source);
         to.text(&self.method);
         to.text(&self.route);
         to.maybe(self.status, Writer::u16);
@@ -225,7 +249,7 @@ impl Example {
         let time = u64::try_from(from.i128()?.checked_sub(epoch)?.max(0)).ok()?;
         Some(Self {
             time,
-            source: from.text()?.parse().ok()?,
+            source: from.address()?,
             method: from.text()?.into(),
             route: from.text()?.into(),
             status: from.maybe(Reader::u16)?,

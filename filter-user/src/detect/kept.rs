@@ -33,10 +33,7 @@ pub(super) fn write(finding: &Finding, epoch: i128, to: &mut Writer) {
     to.text(&finding.id);
     to.text(finding.detector.name());
     to.text(finding.severity.name());
-    to.maybe(finding.source, |to, source| {
-        to.text(&source.address.to_string());
-        to.u8(source.length);
-    });
+    to.maybe(finding.source, |to, source| source.write(to));
     to.maybe(finding.credential, Writer::u64);
     to.maybe(finding.endpoint.as_ref(), |to, endpoint| {
         to.text(&endpoint.method);
@@ -73,8 +70,7 @@ pub(super) fn read(
     let detector = Detector::ALL.into_iter().find(|known| known.name() == detector)?;
     let severity = from.text()?;
     let severity = Severity::ALL.into_iter().find(|known| known.name() == severity)?;
-    let source = from
-        .maybe(|from| Some(Source { address: from.text()?.parse().ok()?, length: from.u8()? }))?;
+    let source = from.maybe(Source::read)?;
     let credential = from.maybe(Reader::u64)?;
     let endpoint = from.maybe(|from| {
         let (method, route) = (from.text()?, from.text()?);

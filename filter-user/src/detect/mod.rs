@@ -44,7 +44,7 @@ pub use budget::Alerts;
 pub use engine::{Config, Engine, StateCount};
 pub use examples::{Example, MOST as MOST_EXAMPLES};
 pub use finding::{Detector, Endpoint, Finding, Severity, State};
-pub use observation::{FlowSeen, Observation, Origin, RefusedSeen, Traffic, TurnSeen};
+pub use observation::{FlowSeen, Observation, Origin, RefusedBy, RefusedSeen, Traffic, TurnSeen};
 pub use source::Source;
 
 /// Nanoseconds in a second: the unit of every time here.

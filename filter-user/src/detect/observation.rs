@@ -171,8 +171,22 @@ pub struct RefusedSeen {
     pub source: IpAddr,
     /// The port it was for.
     pub port: u16,
-    /// It was refused because no API claims the port.
-    pub unclaimed: bool,
+    /// Why.
+    pub by: RefusedBy,
+}
+
+/// Why a packet was refused, as far as detectors tell that apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RefusedBy {
+    /// No API claims the port.
+    Unclaimed,
+    /// A limit, of the source or of the API.
+    Limit,
+    /// Its source is banned.
+    Ban,
+    /// Something else.
+    #[default]
+    Other,
 }
 
 /// A turn of an encrypted connection to this host: the client's data and what the server answered.

@@ -29,7 +29,7 @@ use super::detector::{Detect, Tick};
 use super::engine::StateCount;
 use super::finding::{Detector, Measure};
 use super::lifecycle::Subject;
-use super::observation::{FlowSeen, RefusedSeen, stands_for};
+use super::observation::{FlowSeen, RefusedBy, RefusedSeen, stands_for};
 use super::source::Source;
 use super::who::distinct::Distinct;
 use super::who::table::{Keyed, Table};
@@ -178,7 +178,7 @@ impl Detect for PortScan {
     }
 
     fn refusal(&mut self, api: &ApiProfile, refused: &RefusedSeen) {
-        if refused.unclaimed {
+        if refused.by == RefusedBy::Unclaimed {
             let source = Source::of(refused.source, api.sources);
             self.note(refused.time, source, refused.port, false, 0);
         }
@@ -287,8 +287,13 @@ mod tests {
                     time += step * SECOND;
                     if notices {
                         let source = client(1);
-                        let refused =
-                            RefusedSeen { time, api: UNCLAIMED, source, port, unclaimed: true };
+                        let refused = RefusedSeen {
+                            time,
+                            api: UNCLAIMED,
+                            source,
+                            port,
+                            by: RefusedBy::Unclaimed,
+                        };
                         engine.refusal(&refused);
                     } else {
                         engine.flow(&flow(time, 1, port, answered));

@@ -174,7 +174,7 @@ impl Detect for Pressure {
 mod tests {
     use super::*;
     use crate::detect::simulation::{Random, orders};
-    use crate::detect::{Config, Engine, State};
+    use crate::detect::{Config, Engine, Example, RefusedBy, RefusedSeen, State};
 
     #[test]
     fn rows() {
@@ -210,6 +210,13 @@ mod tests {
             let mut traffic = Traffic { api: 1, ..Traffic::default() };
             let mut found = Vec::new();
             for second in 0..2000 {
+                for (rate, by) in [(limited, RefusedBy::Limit), (banned, RefusedBy::Ban)] {
+                    if rate(second) > 10.0 {
+                        let source = [192, 0, 2, by as u8].into();
+                        let time = second * SECOND;
+                        engine.refusal(&RefusedSeen { time, api: 1, source, port: 8080, by });
+                    }
+                }
                 traffic.passed += u64::from(random.poisson(300.0));
                 traffic.limited += u64::from(random.poisson(limited(second)));
                 traffic.banned += u64::from(random.poisson(banned(second)));
@@ -220,6 +227,16 @@ mod tests {
             assert_eq!(opened.first().map(|f| f.detector), expected, "{what}: {found:#?}");
             assert_eq!(opened.len(), usize::from(expected.is_some()), "{what}: {found:#?}");
             assert!(opened.iter().all(|f| at(f.opened / SECOND)), "{what}");
+            for finding in &found {
+                let by = match finding.detector {
+                    Detector::LimitPressure => RefusedBy::Limit,
+                    _ => RefusedBy::Ban,
+                };
+                let whose: std::net::IpAddr = [192, 0, 2, by as u8].into();
+                let is_one = |one: &Example| one.source == whose && one.port == Some(8080);
+                assert!(!finding.examples.is_empty(), "{what}: {finding:?}");
+                assert!(finding.examples.iter().all(is_one), "{what}: {finding:?}");
+            }
             let closed = found.last().is_none_or(|last| last.state == State::Closed);
             assert!(closed, "{what}: {found:#?}");
         }

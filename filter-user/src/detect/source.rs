@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::codec::{Reader, Writer};
 use super::hasher::mix;
 use crate::policy::SourceLengths;
 
@@ -42,6 +43,19 @@ impl Source {
                 mix(mix(seed, (bits >> 64) as u64), bits as u64)
             }
         }
+    }
+
+    /// As bytes, of which [`Self::read`] makes it again.
+    pub(crate) fn write(&self, to: &mut Writer) {
+        to.address(self.address);
+        to.u8(self.length);
+    }
+
+    /// What [`Self::write`] wrote; a network with bits behind its length is none.
+    pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let (address, length) = (from.address()?, from.u8()?);
+        let source = Self::of(address, SourceLengths { v4: length, v6: length });
+        (source == Self { address, length }).then_some(source)
     }
 
     /// Whether it is one address rather than a network.
@@ -86,5 +100,31 @@ mod tests {
             assert_eq!(source.to_string(), expected, "{address}");
         }
         assert!(Source::from("::1".parse::<IpAddr>().unwrap()).is_single());
+    }
+
+    #[test]
+    fn written_and_read() {
+        for (address, length, whole) in [
+            ("192.0.2.7", 32, true),
+            ("192.0.2.0", 24, true),
+            ("192.0.2.7", 24, false),
+            ("192.0.2.7", 33, false),
+            ("0.0.0.0", 0, true),
+            ("2001:db8:1:2::", 64, true),
+            ("2001:db8:1:2::1", 64, false),
+            ("2001:db8::1", 128, true),
+            ("2001:db8::1", 129, false),
+            ("::ffff:192.0.2.7", 128, true),
+        ] {
+            let source = Source { address: address.parse().unwrap(), length };
+            let mut to = Writer::default();
+            source.write(&mut to);
+            let read = Source::read(&mut Reader(&to.0));
+            assert_eq!(read, whole.then_some(source), "{source}");
+            for cut in 0..to.0.len() {
+                assert_eq!(Source::read(&mut Reader(&to.0[..cut])), None, "{source}, {cut} bytes");
+            }
+        }
+        assert_eq!(Source::read(&mut Reader(&[5; 20])), None, "another protocol");
     }
 }

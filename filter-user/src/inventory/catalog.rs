@@ -261,19 +261,20 @@ impl Catalog {
     }
 
     /// Takes a TLS or QUIC handshake that came in and that the server answered into account. `now` is
-    /// its time in seconds since 1970.
-    pub fn handshake(&mut self, handshake: &Handshake, now: u64) {
-        let Some(version) = handshake.version.filter(|_| handshake.inbound) else { return };
+    /// its time in seconds since 1970. Returns the name of its API, if it was counted.
+    pub fn handshake(&mut self, handshake: &Handshake, now: u64) -> Option<Arc<str>> {
+        let version = handshake.version.filter(|_| handshake.inbound)?;
         let protocol = if handshake.quic.is_some() { Protocol::Udp } else { Protocol::Tcp };
         let port = Port { protocol, port: handshake.flow.server_port };
-        let Some((name, lengths)) = self.name(handshake.api, port) else { return };
-        let Some(record) = self.apis.get_mut(&name) else { return };
+        let (name, lengths) = self.name(handshake.api, port)?;
+        let record = self.apis.get_mut(&name)?;
         record.note(now, Source::of(handshake.flow.client, lengths).address);
         let tls = &mut record.seen.tls;
         if tls.len() < MAX_VERSIONS || tls.contains_key(&version.0) {
             tls.entry(version.0).or_default().add(u64::from(handshake.weight.max(1 << 16)), now);
             record.changed = true;
         }
+        Some(name)
     }
 
     /// Calls the routes of an API by their names of now, and notes which parents are merged.

@@ -65,6 +65,11 @@ impl Samples {
         }
     }
 
+    /// Those of an API that are not taken yet, in no particular order.
+    pub fn of(&self, api: &str) -> impl Iterator<Item = &Exchange> {
+        self.apis.get(api).into_iter().flat_map(|of| &of.kept)
+    }
+
     /// What was taken since this was asked last, oldest first.
     pub fn take(&mut self) -> Vec<Exchange> {
         let mut taken = Vec::with_capacity(self.kept);

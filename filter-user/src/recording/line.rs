@@ -6,8 +6,30 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::veil::Veil;
-use crate::detect::{FlowSeen, Observation, Origin, RefusedSeen, Traffic, TurnSeen};
+use crate::detect::{FlowSeen, Observation, Origin, RefusedBy, RefusedSeen, Traffic, TurnSeen};
 use crate::sensor::{Application, Closed};
+
+/// What refused a packet of an API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A limit.
+    Limit,
+    /// A ban.
+    Ban,
+}
+
+impl Cause {
+    /// As detectors want it; `unclaimed`: it is of no API.
+    pub fn seen(by: Option<Self>, unclaimed: bool) -> RefusedBy {
+        match by {
+            _ if unclaimed => RefusedBy::Unclaimed,
+            Some(Self::Limit) => RefusedBy::Limit,
+            Some(Self::Ban) => RefusedBy::Ban,
+            None => RefusedBy::Other,
+        }
+    }
+}
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +61,9 @@ pub enum Line<'a> {
         /// No API claims that.
         #[serde(default)]
         unclaimed: bool,
+        /// A limit, or a ban, refused it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Cause>,
     },
     /// The kernel's counters of an API.
     Traffic {
@@ -248,7 +273,12 @@ impl<'a> Line<'a> {
             api: api.map(Cow::Borrowed),
             source: seen.source,
             port: seen.port,
-            unclaimed: seen.unclaimed,
+            unclaimed: seen.by == RefusedBy::Unclaimed,
+            by: match seen.by {
+                RefusedBy::Limit => Some(Cause::Limit),
+                RefusedBy::Ban => Some(Cause::Ban),
+                RefusedBy::Unclaimed | RefusedBy::Other => None,
+            },
         }
     }
 

@@ -12,5 +12,5 @@ mod tests;
 pub mod veil;
 mod write;
 
-pub use line::{Connection, Line, Request, Telemetry, Turned};
+pub use line::{Cause, Connection, Line, Request, Telemetry, Turned};
 pub use write::{Recorder, Settings};

@@ -1,6 +1,6 @@
 use super::veil::Veil;
 use super::{Line, Recorder, Settings, Telemetry};
-use crate::detect::{FlowSeen, Observation, Origin, RefusedSeen, Traffic, TurnSeen};
+use crate::detect::{FlowSeen, Observation, Origin, RefusedBy, RefusedSeen, Traffic, TurnSeen};
 use crate::sensor::FlowSummary;
 
 #[test]
@@ -55,7 +55,7 @@ fn lines_come_back() {
         handshake: true,
         weight: 65_536,
     };
-    let refused = RefusedSeen { time, api: 0, source, port: 22, unclaimed: true };
+    let refused = RefusedSeen { time, api: 0, source, port: 22, by: RefusedBy::Unclaimed };
     let traffic = Traffic { api: 1, passed: 1, limited: 2, banned: 3, refused: 4 };
     let epoch = 1_700_000_000_000_000_000;
     for line in [

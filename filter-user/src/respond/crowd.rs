@@ -4,13 +4,17 @@
 //! Only requests that were answered well count: who guesses passwords would otherwise look like a
 //! crowd. Each source has two bitmaps of 64 bits, in which a number of different values is estimated by
 //! its empty bits (linear counting; Whang, 1990): exact to about 10 % up to 40, and never below 1 for one
-//! value. They are kept for half an hour to an hour.
+//! value. They are kept for half an hour to an hour, over restarts too ([`kept`]).
+
+mod kept;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use crate::detect::hasher::Keyed;
 use crate::detect::{SECOND, Source};
+
+use super::reach::signed;
 
 /// Sources that are followed; of further ones nothing is known.
 const MOST: usize = 65_536;
@@ -30,6 +34,15 @@ pub struct Crowd {
 struct Bits {
     credentials: u64,
     agents: u64,
+    /// As many there were at the least: a daemon before this one counted them, by hashes of its own.
+    kept: Crowd,
+}
+
+impl Bits {
+    fn crowd(self) -> Crowd {
+        Crowd { credentials: different(self.credentials), agents: different(self.agents) }
+            .max(self.kept)
+    }
 }
 
 /// See the module.
@@ -37,17 +50,29 @@ struct Bits {
 pub struct Crowds {
     now: HashMap<(u32, Source), Bits, Keyed>,
     before: HashMap<(u32, Source), Bits, Keyed>,
-    since: u64,
+    /// When the newer half began, ns; of one that was kept over a boot it may be before the clock did.
+    since: Option<i64>,
     hasher: RandomState,
     full: u64,
 }
+
+impl Crowd {
+    fn max(self, other: Self) -> Self {
+        Self {
+            credentials: self.credentials.max(other.credentials),
+            agents: self.agents.max(other.agents),
+        }
+    }
+}
+
+/// More than 64 · ln 64: what no empty bit is taken for.
+const ALL: u32 = 266;
 
 /// How many different values have left these bits empty.
 fn different(bits: u64) -> u32 {
     let empty = f64::from(bits.count_zeros());
     if empty < 1.0 {
-        // More than 64 · ln 64.
-        return 266;
+        return ALL;
     }
     (64.0 * (64.0 / empty).ln()).round() as u32
 }
@@ -62,9 +87,11 @@ impl Crowds {
         credential: Option<u64>,
         agent: Option<&str>,
     ) {
-        if now >= self.since.saturating_add(HALF) {
+        let now = signed(now);
+        let since = *self.since.get_or_insert(now);
+        if now >= since.saturating_add(signed(HALF)) {
             self.before = std::mem::take(&mut self.now);
-            self.since = now;
+            self.since = Some(now);
         }
         let key = (api, source);
         if self.now.len() >= MOST && !self.now.contains_key(&key) {
@@ -85,10 +112,12 @@ impl Crowds {
         let key = (api, *source);
         let held = |map: &HashMap<_, Bits, Keyed>| map.get(&key).copied().unwrap_or_default();
         let (now, before) = (held(&self.now), held(&self.before));
-        Crowd {
-            credentials: different(now.credentials | before.credentials),
-            agents: different(now.agents | before.agents),
-        }
+        let both = Bits {
+            credentials: now.credentials | before.credentials,
+            agents: now.agents | before.agents,
+            kept: now.kept.max(before.kept),
+        };
+        both.crowd()
     }
 
     /// Requests of sources for which there was no room.

@@ -80,7 +80,7 @@ struct Seen {
 }
 
 /// Nanoseconds of a clock do not reach the highest bit in 292 years.
-fn signed(ns: u64) -> i64 {
+pub(super) fn signed(ns: u64) -> i64 {
     i64::try_from(ns).unwrap_or(i64::MAX)
 }
 

@@ -211,3 +211,33 @@ fn the_guards_remember_over_a_restart() -> Result<()> {
     assert_eq!(weir.json(&["breach", "status"])?, serde_json::json!([]), "nothing was done");
     Ok(())
 }
+
+#[test]
+fn who_is_shared_is_remembered_over_a_restart() -> Result<()> {
+    let lab = site::lab()?;
+    let [server, stranger] = [lab.host("server")?, lab.host("stranger")?];
+    let _nginx = site::nginx(&lab)?;
+    // A network shared by many is banned by nobody else's guess: the other guards are off.
+    let rules = "mode = \"act\"\nmax_share_sources = 1.0\nmax_share_requests = 1.0";
+    let mut weir = site::weir(&lab, &policy(&lab, "\"ban 5m\"", rules)?)?;
+    let url = site::url(server.v4().into(), PORT, "/items/7");
+    for number in 0..12 {
+        let cookie = format!("Cookie: session={number}");
+        curl::many(stranger, &["--header", &cookie, &url])?;
+    }
+    wait::until("they were seen", SOON, || {
+        let seen = weir.metrics()?.sum("http_server_request_duration_seconds_count", &[]);
+        ensure!(seen >= 12.0, "{seen}");
+        Ok(())
+    })?;
+    weir.stop()?;
+    weir.start_again()?;
+    guess(stranger, server)?;
+    let refused = told(&weir, "action_refused", 1)?;
+    assert_eq!(refused[0]["action"]["refusal"], "shared", "{refused:?}");
+    let said = refused[0]["message"].as_str().unwrap_or_default();
+    println!("{said}");
+    assert!(said.contains("different credentials"), "{said}");
+    assert!(site::answered(stranger, server)?[0], "nothing was done");
+    Ok(())
+}

@@ -187,6 +187,12 @@ fn what_exists_is_known_and_stays_known() -> Result<()> {
         let (finding, owasp) = (&event["finding"], event["finding"]["owasp"].as_str());
         assert!(finding["why"].as_str().is_some_and(|why| why.contains(' ')), "{finding}");
         assert!(owasp.is_some_and(|entry| entry.starts_with("API")), "{finding}");
+        let evidence = finding["evidence"].as_array().map_or(&[][..], Vec::as_slice);
+        let is_of_requests = finding["detector"] != "unused_route";
+        assert_eq!(!evidence.is_empty(), is_of_requests, "{finding}");
+        for one in evidence {
+            assert!(one["source"].is_string() && one["route"].is_string(), "{finding}");
+        }
     }
     assert_eq!(weir.metrics()?.sum("weir_findings_open", &[]), expected.len() as f64);
 

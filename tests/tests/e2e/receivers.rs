@@ -2,6 +2,7 @@
 
 mod alertmanager;
 mod formats;
+mod reload;
 mod spool;
 
 use std::time::Duration;

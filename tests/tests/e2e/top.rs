@@ -59,11 +59,12 @@ fn the_screen_says_what_status_says() -> Result<()> {
     // Below 10,000 all digits are shown.
     let expected =
         [number(&orders["pass"]), number(&orders["drop"]), number(&orders["would_drop"])];
-    let unclaimed = number(&status["unclaimed"]["pass"]);
     wait::until("the counts of status", SOON, || {
         let line = top.line(&["orders", "enforce", "B"])?;
         ensure!(words(&line)[2..5] == expected, "{line}: {expected:?}");
         let line = top.line(&["unclaimed"])?;
+        // Neighbours go on asking for each other: what is unclaimed never rests for long.
+        let unclaimed = number(&weir.status()?["unclaimed"]["pass"]);
         ensure!(words(&line)[1] == unclaimed, "{line}: {unclaimed}");
         Ok(())
     })?;
@@ -259,5 +260,53 @@ fn without_colour_without_utf8_without_a_terminal() -> Result<()> {
     assert_eq!(gone.ended(SOON)?, 2);
     gone.wait(&["no daemon"], SOON)?;
     assert!(gone.is_restored()?);
+    Ok(())
+}
+
+#[test]
+fn the_shell_gets_the_terminal_and_gives_it_back() -> Result<()> {
+    let lab = site::lab()?;
+    let weir = site::weir(&lab, &site::orders(&lab, "")?)?;
+    // A shell that stops and wakes what it runs: Ctrl-Z is nothing without one.
+    let mut command = lab.host("server")?.netns.command("bash");
+    command.args(["--norc", "--noprofile", "-i"]).env("PS1", "sh> ").env("TERM", "xterm-256color");
+    command.env_remove("NO_COLOR").env("LANG", "C.UTF-8");
+    let mut shell = Pty::start(command, 80, 24)?;
+    shell.wait(&["sh>"], SOON)?;
+    shell.keys(&format!("{}\n", weir.verb_line("top --interval 0.3s")))?;
+    let shown = ["ENFORCING", "generation 1"];
+    let taken = |shell: &Pty, taken: bool| {
+        wait::until("the screen changes hands", SOON, || {
+            ensure!(shell.is_taken() == taken, "{}", shell.lines().join("\n"));
+            Ok(())
+        })
+    };
+    shell.wait(&shown, SOON)?;
+    for round in 0..4 {
+        // By the key, and by the signal it stands for.
+        if round % 2 == 0 {
+            shell.keys("\u{1a}")?;
+        } else {
+            shell.signal_foreground(libc::SIGTSTP)?;
+        }
+        taken(&shell, false)?;
+        shell.wait(&["Stopped"], SOON)?;
+        let modes = "stty -a | tr ' ;' '\\n\\n' | grep -x -e '-*icanon' -e '-*echo'";
+        shell.keys(&format!("clear; {modes} | xargs echo modes of {round}:\n"))?;
+        shell.wait(&[&format!("modes of {round}: icanon echo")], SOON)?;
+        shell.keys("fg\n")?;
+        taken(&shell, true)?;
+        shell.wait(&shown, SOON)?;
+    }
+    // Keys come one by one again, and nothing is asked of the terminal to draw all anew.
+    shell.keys("\u{c}")?;
+    wait::pause(Duration::from_millis(500))?;
+    shell.wait(&shown, SOON)?;
+    shell.keys("?")?;
+    shell.wait(&["Ctrl-Z"], SOON)?;
+    shell.keys("\u{3}")?;
+    taken(&shell, false)?;
+    shell.keys("exit 7\n")?;
+    assert_eq!(shell.ended(SOON)?, 7);
     Ok(())
 }

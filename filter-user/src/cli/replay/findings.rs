@@ -11,14 +11,14 @@ use filter_common::verdict::Decision;
 use crate::daemon::clients::Clients;
 use crate::daemon::profile::Profile;
 use crate::detect::{
-    ApiProfile, Config, Engine, Finding, FlowSeen, Observation, RefusedSeen, State, Traffic,
-    TurnSeen,
+    ApiProfile, Config, Engine, Finding, FlowSeen, Observation, RefusedBy, RefusedSeen, State,
+    Traffic, TurnSeen,
 };
-use crate::export::events::{ApiField, is_limit};
+use crate::export::events::{ApiField, is_limit, refused_by};
 use crate::image::Ids;
 use crate::inventory::route::{Request, RouteLimits, Routes};
 use crate::policy::Policy;
-use crate::recording::Line;
+use crate::recording::{Cause, Line};
 use crate::sensor::Output;
 use crate::sensor::transaction::ip;
 
@@ -205,13 +205,14 @@ impl Findings {
             reason if is_limit(reason) => &mut traffic.limited,
             _ => &mut traffic.refused,
         } += 1;
-        if reason == Reason::UnclaimedRefused {
+        let by = refused_by(reason);
+        if by != RefusedBy::Other {
             self.engine.refusal(&RefusedSeen {
                 time,
-                api: UNCLAIMED,
+                api: if by == RefusedBy::Unclaimed { UNCLAIMED } else { api },
                 source: ip(packet.source),
                 port: packet.destination_port,
-                unclaimed: true,
+                by,
             });
         }
     }
@@ -225,9 +226,10 @@ impl Findings {
             Line::Flow(flow) => self.engine.flow(&flow.seen(api)),
             Line::Slow(flow) => self.engine.slow(&flow.seen(api)),
             Line::Turn(turn) => self.engine.turn(&turn.seen(api)),
-            Line::Refused { time, source, port, unclaimed, .. } => {
-                let (time, source, port, unclaimed) = (*time, *source, *port, *unclaimed);
-                self.engine.refusal(&RefusedSeen { time, api, source, port, unclaimed });
+            Line::Refused { time, source, port, unclaimed, by, .. } => {
+                let (time, source, port) = (*time, *source, *port);
+                let by = Cause::seen(*by, *unclaimed);
+                self.engine.refusal(&RefusedSeen { time, api, source, port, by });
             }
             Line::Traffic { passed, limited, banned, refused, .. } => {
                 let (passed, limited, banned, refused) = (*passed, *limited, *banned, *refused);

@@ -1,6 +1,8 @@
 //! What `weir replay` prints: JSON Lines, or a table for people.
 
 mod encrypted;
+mod lines;
+mod words;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +13,9 @@ use filter_common::reason::Reason;
 use filter_common::verdict::Decision;
 use serde::Serialize;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
+
+use lines::{flow_line, http, known};
+use words::{clean, clock, end, shorten};
 
 use super::findings::Findings;
 use super::parse_name;
@@ -20,8 +24,8 @@ use crate::capture::fragments::Counts;
 use crate::capture::{End, Frame};
 use crate::detect::Finding;
 use crate::export::events::{ApiField, Event};
-use crate::sensor::transaction::{Credential, Flow, Transaction, ip};
-use crate::sensor::{FlowSummary, Output, Stats};
+use crate::sensor::transaction::{Flow, Transaction, ip};
+use crate::sensor::{Output, Stats};
 
 /// Columns of the longest target that the table shows.
 const TARGET: usize = 48;
@@ -433,102 +437,4 @@ impl<W: Write> Printer<W> {
         serde_json::to_writer(&mut self.out, value)?;
         self.out.write_all(b"\n")
     }
-}
-
-/// What is not known is null.
-fn known(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
-}
-
-fn http(transaction: &Transaction) -> Value {
-    let mut line = json!({
-        "type": "http",
-        "ts": stamp(transaction.time),
-        "flow": Ends::from(&transaction.flow),
-        "protocol": transaction.version,
-        "method": known(&transaction.method),
-        "target": known(&transaction.target),
-        "host": transaction.host,
-        "user_agent": transaction.user_agent,
-        "status": transaction.status,
-        "request_body_bytes": transaction.request_body_bytes,
-        "response_body_bytes": transaction.response_body_bytes,
-        "latency_seconds": transaction.latency.map(seconds),
-        "visibility": transaction.visibility.name(),
-        "complete": transaction.complete,
-    });
-    if transaction.credentials.any() {
-        let kinds = transaction.credentials.kinds().map(Credential::name);
-        line["credentials"] = kinds.collect();
-    }
-    if let Some(client) = transaction.announced {
-        line["announced"] = json!(client);
-    }
-    if !transaction.forwarded.is_empty() {
-        line["forwarded"] = json!(transaction.forwarded);
-    }
-    if let Some(grpc) = &transaction.grpc {
-        line["grpc"] = json!({
-            "service": known(&grpc.service),
-            "method": known(&grpc.method),
-            "status": grpc.status,
-        });
-    }
-    line
-}
-
-fn flow_line(flow: &FlowSummary) -> Value {
-    let [packets_in, packets_out] = flow.packets;
-    let [bytes_in, bytes_out] = flow.bytes;
-    let pair = |[client, server]: [u64; 2]| json!({ "client": client, "server": server });
-    let tcp = flow.tcp.map(|tcp| {
-        json!({
-            "opening": tcp.opening.name(),
-            "handshake_seconds": tcp.handshake.map(seconds),
-            "retransmissions": pair(tcp.retransmissions),
-            "resets": pair(tcp.resets),
-            "zero_windows": pair(tcp.zero_windows),
-            "unfinished_head": tcp.unfinished_head,
-        })
-    });
-    json!({
-        "type": "flow",
-        "ts": stamp(flow.start),
-        "flow": Ends::from(&flow.flow),
-        "transport": if flow.protocol == 6 { "tcp" } else { "udp" },
-        "packets": { "to_server": packets_in, "to_client": packets_out },
-        "bytes": { "to_server": bytes_in, "to_client": bytes_out },
-        "duration_seconds": seconds(flow.end - flow.start),
-        "handshake": flow.handshake,
-        "closed": flow.closed.name(),
-        "application": flow.application.name(),
-        "transactions": flow.transactions,
-        "tcp": tcp,
-    })
-}
-
-/// Address and port as they are written together.
-fn end(address: std::net::IpAddr, port: u16) -> String {
-    std::net::SocketAddr::new(address, port).to_string()
-}
-
-/// The time of day, UTC.
-fn clock(ns: u64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ns));
-    let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let (hour, minute, second, milli) = time.to_hms_milli();
-    format!("{hour:02}:{minute:02}:{second:02}.{milli:03}")
-}
-
-/// What strangers wrote may hold what a terminal obeys.
-fn clean(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
-}
-
-/// The first `width` characters, the last of them an ellipsis when there are more.
-fn shorten(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width - 1).chain(['…']).collect()
 }

@@ -7,12 +7,14 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{execute, queue};
 
 /// A signal asked for the end.
 static ENDED: AtomicBool = AtomicBool::new(false);
+/// A signal asked to let the shell have the terminal. The key does not come as one: the terminal is raw.
+static STOPPED: AtomicBool = AtomicBool::new(false);
 /// The terminal is ours.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
@@ -44,10 +46,9 @@ impl Screen {
             told(panic);
         }));
         for number in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
-            let handler = note as extern "C" fn(libc::c_int);
-            // SAFETY: the handler only stores to an atomic, which is safe in one.
-            unsafe { libc::signal(number, handler as libc::sighandler_t) };
+            handle(number, note);
         }
+        handle(libc::SIGTSTP, note_stop);
         take()?;
         let terminal = Terminal::new(CrosstermBackend::new(stdout()));
         terminal.map(|terminal| Self { terminal }).inspect_err(|_| give_back())
@@ -58,13 +59,31 @@ impl Screen {
         ENDED.load(Ordering::Relaxed)
     }
 
-    /// Lets the shell have the terminal until it wakes this process again.
+    /// Whether a signal asked to let the shell have the terminal, since this was asked last.
+    pub(super) fn is_stopped(&self) -> bool {
+        STOPPED.swap(false, Ordering::Relaxed)
+    }
+
+    /// Lets the shell have the terminal until it wakes this process again. Without a shell that could,
+    /// the kernel stops nothing, and the view goes on.
     pub(super) fn suspend(&mut self) -> io::Result<()> {
         give_back();
-        // SAFETY: a signal to this process; it goes on here after SIGCONT.
-        unsafe { libc::raise(libc::SIGTSTP) };
+        // SAFETY: the default action, and a signal to this process; it goes on here after SIGCONT.
+        unsafe {
+            libc::signal(libc::SIGTSTP, libc::SIG_DFL);
+            libc::raise(libc::SIGTSTP);
+        }
+        handle(libc::SIGTSTP, note_stop);
         take()?;
-        self.terminal.clear()
+        self.wipe()
+    }
+
+    /// Has everything drawn anew: something else wrote to the terminal. Nothing is asked of the terminal,
+    /// as [`Terminal::clear`] does: over a slow line the answer may come too late.
+    pub(super) fn wipe(&mut self) -> io::Result<()> {
+        execute!(stdout(), Clear(ClearType::All))?;
+        self.terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+        Ok(())
     }
 }
 
@@ -76,6 +95,15 @@ impl Drop for Screen {
 
 extern "C" fn note(_number: libc::c_int) {
     ENDED.store(true, Ordering::Relaxed);
+}
+
+extern "C" fn note_stop(_number: libc::c_int) {
+    STOPPED.store(true, Ordering::Relaxed);
+}
+
+fn handle(number: libc::c_int, handler: extern "C" fn(libc::c_int)) {
+    // SAFETY: the handlers only store to an atomic, which is safe in one.
+    unsafe { libc::signal(number, handler as libc::sighandler_t) };
 }
 
 fn take() -> io::Result<()> {

@@ -1,6 +1,8 @@
 //! Receivers of events: the `[[sink]]` tables. What is sent to them and how is `export::sinks`'s;
 //! whether they can be reached, and whether a file is there, is found out by those that use it.
 
+#[cfg(test)]
+mod documented;
 mod read;
 #[cfg(test)]
 mod tests;

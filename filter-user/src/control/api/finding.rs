@@ -95,7 +95,7 @@ pub struct EvidenceEntry {
     /// Bytes of the answer's body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_bytes: Option<u64>,
-    /// The port, where no API has it.
+    /// The port, of a refused packet, of a handshake, and where no API has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
 }

@@ -42,6 +42,9 @@ impl Ledger {
         let mut entry = told(finding, epoch);
         let before = self.entries.get(&entry.id);
         entry.acknowledged = before.and_then(|before| before.acknowledged.clone());
+        if let Some(before) = before.filter(|_| entry.evidence.is_empty()) {
+            entry.evidence.clone_from(&before.evidence);
+        }
         entry.group = match before {
             Some(before) => before.group.clone(),
             None => self.group_of(&entry),

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use filter_common::reason::Reason;
 use filter_common::record::Header;
 
 use crate::daemon::clients::Clients;
@@ -14,7 +13,7 @@ use crate::daemon::learned::{self, Round};
 use crate::daemon::places::{self, Places};
 use crate::daemon::profile::{Profile, UNCLAIMED};
 use crate::detect::{Engine, Finding, FlowSeen, Observation, RefusedSeen, Source, State, TurnSeen};
-use crate::export::events::{ApiField, Event, Refused, SourceEvents};
+use crate::export::events::{ApiField, Event, Refused, SourceEvents, refused_by};
 use crate::inventory::route::{Request, RouteLimits, Routes};
 use crate::kernel::clock;
 use crate::recording::{Line, Recorder, Telemetry};
@@ -251,7 +250,7 @@ impl Analysis {
             api: refused.api,
             source: refused.source,
             port: header.destination_port,
-            unclaimed: refused.reason == Reason::UnclaimedRefused,
+            by: refused_by(refused.reason),
         };
         self.engine.refusal(&seen);
         self.record(refused.api, |to, api, epoch| to.write(&Line::refusal(&seen, api, epoch)));

@@ -39,6 +39,8 @@
 //!
 //! **Memory.** About a kilobyte, whatever is measured. O(1) a value, but for the first of an hour.
 
+mod config;
+mod kept;
 mod profile;
 mod sampling;
 mod scale;
@@ -47,13 +49,12 @@ mod tail;
 mod tests;
 mod trial;
 
+pub use config::SeriesConfig;
 pub use sampling::Sampling;
 pub use trial::Trial;
 
 use profile::{Expected, Profile};
 use tail::{Deviations, Tail};
-
-use super::codec::{Reader, Writer};
 
 /// Runs that are remembered, for each direction.
 const RUNS: usize = 6;
@@ -61,78 +62,6 @@ const RUNS: usize = 6;
 const OUTLYING: f64 = 2.3;
 /// Surprise from which on a value may be judged by all hours together.
 const ALL_HOURS: f64 = 4.0;
-
-/// Parameters.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SeriesConfig {
-    /// Seconds from one value to the next, 1 to 3600.
-    pub step: u32,
-    /// Days before anything is judged.
-    pub warm_up_days: u32,
-    /// Surprise that a value may have on average before sums grow, nats, more than 1.
-    pub allowance: f64,
-    /// Factor by which a value must be off, more than 1.
-    pub ratio: f64,
-    /// The same in hours of the week that were never seen: days of the week differ by as much.
-    pub ratio_unseen: f64,
-    /// Share of the mean by which a value must be off.
-    pub share_of_mean: f64,
-    /// How often within `memory_days` a run as high may have been seen before it is no news, 1 to 6.
-    pub recur: usize,
-    /// How long runs are remembered, days.
-    pub memory_days: u32,
-    /// Values without evidence after which an alarm ends.
-    pub calm: u16,
-    /// Values after which a new level is usual.
-    pub adopt: u32,
-    /// Values of an alarm that count as deviations seen.
-    pub in_alarm: u8,
-}
-
-impl Default for SeriesConfig {
-    fn default() -> Self {
-        Self {
-            step: 300,
-            warm_up_days: 2,
-            allowance: 3.0,
-            ratio: 1.2,
-            ratio_unseen: 2.0,
-            share_of_mean: 0.2,
-            recur: 4,
-            memory_days: 7,
-            calm: 18,
-            adopt: 144,
-            in_alarm: 12,
-        }
-    }
-}
-
-impl SeriesConfig {
-    fn hour(&self) -> u32 {
-        (3600 / self.step.clamp(1, 3600)).max(1)
-    }
-
-    pub(crate) fn days(&self, days: u32) -> u32 {
-        self.hour().saturating_mul(24).saturating_mul(days)
-    }
-
-    /// Values before anything is judged.
-    pub(crate) fn warm_up(&self) -> u32 {
-        self.days(self.warm_up_days) + 1
-    }
-
-    /// Half of what deviations are remembered of: a week.
-    fn half(&self) -> u16 {
-        u16::try_from(self.days(7)).unwrap_or(u16::MAX / 2).min(u16::MAX / 2)
-    }
-
-    /// See the module; between 0 and 1.
-    fn root(&self) -> f64 {
-        let allowance = self.allowance.max(1.01);
-        // The map contracts towards the root that is not 0.
-        (0..60).fold(0.9, |root: f64, _| 1.0 - (-allowance * root).exp())
-    }
-}
 
 /// What the values are.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -496,62 +425,6 @@ impl Series {
             let value = scale::down(usual - beyond, unit);
             value.min(judged.usual / factor).min(judged.usual - least).max(0.0)
         }
-    }
-
-    /// Writes all it knows.
-    pub(crate) fn write(&self, to: &mut Writer) {
-        to.f32(self.unit);
-        to.u32(self.steps);
-        to.f32(self.mean);
-        to.f32(self.drift);
-        for side in 0..2 {
-            to.f32(self.sums[side]);
-            to.f32(self.heights[side]);
-            for run in self.runs[side] {
-                to.u32(run.at);
-                to.f32(run.height);
-            }
-        }
-        to.u8(self.recent);
-        to.maybe(self.alarm, |to, alarm| {
-            to.u32(alarm.since);
-            to.u16(alarm.calm);
-            to.u8(alarm.learned);
-            to.f32(alarm.off);
-        });
-        self.deviations.write(to);
-        self.values.write(to);
-        self.profile.write(to);
-    }
-
-    /// What [`Self::write`] wrote; `None` when it is not that.
-    pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let finite = |from: &mut Reader<'_>| from.f32().filter(|number| number.is_finite());
-        let mut series = Self::new();
-        series.unit = finite(from)?;
-        series.steps = from.u32()?;
-        series.mean = finite(from)?;
-        series.drift = finite(from)?;
-        for side in 0..2 {
-            series.sums[side] = finite(from)?;
-            series.heights[side] = finite(from)?;
-            for run in &mut series.runs[side] {
-                *run = Run { at: from.u32()?, height: finite(from)? };
-            }
-        }
-        series.recent = from.u8()? & 7;
-        series.alarm = from.maybe(|from| {
-            Some(Alarm {
-                since: from.u32()?,
-                calm: from.u16()?,
-                learned: from.u8()?,
-                off: finite(from)?,
-            })
-        })?;
-        series.deviations = Deviations::read(from)?;
-        series.values = Tail::read(from)?;
-        series.profile = Profile::read(from)?;
-        Some(series)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Planted shifts, usual life, and state that is written and read.
 
 use super::*;
+use crate::detect::codec::{Reader, Writer};
 use crate::detect::simulation::Random;
 
 const DAY: u64 = 288;

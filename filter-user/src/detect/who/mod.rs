@@ -16,6 +16,7 @@
 //! [`super::exfiltration`].
 
 pub(crate) mod cohort;
+mod config;
 pub(crate) mod distinct;
 pub(crate) mod gaps;
 mod kept;
@@ -24,33 +25,30 @@ pub(crate) mod record;
 mod roll;
 pub(crate) mod route;
 pub(crate) mod share;
+mod standing;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod watch;
 
 use std::collections::HashMap;
-use std::fmt;
 
 use super::SECOND;
 use super::api::ApiProfile;
 use super::codec::{Reader, Writer};
 use super::detector::{Detect, Tick};
 use super::engine::StateCount;
-use super::enumeration::EnumerationConfig;
-use super::exfiltration::ExfiltrationConfig;
 use super::finding::Detector;
 use super::hasher::{Mixing, bytes, mix};
 use super::observation::{FlowSeen, Observation, TurnSeen};
-use super::probing::ProbingConfig;
-use super::scraping::ScrapingConfig;
 use super::source::Source;
 use crate::inventory::route::says_exists;
 use crate::sensor::Application;
-use cohort::Cohort;
+pub use config::WhoConfig;
 use record::{NOBODY, Pair, Record, WHOLE, Who};
 use roll::{roll_pair, roll_record};
 use route::Route;
+pub(crate) use standing::{ApiCohorts, Judged, span};
 use table::Table;
 use watch::Watch;
 
@@ -64,133 +62,6 @@ pub(crate) const DAY: u32 = 86_400;
 pub(crate) const UNIT: f64 = 1024.0;
 /// Seconds within which every record is looked at, to see whether its window is over.
 const ROUND: u64 = 120;
-
-/// Parameters.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct WhoConfig {
-    /// See [`super::enumeration`].
-    pub enumeration: EnumerationConfig,
-    /// See [`super::probing`].
-    pub probing: ProbingConfig,
-    /// See [`super::scraping`].
-    pub scraping: ScrapingConfig,
-    /// See [`super::exfiltration`].
-    pub exfiltration: ExfiltrationConfig,
-    /// Seconds without more of the same after which a finding closes.
-    pub quiet: u64,
-    /// Most records of sources and users.
-    pub sources: usize,
-    /// Most records of sources or users at routes.
-    pub pairs: usize,
-    /// Most routes that are told apart.
-    pub routes: usize,
-}
-
-impl Default for WhoConfig {
-    fn default() -> Self {
-        Self {
-            enumeration: EnumerationConfig::default(),
-            probing: ProbingConfig::default(),
-            scraping: ScrapingConfig::default(),
-            exfiltration: ExfiltrationConfig::default(),
-            quiet: 300,
-            sources: 1_000_000,
-            pairs: 500_000,
-            routes: 100_000,
-        }
-    }
-}
-
-impl WhoConfig {
-    /// What nine in ten sources may be expected to stay below, as [`ApiCohorts::each`].
-    fn usual(&self) -> [f64; 4] {
-        let [minute, day] = self.exfiltration.usual;
-        [self.probing.usual, self.scraping.usual, minute / UNIT, day / UNIT]
-    }
-}
-
-/// What the sources of an API do.
-#[derive(Debug)]
-pub(crate) struct ApiCohorts {
-    /// Distinct missing paths, of those who missed any.
-    pub(crate) missing: Cohort,
-    /// Distinct pages.
-    pub(crate) pages: Cohort,
-    /// [`UNIT`]s sent within a minute, and a day.
-    pub(crate) minute: Cohort,
-    pub(crate) day: Cohort,
-}
-
-impl ApiCohorts {
-    fn new(config: &WhoConfig) -> Self {
-        let [missing, pages, minute, day] = config.usual().map(Cohort::new);
-        Self { missing, pages, minute, day }
-    }
-
-    fn each(&self) -> [&Cohort; 4] {
-        [&self.missing, &self.pages, &self.minute, &self.day]
-    }
-
-    fn has_learned(&self) -> bool {
-        self.each().into_iter().any(Cohort::has_learned)
-    }
-}
-
-/// How strange something is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Judged<'a> {
-    /// Evidence against its being usual, nats.
-    pub(crate) evidence: f64,
-    /// What of it does not come from comparing with others.
-    rest: f64,
-    /// What was seen.
-    pub(crate) observed: f64,
-    /// Of how many people.
-    pub(crate) people: f64,
-    /// What nine in ten others stay below.
-    pub(crate) usual: f64,
-    /// Over how long, seconds.
-    pub(crate) window: u32,
-    cohort: &'a Cohort,
-}
-
-impl<'a> Judged<'a> {
-    pub(crate) fn new(
-        cohort: &'a Cohort,
-        observed: f64,
-        people: f64,
-        rest: f64,
-        window: u32,
-    ) -> Self {
-        let standing = cohort.stand(observed / people);
-        let (evidence, usual) = (standing.evidence + rest, standing.usual);
-        Self { evidence, rest, observed, people, usual, window, cohort }
-    }
-
-    /// What would have to be seen, all else being the same, for so much evidence.
-    pub(crate) fn threshold(&self, evidence: f64) -> f64 {
-        self.cohort.threshold(evidence - self.rest) * self.people
-    }
-}
-
-/// A length of time for people.
-pub(crate) fn span(seconds: u32) -> &'static str {
-    match seconds {
-        MINUTE => "a minute",
-        WINDOW => "ten minutes",
-        _ => "a day",
-    }
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.user {
-            WHOLE => write!(f, "{}", self.source),
-            NOBODY => write!(f, "{} (without credentials)", self.source),
-            _ => write!(f, "one user of {}", self.source),
-        }
-    }
-}
 
 /// Something to be looked at.
 #[derive(Clone, Copy, Debug)]

@@ -88,6 +88,8 @@ kinds! {
     SinkFailing "sink_failing" Warning "A receiver of events takes none; they wait for it.";
     SinkRestored "sink_restored" Notice "A receiver that took no events takes them again.";
     SinkLost "sink_lost" Warning "Events for a receiver were lost; how many and why, the message says.";
+    SettingsReloaded "settings_reloaded" Notice "The daemon's settings were read again and are others: which receivers changed and what waits for a restart, the message says.";
+    SettingsRejected "settings_rejected" Warning "The daemon's settings could not be read again: what was in force stays.";
     SinkTest "sink_test" Info "Somebody asked for a test event: nothing happened.";
 }
 
@@ -313,7 +315,7 @@ pub struct EvidenceField {
     /// Bytes of the answer's body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_bytes: Option<u64>,
-    /// The port, where no API has it.
+    /// The port, of a refused packet, of a handshake, and where no API has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
 }

@@ -19,4 +19,4 @@ pub use event::{
     LossField, PlaybookField, PolicyField, SCHEMA, SourceField, TrafficField,
 };
 pub use log::{Config, EventLog, Line};
-pub use sources::{Refused, SourceEvents, Summary, is_limit};
+pub use sources::{Refused, SourceEvents, Summary, is_limit, refused_by};

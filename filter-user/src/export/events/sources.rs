@@ -13,7 +13,7 @@ use filter_common::reason::{Reason, Verdict};
 use filter_common::record::{self, Header};
 
 use super::event::Kind;
-use crate::detect::SECOND;
+use crate::detect::{RefusedBy, SECOND};
 use crate::sensor::transaction::ip;
 
 /// Events for sources of an API in a window.
@@ -93,6 +93,16 @@ pub const fn is_limit(reason: Reason) -> bool {
             | Reason::TotalConnections
             | Reason::LimitOverflow
     )
+}
+
+/// What of a reason detectors tell apart.
+pub const fn refused_by(reason: Reason) -> RefusedBy {
+    match reason {
+        Reason::UnclaimedRefused => RefusedBy::Unclaimed,
+        Reason::Banned => RefusedBy::Ban,
+        reason if is_limit(reason) => RefusedBy::Limit,
+        _ => RefusedBy::Other,
+    }
 }
 
 fn kind_of(reason: Reason) -> Kind {

@@ -35,6 +35,11 @@ impl Filter {
             || api.is_some_and(|api| self.wants.apis.iter().any(|wanted| wanted == api))
     }
 
+    /// The findings that it was told of and that are not over.
+    pub(super) fn into_told(self) -> BTreeSet<Arc<str>> {
+        self.told
+    }
+
     /// A finding that was open before this daemon began.
     pub(super) fn remember(&mut self, id: Arc<str>) {
         if self.told.len() < MOST {

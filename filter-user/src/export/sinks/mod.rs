@@ -9,6 +9,7 @@ mod deliver;
 mod filter;
 mod format;
 mod net;
+mod one;
 mod spool;
 mod standing;
 mod state;
@@ -16,57 +17,50 @@ mod state;
 mod tests;
 mod worker;
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
-
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::mpsc::{Sender, channel};
 
 use crate::config::sink::{Http, Receiver, Sink};
 use crate::control::api::FindingEntry;
 use crate::detect::Severity;
-use crate::export::events::{ApiField, Event, Kind};
-use deliver::{Answer, Courier, Parcel};
-use format::Host;
+use crate::export::events::{ApiField, Event};
 use format::alert;
-use state::Shared;
+pub use one::Tested;
+use one::{One, Ready, Thread};
 pub use state::Standing;
-use worker::{Message, OpenFinding, Worker};
+use worker::{Message, OpenFinding};
 
-/// Events that may wait in memory for the thread of a receiver.
-const QUEUE: usize = 4_096;
 /// How long the end waits for the threads.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long the test alert lives.
-const TEST: u64 = 60_000_000_000;
 
 /// All receivers.
 #[derive(Debug, Default)]
 pub struct Sinks {
-    sinks: Vec<One>,
+    /// Where the spools are.
+    directory: PathBuf,
+    sinks: RwLock<Vec<Arc<One>>>,
+    /// Held while they change: who is no longer named, and may still be on its way out.
+    ending: Mutex<Vec<(String, Thread)>>,
     outbox: Arc<Mutex<Vec<Event>>>,
 }
 
-#[derive(Debug)]
-struct One {
-    sink: Arc<Sink>,
-    courier: Arc<Courier>,
-    shared: Arc<Shared>,
-    sender: Mutex<Option<Sender<Message>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+/// What a change of the settings did to receivers, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Those that were not named before.
+    pub added: Vec<String>,
+    /// Those whose settings are others.
+    pub changed: Vec<String>,
+    /// Those that are no longer named. Their spools stay.
+    pub removed: Vec<String>,
 }
 
-/// What a receiver answered to a test.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tested {
-    /// It took the event.
-    pub taken: bool,
-    /// What it said, or why it could not be asked.
-    pub said: String,
-    /// How long that took.
-    pub took: Duration,
+impl Changed {
+    /// Nothing did.
+    pub fn is_nothing(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
+    }
 }
 
 impl Sinks {
@@ -75,52 +69,97 @@ impl Sinks {
     /// # Errors
     /// No thread could be started.
     pub fn start(sinks: &[Sink], directory: &Path) -> std::io::Result<Self> {
-        let outbox = Arc::default();
-        let mut started = Vec::new();
-        for sink in sinks {
-            let sink = Arc::new(sink.clone());
-            let courier = Arc::new(Courier::new(&sink, Host::own()));
-            let place = sink.receiver.place();
-            let shared = Arc::new(Shared::new(&sink.name, sink.receiver.kind(), place));
-            let (sender, messages) = channel(QUEUE);
-            let thread = {
-                let (sink, directory) = (Arc::clone(&sink), directory.join(&sink.name));
-                let (courier, shared) = (Arc::clone(&courier), Arc::clone(&shared));
-                let outbox = Arc::clone(&outbox);
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                std::thread::Builder::new().name("weir-sink".to_owned()).spawn(move || {
-                    let worker = Worker::new(&sink, &directory, courier, messages, shared, outbox);
-                    runtime.block_on(worker.run());
-                    // A disk or a name server that hangs is not waited for.
-                    runtime.shutdown_background();
-                })?
-            };
-            let (sender, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
-            started.push(One { sink, courier, shared, sender, thread });
+        let started = Self { directory: directory.to_owned(), ..Self::default() };
+        started.change(sinks)?;
+        Ok(started)
+    }
+
+    /// Has these receivers from now on. Those that stay as they are notice nothing. One whose settings
+    /// change goes on with what waits in its spool, and no event is lost on the way: those that are
+    /// told meanwhile wait for its new thread. One that is gone gets what it takes within seconds.
+    ///
+    /// # Errors
+    /// No thread could be started. Then nothing has changed.
+    pub fn change(&self, wanted: &[Sink]) -> std::io::Result<Changed> {
+        let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        ending.retain(|(_, thread)| !thread.is_finished());
+        let before = self.now().clone();
+        let mut changed = Changed::default();
+        let mut ready = Vec::new();
+        for sink in wanted {
+            let of_before = before.iter().find(|one| one.sink.name == sink.name);
+            ready.push(match of_before {
+                Some(one) if *one.sink == *sink => Err(Arc::clone(one)),
+                of_before => {
+                    let directory = self.directory.join(&sink.name);
+                    let before = of_before.map(AsRef::as_ref);
+                    Ok(Ready::new(sink, &directory, before, &self.outbox)?)
+                }
+            });
         }
-        Ok(Self { sinks: started, outbox })
+        let mut sinks = self.sinks.write().unwrap_or_else(PoisonError::into_inner);
+        let is_wanted = |one: &&Arc<One>| wanted.iter().any(|sink| sink.name == one.sink.name);
+        for one in before.iter().filter(|one| !is_wanted(one)) {
+            changed.removed.push(one.sink.name.clone());
+            ending.extend(one.end().map(|thread| (one.sink.name.clone(), thread)));
+        }
+        *sinks = Vec::new();
+        for ready in ready {
+            sinks.push(match ready {
+                Err(stays) => stays,
+                Ok(ready) => {
+                    let name = ready.one.sink.name.clone();
+                    let of_before = before.iter().find(|one| one.sink.name == name);
+                    let is_of_name = |(other, _): &(String, Thread)| *other == name;
+                    let thread = match of_before {
+                        Some(one) => one.end(),
+                        None => ending
+                            .iter()
+                            .position(is_of_name)
+                            .map(|place| ending.swap_remove(place).1),
+                    };
+                    let list =
+                        if of_before.is_some() { &mut changed.changed } else { &mut changed.added };
+                    list.push(name);
+                    Arc::new(ready.begin(thread))
+                }
+            });
+        }
+        Ok(changed)
+    }
+
+    fn now(&self) -> RwLockReadGuard<'_, Vec<Arc<One>>> {
+        self.sinks.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The names of all.
+    pub fn names(&self) -> Vec<String> {
+        self.now().iter().map(|one| one.sink.name.clone()).collect()
     }
 
     /// Tells every receiver of an event. Never waits.
     pub fn tell(&self, event: &Event) {
-        if self.sinks.is_empty() {
+        let sinks = self.now();
+        if sinks.is_empty() {
             return;
         }
         let event = Arc::new(event.clone());
-        for one in &self.sinks {
+        for one in sinks.iter() {
             one.send(Message::Event(Arc::clone(&event)));
         }
     }
 
-    /// Tells them which findings are open when the daemon begins, and which `ended` with the one
+    /// Tells receivers which findings are open when they begin, and which `ended` with the daemon
     /// before; `api` is what the policy says of an API.
     pub fn begin<'a>(
         &self,
+        who: impl Fn(&str) -> bool,
         open: impl Iterator<Item = &'a FindingEntry>,
         ended: &'a [FindingEntry],
         api: impl Fn(&str) -> Option<ApiField>,
     ) {
-        if self.sinks.is_empty() {
+        let sinks = self.now();
+        if sinks.is_empty() {
             return;
         }
         let severity = |entry: &FindingEntry| {
@@ -137,14 +176,14 @@ impl Sinks {
             }
         });
         let open = Arc::new(open.collect::<Vec<_>>());
-        for one in &self.sinks {
+        for one in sinks.iter().filter(|one| who(&one.sink.name)) {
             one.send(Message::Open(Arc::clone(&open)));
         }
     }
 
     /// How each stands.
     pub fn standings(&self) -> Vec<Standing> {
-        self.sinks.iter().map(|one| one.shared.standing()).collect()
+        self.now().iter().map(|one| one.standing()).collect()
     }
 
     /// Events about receivers, to be told.
@@ -155,63 +194,19 @@ impl Sinks {
     /// Sends one marked event to a receiver, past its filter and its spool, and waits for the
     /// answer. `None`: there is no such receiver.
     pub fn test(&self, name: &str) -> Option<Tested> {
-        let one = self.sinks.iter().find(|one| one.sink.name == name)?;
-        let started = Instant::now();
-        let time = worker::now_ns();
-        let host = Host::own();
-        let message = format!("test of sink {name} on {}: nothing happened", host.name);
-        let event = Event::new(Kind::SinkTest, time, message);
-        let parcel = match &one.sink.receiver {
-            Receiver::Alertmanager { .. } => {
-                Some(Parcel::Body(alert::test(&event.message, time, time.saturating_add(TEST))))
-            }
-            receiver => {
-                format::payload(receiver, &event, &host).map(|text| Parcel::Events(vec![text]))
-            }
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let (taken, said) = match (parcel, runtime) {
-            (Some(parcel), Ok(runtime)) => {
-                let answer = runtime.block_on(one.courier.deliver(parcel));
-                runtime.shutdown_background();
-                match answer {
-                    Answer::Taken { said, rejected } => (rejected == 0, said),
-                    Answer::Later { why, .. } | Answer::Never { why, .. } => (false, why),
-                }
-            }
-            (None, _) => (false, "a test event cannot be written in its format".to_owned()),
-            (_, Err(error)) => (false, format!("cannot start a runtime: {error}")),
-        };
-        Some(Tested { taken, said, took: started.elapsed() })
+        let one = self.now().iter().find(|one| one.sink.name == name).cloned();
+        one.map(|one| one.test())
     }
 
     /// The end: what was told is in the spools, and receivers get what they take within seconds.
     pub fn stop(&self) {
-        for one in &self.sinks {
-            one.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
-        }
+        let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        let threads = self.now().iter().filter_map(|one| one.end()).collect::<Vec<_>>();
         let end = Instant::now() + PATIENCE;
-        for one in &self.sinks {
-            let Some(thread) = one.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
-            else {
-                continue;
-            };
+        for thread in threads.into_iter().chain(ending.drain(..).map(|(_, thread)| thread)) {
             while !thread.is_finished() && Instant::now() < end {
                 std::thread::sleep(Duration::from_millis(5));
             }
-        }
-    }
-}
-
-impl One {
-    fn send(&self, message: Message) {
-        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(sender) = &*sender else { return };
-        if let Err(
-            TrySendError::Full(Message::Event(event)) | TrySendError::Closed(Message::Event(event)),
-        ) = sender.try_send(message)
-        {
-            self.shared.overflow(worker::class(&event));
         }
     }
 }

@@ -57,6 +57,16 @@ impl Shared {
         Self { standing: Mutex::new(standing), ..Self::default() }
     }
 
+    /// The receiver is another from now on, of which nothing is known yet; what was counted stays.
+    pub(super) fn moved(&self, kind: &'static str, place: String) {
+        let mut standing = self.lock();
+        if (standing.kind, &standing.place) != (kind, &place) {
+            (standing.kind, standing.place) = (kind, place);
+            (standing.failing_since, standing.last_success) = (None, None);
+            (standing.last_error, standing.last_error_at) = (None, None);
+        }
+    }
+
     /// To be changed; never held for long.
     pub(super) fn lock(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)

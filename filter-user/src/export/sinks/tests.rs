@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::format::tests::{closed, opened};
 use super::*;
 use crate::config::{Paths, parse};
+use crate::export::events::Kind;
 
 /// How a server answers the next request.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -333,7 +334,7 @@ fn an_alertmanager_is_told_again_and_ends_are_not_forgotten() {
     sinks.stop();
     let before = server.requests();
     let sinks = Sinks::start(&config, directory.path()).expect("starts");
-    sinks.begin([].iter(), &[], |_| None);
+    sinks.begin(|_| true, [].iter(), &[], |_| None);
     until("it is ended", || server.requests() > before);
     until("and forgotten", || standing(&sinks).alerts == 0);
     assert!(ends().last().is_some_and(|end| *end <= now()), "{:?}", ends());
@@ -389,4 +390,102 @@ fn messages_of_syslog_are_delivered_when_the_receiver_has_read_them() {
     let (length, message) = text.split_once(' ').expect("octets are counted");
     assert_eq!(length.parse(), Ok(message.len()));
     assert!(message.starts_with("<28>1 1970-01-01T00:00:01.000Z "), "{message}");
+}
+
+/// Settings of two receivers, as `first` and `second`.
+fn pair(first: &Server, second: &Server) -> [Sink; 2] {
+    let [mut first, mut second] = [first, second].map(|server| webhook(server, "").remove(0));
+    (first.name, second.name) = ("first".into(), "second".into());
+    [first, second]
+}
+
+#[test]
+fn receivers_change_and_what_waits_goes_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (down, up, other) =
+        (Server::start(Mood::Fail(500)), Server::start(Mood::Take), Server::start(Mood::Take));
+    let [first, second] = pair(&down, &other);
+    let both = [first.clone(), second.clone()];
+    let sinks = Sinks::start(&both, directory.path()).expect("starts");
+    (0..5).for_each(|n| sinks.tell(&event(n)));
+    until("it is down", || {
+        let now = standing(&sinks);
+        now.pending == 5 && now.failing_since.is_some()
+    });
+    assert!(sinks.change(&both).expect("changes").is_nothing(), "the same");
+
+    // The one that is down moves, the other stays.
+    let moved = Sink { name: "first".into(), ..webhook(&up, "").remove(0) };
+    let changed = sinks.change(&[second.clone(), moved.clone()]).expect("changes");
+    let expected = Changed { changed: vec!["first".to_owned()], ..Changed::default() };
+    assert_eq!(changed, expected, "their order is nothing");
+    (5..8).for_each(|n| sinks.tell(&event(n)));
+    until("it has all", || up.taken().len() == 8 && other.taken().len() == 8);
+    assert_eq!((up.taken(), other.taken()), ((0..8).collect(), (0..8).collect()));
+    until("nothing waits", || sinks.standings().iter().all(|now| now.pending == 0));
+    let now = sinks.standings().remove(1);
+    assert_eq!((now.delivered, dropped(&now), now.failing_since), (8, 0, None), "{now:?}");
+    assert!(now.place.ends_with(&format!(":{}/in", up.port)), "{}", now.place);
+
+    // Removed while it is down, and named again: its spool is still there.
+    up.set(Mood::Fail(500));
+    (8..11).for_each(|n| sinks.tell(&event(n)));
+    until("they wait", || sinks.standings()[1].pending == 3);
+    let changed = sinks.change(std::slice::from_ref(&second)).expect("changes");
+    assert_eq!(changed.removed, ["first"]);
+    assert_eq!(sinks.names(), ["second"]);
+    sinks.tell(&event(11));
+    up.set(Mood::Take);
+    let changed = sinks.change(&[moved, second]).expect("changes");
+    assert_eq!(changed.added, ["first"]);
+    sinks.tell(&event(12));
+    until("what waited is told", || up.taken().len() == 12);
+    let without: Vec<_> = (0..13).filter(|n| *n != 11).collect();
+    assert_eq!(up.taken(), without, "but not what happened while it was not named");
+    until("the other has all", || other.taken() == (0..13).collect::<Vec<_>>());
+}
+
+#[test]
+fn nothing_is_lost_while_receivers_change() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let servers = [Server::start(Mood::Take), Server::start(Mood::Take)];
+    let sinks = Sinks::start(&webhook(&servers[0], ""), directory.path()).expect("starts");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..3_000 {
+                sinks.tell(&event(n));
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        let mut turn = 0;
+        while !done.load(Ordering::Relaxed) {
+            turn += 1;
+            sinks.change(&webhook(&servers[turn % 2], "")).expect("changes");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(turn > 10, "{turn} changes");
+    });
+    until("all delivered", || {
+        let now = standing(&sinks);
+        now.delivered == 3_000 && now.pending == 0
+    });
+    assert_eq!(dropped(&standing(&sinks)), 0);
+    let mut taken: Vec<u64> = servers.iter().flat_map(Server::taken).collect();
+    taken.sort_unstable();
+    assert_eq!(taken, (0..3_000).collect::<Vec<_>>(), "each once");
+}
+
+#[test]
+fn an_end_is_told_after_a_change_where_the_beginning_was() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::start(Mood::Take);
+    let config = |more: &str| webhook(&server, &format!("min_severity = \"warning\"\n{more}"));
+    let sinks = Sinks::start(&config(""), directory.path()).expect("starts");
+    sinks.tell(&opened());
+    until("it is told", || standing(&sinks).delivered == 1);
+    assert_eq!(sinks.change(&config("batch = 7")).expect("changes").changed, ["hook"]);
+    sinks.tell(&closed());
+    until("and its end, which is but `info`", || standing(&sinks).delivered == 2);
 }

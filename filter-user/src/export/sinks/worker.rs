@@ -3,6 +3,7 @@
 
 mod outcome;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -47,6 +48,18 @@ pub(super) struct OpenFinding {
     pub(super) api: String,
     /// Otherwise its end is told next.
     pub(super) lives: bool,
+}
+
+/// What the thread of a receiver leaves to the one that takes its place.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// Findings it was told of that are not over.
+    told: BTreeSet<Arc<str>>,
+    /// That it fails was told, and is to be taken back.
+    told_failing: bool,
+    /// Findings and actions, and others, that were lost since that was told.
+    lost: [u64; 2],
+    told_lost: Option<Instant>,
 }
 
 /// What is on its way.
@@ -134,8 +147,14 @@ impl Worker {
         worker
     }
 
+    /// Takes the place of another.
+    pub(super) fn after(mut self, left: Left) -> Self {
+        left.told.into_iter().for_each(|id| self.filter.remember(id));
+        Self { told_failing: left.told_failing, lost: left.lost, told_lost: left.told_lost, ..self }
+    }
+
     /// Runs until nobody tells anything any more, and then a little longer.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self) -> Left {
         let mut open = true;
         let mut end: Option<Instant> = None;
         let mut flight: Option<Flight> = None;
@@ -169,6 +188,9 @@ impl Worker {
         }
         self.spool.tend();
         self.spool.sync();
+        self.publish();
+        let Self { filter, told_failing, lost, told_lost, .. } = self;
+        Left { told: filter.into_told(), told_failing, lost, told_lost }
     }
 
     /// When there is something to do at the latest, if nothing happens before.

@@ -5,14 +5,13 @@
 //! a boot.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
 
 use super::{Reach, SAMPLE, SLOTS, Seen, Slot, TOP, hash, signed};
 use crate::detect::Source;
 use crate::detect::codec::{Reader, Writer};
 
 /// Of what [`Reach::save`] writes; other versions are begun anew.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl Reach {
     /// What samples are drawn by, to be kept and given to [`Self::sow`].
@@ -72,12 +71,12 @@ impl Slot {
         to.u64(self.threshold);
         to.u16(self.sample.len() as u16);
         for (source, seen) in &self.sample {
-            write(source, to);
+            source.write(to);
             to.u64(seen.requests);
         }
         to.u16(self.top.len() as u16);
         for (source, (count, others)) in &self.top {
-            write(source, to);
+            source.write(to);
             to.u64(*count);
             to.u64(*others);
         }
@@ -89,7 +88,7 @@ impl Slot {
         let number = usize::from(from.u16()?);
         let mut sample = HashMap::default();
         for _ in 0..Some(number).filter(|number| *number <= 2 * SAMPLE)? {
-            let source = read(from)?;
+            let source = Source::read(from)?;
             let seen = Seen { hash: hash(seed, &source), requests: from.u64()? };
             // A sample holds none with a higher hash.
             sample.insert(source, Some(seen).filter(|seen| seen.hash <= threshold)?);
@@ -97,7 +96,7 @@ impl Slot {
         let number = usize::from(from.u16()?);
         let mut top = HashMap::default();
         for _ in 0..Some(number).filter(|number| *number <= TOP)? {
-            let source = read(from)?;
+            let source = Source::read(from)?;
             let (count, others) = (from.u64()?, from.u64()?);
             // What may have been another's is a part of the count.
             top.insert(source, Some((count, others)).filter(|_| others <= count)?);
@@ -106,28 +105,10 @@ impl Slot {
     }
 }
 
-fn write(source: &Source, to: &mut Writer) {
-    to.u8(source.length);
-    to.u8(if source.address.is_ipv4() { 4 } else { 6 });
-    match source.address {
-        IpAddr::V4(v4) => to.0.extend_from_slice(&v4.octets()),
-        IpAddr::V6(v6) => to.0.extend_from_slice(&v6.octets()),
-    }
-}
-
-fn read(from: &mut Reader<'_>) -> Option<Source> {
-    let length = from.u8()?;
-    let address: IpAddr = match from.u8()? {
-        4 => from.u32()?.to_le_bytes().into(),
-        6 => (from.i128()?.to_le_bytes()).into(),
-        _ => return None,
-    };
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    (length <= most).then_some(Source { address, length })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::respond::reach::{HOUR, Hit, SLOT};
 

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::detect::{Detector, Severity};
-use crate::export::events::{Event, FindingField, Kind, SourceField};
+use crate::export::events::{Event, EvidenceField, FindingField, Kind, SourceField};
 
 /// Version of the schema.
 pub(super) const VERSION: &str = "1.3.0";
@@ -42,7 +42,9 @@ pub(super) fn finding(event: &Event) -> Option<Value> {
     put(&mut whole, "start_time", Some(json!(finding.opened / 1_000_000)));
     put(&mut whole, "end_time", finding.closed.map(|closed| json!(closed / 1_000_000)));
     put(&mut whole, "finding_info", Some(info));
-    put(&mut whole, "evidences", Some(json!([evidence(event, finding)])));
+    let examples = finding.evidence.iter().map(|one| example(event, one));
+    let evidences = std::iter::once(evidence(event, finding)).chain(examples).collect();
+    put(&mut whole, "evidences", Some(Value::Array(evidences)));
     put(&mut whole, "resources", resource(event).map(|resource| json!([resource])));
     put(&mut whole, "unmapped", unmapped(event));
     Some(whole)
@@ -131,6 +133,23 @@ fn evidence(event: &Event, finding: &FindingField) -> Value {
             Some(http) => format!("{} {}", http.method, http.route),
             None => "any".to_owned(),
         };
+        let call = json!({ "operation": operation, "service": { "name": api.name } });
+        put(&mut evidence, "api", Some(call));
+    }
+    evidence
+}
+
+/// A request that the finding is about. Of what it took and brought the schema knows nothing: that is the
+/// evidence's own data.
+fn example(event: &Event, example: &EvidenceField) -> Value {
+    let mut data = json!({ "time": example.time / 1_000_000 });
+    put(&mut data, "status", example.status.map(Value::from));
+    put(&mut data, "latency_seconds", example.latency_seconds.map(Value::from));
+    put(&mut data, "response_bytes", example.response_bytes.map(Value::from));
+    let mut evidence = json!({ "data": data, "src_endpoint": { "ip": example.source } });
+    put(&mut evidence, "dst_endpoint", example.port.map(|port| json!({ "port": port })));
+    if let (Some(api), false) = (&event.api, example.route.is_empty()) {
+        let operation = format!("{} {}", example.method, example.route);
         let call = json!({ "operation": operation, "service": { "name": api.name } });
         put(&mut evidence, "api", Some(call));
     }

@@ -7,8 +7,8 @@ use super::*;
 use crate::control::api::FindingEntry;
 use crate::detect::Severity;
 use crate::export::events::{
-    AcknowledgedField, ActionField, ApiField, FindingField, HttpField, Kind, PolicyField,
-    SourceField,
+    AcknowledgedField, ActionField, ApiField, EvidenceField, FindingField, HttpField, Kind,
+    PolicyField, SourceField,
 };
 
 const TIME: u64 = 1_717_243_200_123_456_789;
@@ -159,6 +159,39 @@ fn the_life_of_a_finding_in_ocsf() {
     assert_eq!(ocsf::finding(&Event::new(Kind::BanAdded, TIME, "")), None, "no finding");
     let test = ocsf::finding(&Event::new(Kind::SinkTest, TIME, "test")).expect("can be said");
     assert_eq!((&test["type_uid"], &test["activity_name"]), (&json!(200_499), &json!("Test")));
+}
+
+#[test]
+fn examples_of_a_finding_in_ocsf() {
+    let example = EvidenceField {
+        time: TIME,
+        source: "198.51.100.7".to_owned(),
+        method: "POST".to_owned(),
+        route: "/login".to_owned(),
+        status: Some(401),
+        latency_seconds: Some(0.25),
+        ..EvidenceField::default()
+    };
+    let refused =
+        EvidenceField { port: Some(8080), source: "192.0.2.7".into(), ..Default::default() };
+    let evidence = vec![example, refused];
+    let event = Event { finding: Some(FindingField { evidence, ..finding() }), ..opened() };
+    let got = ocsf::finding(&event).expect("is a finding");
+    let evidences = got["evidences"].as_array().expect("a list");
+    assert_eq!(evidences.len(), 3, "the numbers come first: {got}");
+    assert!(evidences[0]["data"]["observed"].is_number());
+    let expected = json!({
+        "api": { "operation": "POST /login", "service": { "name": "orders" } },
+        "data": { "time": TIME / 1_000_000, "status": 401, "latency_seconds": 0.25 },
+        "src_endpoint": { "ip": "198.51.100.7" },
+    });
+    assert_eq!(evidences[1], expected);
+    let expected = json!({
+        "data": { "time": 0 },
+        "src_endpoint": { "ip": "192.0.2.7" },
+        "dst_endpoint": { "port": 8080 },
+    });
+    assert_eq!(evidences[2], expected);
 }
 
 #[test]
