@@ -10,6 +10,7 @@ use super::diff::changes;
 use super::human::plural;
 use super::outcome::{Outcome, Verdict};
 use super::style::{Style, Tone, clean};
+use super::waiting::waiting;
 use super::{Common, size, value};
 use crate::control::api::{Applied, ApplyRequest};
 
@@ -40,7 +41,8 @@ pub(super) fn apply(args: &ApplyArgs) -> Verdict {
         confirm_seconds: args.confirm.map(|wait| wait.as_secs_f64()),
         force: args.force,
     };
-    let applied = args.common.target.client()?.apply(&request)?;
+    let client = args.common.target.client()?;
+    let applied = waiting("the daemon applies the policy", || client.apply(&request))?;
     args.common.output.printer().print(&applied, |style| text(&applied, style))?;
     Ok(Outcome::Done)
 }

@@ -10,6 +10,7 @@ use super::Common;
 use super::human::{bytes, plural};
 use super::outcome::{Failure, Outcome, Verdict};
 use super::style::{Style, Tone, clean};
+use super::waiting::waiting;
 use crate::control::api::{ApiError, InterfaceStatus};
 use crate::control::ssh;
 use crate::image::view::State;
@@ -177,9 +178,12 @@ pub(super) fn lockout(
 }
 
 pub(super) fn check(args: &CheckArgs) -> Verdict {
-    let loaded = load(&args.file);
     let mut ids = Ids::new(MAX_APIS);
-    let image = loaded.policy.as_ref().map(|policy| compile(policy, &mut ids)).transpose();
+    let (loaded, image) = waiting("reading the policy and its feeds", || {
+        let loaded = load(&args.file);
+        let image = loaded.policy.as_ref().map(|policy| compile(policy, &mut ids)).transpose();
+        (loaded, image)
+    });
     // Valid, and still more than tables can hold.
     let image = image.map_err(|problem| ApiError::refused(problem.message).hint(problem.hint))?;
     let lockout = match loaded.policy.as_ref().zip(image.as_ref()) {

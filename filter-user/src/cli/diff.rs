@@ -8,6 +8,7 @@ use super::apply::absolute;
 use super::human::count;
 use super::outcome::{Outcome, Verdict};
 use super::style::{Style, Tone, clean};
+use super::waiting::waiting;
 use super::{Common, size};
 use crate::control::api::{Access, DiffRequest, Difference, Differences, Sources};
 
@@ -27,7 +28,8 @@ pub(super) struct DiffArgs {
 
 pub(super) fn diff(args: &DiffArgs) -> Verdict {
     let request = DiffRequest { path: absolute(&args.file)? };
-    let found = args.common.target.client()?.diff(&request)?;
+    let client = args.common.target.client()?;
+    let found = waiting("the daemon compares the policies", || client.diff(&request))?;
     args.common.output.printer().print(&found, |style| text(&found, style))?;
     Ok(if found.same { Outcome::Done } else { Outcome::No })
 }

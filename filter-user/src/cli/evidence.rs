@@ -12,6 +12,7 @@ use super::human::{bytes, count, percent};
 use super::outcome::{Failure, Outcome, Verdict};
 use super::style::{Style, Tone, clean};
 use super::table::{Align, Table};
+use super::waiting::waiting;
 use super::{Common, Output, value};
 use crate::control::api::{
     ApiError, Completeness, Evidence, EvidenceHead, EvidenceQuery, EvidenceVerified, Reached, Sum,
@@ -103,7 +104,8 @@ fn take(args: &TakeArgs) -> Verdict {
     }
     let (source, api, until) = (source.clone(), api.clone(), *until);
     let query = EvidenceQuery { source, api, since: *since, until };
-    let evidence = common.target.client()?.evidence(&query)?;
+    let client = common.target.client()?;
+    let evidence = waiting("the daemon gathers what was seen", || client.evidence(&query))?;
     if let Some(path) = output {
         let text = serde_json::to_string_pretty(&evidence).map_err(anyhow::Error::from)? + "\n";
         private(path, text.as_bytes())

@@ -47,6 +47,7 @@ mod top;
 mod tune;
 mod value;
 mod version;
+mod waiting;
 mod watch;
 
 use std::ffi::OsString;

@@ -5,6 +5,7 @@ use clap::Args;
 use super::Common;
 use super::apply::text;
 use super::outcome::{Outcome, Verdict};
+use super::waiting::waiting;
 use crate::control::api::RollbackRequest;
 
 #[derive(Args, Clone, Debug)]
@@ -27,7 +28,8 @@ pub(super) struct RollbackArgs {
 
 pub(super) fn rollback(args: &RollbackArgs) -> Verdict {
     let request = RollbackRequest { number: args.number, force: args.force };
-    let applied = args.common.target.client()?.rollback(&request)?;
+    let client = args.common.target.client()?;
+    let applied = waiting("the daemon applies the policy", || client.rollback(&request))?;
     args.common.output.printer().print(&applied, |style| text(&applied, style))?;
     Ok(Outcome::Done)
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use weir_tests::pty::Pty;
 use weir_tests::reading::Reading;
 use weir_tests::swaps::{self, Plan};
 use weir_tests::wait;
@@ -140,5 +141,25 @@ fn every_mistake_is_told_and_nothing_changes() -> Result<()> {
     assert_eq!(site::answered(stranger, server)?, [false; 2]);
     let missing = weir.verb(&["apply", "/no/such/policy.toml"])?.expect_code(2)?;
     assert!(missing.stderr.contains("/no/such/policy.toml"), "{}", missing.stderr);
+    Ok(())
+}
+
+#[test]
+fn who_waits_on_a_terminal_sees_what_for() -> Result<()> {
+    let lab = site::lab()?;
+    let text = site::orders(&lab, "")?;
+    let weir = site::weir(&lab, &text)?;
+    let path = site::write(&lab, "again.toml", &text)?;
+    weir.signal(libc::SIGSTOP)?;
+    let mut command = weir.verb_command(&["apply", &path]);
+    command.env("TERM", "xterm-256color");
+    let mut pty = Pty::start(command, 80, 24)?;
+    let limit = Duration::from_secs(20);
+    pty.wait(&["the daemon applies the policy"], limit)?;
+    weir.signal(libc::SIGCONT)?;
+    assert_eq!(pty.ended(limit)?, 0, "{:?}", pty.lines());
+    pty.line(&["applied again"])?;
+    let left = pty.line(&["the daemon applies the policy"]);
+    assert!(left.is_err(), "the line stays: {:?}", pty.lines());
     Ok(())
 }

@@ -182,7 +182,7 @@ impl HttpMetrics {
             },
         };
         let weight = transaction.weight.max(1 << 16);
-        let series = self.series(wanted);
+        let series = self.series(&wanted);
         series.requests = series.requests.saturating_add(weight.into());
         if let Some(latency) = transaction.latency {
             // Exact to the nanosecond for a hundred days.
@@ -197,20 +197,20 @@ impl HttpMetrics {
         }
     }
 
-    fn series(&mut self, wanted: Wanted<'_>) -> &mut Series {
+    fn series(&mut self, wanted: &Wanted<'_>) -> &mut Series {
         if self.series.len() < self.capacity {
-            return match self.series.entry_ref(&wanted) {
+            return match self.series.entry_ref(wanted) {
                 EntryRef::Occupied(entry) => entry.into_mut(),
                 EntryRef::Vacant(entry) => {
-                    entry.insert_with_key(Labels::from(&wanted), Series::default())
+                    entry.insert_with_key(Labels::from(wanted), Series::default())
                 }
             };
         }
-        let labels = if self.series.contains_key(&wanted) {
-            Labels::from(&wanted)
+        let labels = if self.series.contains_key(wanted) {
+            Labels::from(wanted)
         } else {
             self.overflow += 1;
-            let other = Labels { route: Arc::from(OTHER), ..Labels::from(&wanted) };
+            let other = Labels { route: Arc::from(OTHER), ..Labels::from(wanted) };
             let room = self.series.len() < self.capacity + self.capacity / 2;
             if room || self.series.contains_key(&other) {
                 other
