@@ -214,7 +214,10 @@ impl Soak<'_> {
         claims.extend(claims::delivery(scene)?);
         claims.extend(claims::health(scene, &reading)?);
         let warnings = reading.status["warnings"].as_array().into_iter().flatten();
-        let warnings = warnings.filter_map(|said| said.as_str().map(str::to_owned)).collect();
+        // Files by their names: where they lay ends with the soak.
+        let here = format!("{}/", scene.lab.directory().display());
+        let warnings = warnings.filter_map(|said| Some(said.as_str()?.replace(&here, "")));
+        let warnings = warnings.collect();
         Ok(Ran { streams, claims, warnings })
     }
 
