@@ -8,6 +8,8 @@ use aya::maps::MapInfo;
 use aya::programs::loaded_programs;
 use serde::Serialize;
 
+use super::attach::is_errno;
+
 /// Directories below the pins that are looked into.
 const DEPTH: usize = 3;
 /// Pins that are looked at.
@@ -68,7 +70,12 @@ pub struct Pinned {
 pub fn programs() -> Result<Vec<Program>, String> {
     let mut found = Vec::new();
     for info in loaded_programs() {
-        let info = info.map_err(|error| format!("cannot list programs: {error}"))?;
+        let info = match info {
+            Ok(info) => info,
+            // Unloaded since its number was told.
+            Err(error) if is_errno(&error, libc::ENOENT) => continue,
+            Err(error) => return Err(format!("cannot list programs: {error}")),
+        };
         let kind = format!("{:?}", info.program_type());
         if !["BPF_PROG_TYPE_XDP", "BPF_PROG_TYPE_SCHED_CLS"].contains(&kind.as_str()) {
             continue;

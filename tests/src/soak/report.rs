@@ -55,8 +55,10 @@ impl fmt::Display for Outcome {
             writeln!(f, "| {name} | {times} |")?;
         }
         if !self.warnings.is_empty() {
-            writeln!(f, "\nWarnings of `weir status` at the end:\n")?;
+            writeln!(f, "\nWarnings of `weir status` at the end:\n\n```text")?;
+            self.warnings.iter().try_for_each(|warning| writeln!(f, "{warning}"))?;
+            writeln!(f, "```")?;
         }
-        self.warnings.iter().try_for_each(|warning| writeln!(f, "- {warning}"))
+        Ok(())
     }
 }

@@ -133,8 +133,7 @@ fn the_program_of_another_tool_is_named_and_left_alone() -> Result<()> {
     let lab = site::lab()?;
     let server = lab.host("server")?;
     occupy(server, INTERFACE)?;
-    let show = format!("link show dev {INTERFACE}");
-    let before = server.netns.ip(&show)?;
+    let before = programs(server, INTERFACE)?;
     assert!(before.contains("prog/xdp"), "{before}");
 
     let mut weir = Weir::prepare(&lab, server, &Plan::default())?;
@@ -142,7 +141,7 @@ fn the_program_of_another_tool_is_named_and_left_alone() -> Result<()> {
     for word in [INTERFACE, "xdpfilt", "native mode", "never replaces another's", "xdp off"] {
         assert!(output.stderr.contains(word), "{word}: {}", output.stderr);
     }
-    assert_eq!(server.netns.ip(&show)?, before, "the other goes on");
+    assert_eq!(programs(server, INTERFACE)?, before, "the other goes on");
     let mut doctor = server.netns.command(weir::binary()?);
     let doctor = process::run(doctor.args(["doctor", "-i", INTERFACE]), Duration::from_secs(20))?;
     assert!(
