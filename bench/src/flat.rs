@@ -47,7 +47,7 @@ pub(crate) fn measure(report: &mut Report) -> Result<()> {
         .iter()
         .map(|(size, names)| {
             let mut row = vec![size.to_string()];
-            row.extend(names.iter().map(|name| table.ns(name).to_string()));
+            row.extend(names.iter().map(|name| format!("{:.1}", table.ns(name))));
             row
         })
         .collect();

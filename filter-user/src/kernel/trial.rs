@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use aya::EbpfLoader;
-use aya::programs::{TestRun as _, TestRunOptions, Xdp, loaded_programs};
+use aya::programs::xdp::XdpLink;
+use aya::programs::{ProgramError, TestRun as _, TestRunOptions, Xdp, XdpMode, loaded_programs};
 use aya_obj::programs::XdpAttachType;
 
 use super::error::{Error, Result};
@@ -62,6 +63,21 @@ impl Program {
     /// The program itself, for measurements that call it from one of their own.
     pub fn xdp(&self) -> &Xdp {
         &self.xdp
+    }
+
+    /// Attaches it to an interface of the thread's network namespace, in generic mode, for as long as the
+    /// link is held. A program that is attached nowhere is made known to the kernel's dispatcher for each
+    /// [`Self::run`] anew, which takes milliseconds.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn attach(&self, interface: u32) -> Result<XdpLink> {
+        let failed = |e: ProgramError| {
+            Error::new(format!("cannot attach {} to interface {interface}", self.name)).because(e)
+        };
+        let mut own = Self::by_id(self.xdp.info().map_err(failed)?.id())?.xdp;
+        let id = own.attach_to_if_index(interface, XdpMode::Skb).map_err(failed)?;
+        own.take_link(id).map_err(failed)
     }
 
     /// Runs it on a frame, `repeat` times.
