@@ -20,6 +20,9 @@ use super::{Output, Target};
 use crate::config::{Config, Overrides};
 use crate::control::api::Answer;
 
+/// The settings that the packaged unit starts with.
+const PACKAGED: &str = "/etc/weir/weir.toml";
+
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Exit code 1 when a check fails. Nothing is changed.\n\n\
     Examples:\n  weir doctor\n  weir doctor --interface eth0 --policy policy.toml\n  \
@@ -135,12 +138,29 @@ pub(super) fn look(file: Option<&Path>, target: &Target, overrides: Overrides) -
     checks.extend(clock::checks());
     checks.push(state::check(&wanted.state_dir));
     checks.extend(interface::checks(&wanted.interfaces));
-    checks.extend(daemon::checks(&wanted.socket, wanted.metrics));
+    let start = start(file, target.instance.as_deref(), &wanted.interfaces);
+    checks.extend(daemon::checks(&wanted.socket, wanted.metrics, &start));
     checks.extend(daemon::geo(&wanted.geo));
     checks.extend(receivers::checks(&wanted.sinks));
     checks.extend(wanted.policy.as_deref().map(daemon::policy));
     let healthy = !checks.iter().any(|check| check.state == State::Fail);
     Ok(Report { healthy, checks })
+}
+
+/// The command that starts the daemon that was asked about.
+fn start(file: Option<&Path>, instance: Option<&str>, interfaces: &[String]) -> String {
+    if file == Some(Path::new(PACKAGED)) && instance.is_none() {
+        return "systemctl start weir".to_owned();
+    }
+    let mut words = vec!["weir run".to_owned()];
+    words.extend(instance.map(|name| format!("--instance {name}")));
+    words.extend(file.map(|file| format!("--config {}", file.display())));
+    if interfaces.is_empty() {
+        words.push("--interface IFACE".to_owned());
+    } else if file.is_none() {
+        words.extend(interfaces.iter().map(|name| format!("--interface {name}")));
+    }
+    words.join(" ")
 }
 
 pub(super) fn text(report: &Report, style: Style) -> String {
@@ -166,4 +186,25 @@ pub(super) fn text(report: &Report, style: Style) -> String {
         _ => format!("\nthis host cannot run weir yet; failed: {failed}, warnings: {warned}\n"),
     });
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_to_start() {
+        let faces = ["eth0".to_owned(), "eth1".to_owned()];
+        let rows: [(Option<&str>, Option<&str>, &[String], &str); 6] = [
+            (None, None, &[], "weir run --interface IFACE"),
+            (None, Some("edge"), &faces[..1], "weir run --instance edge --interface eth0"),
+            (None, None, &faces, "weir run --interface eth0 --interface eth1"),
+            (Some("a.toml"), None, &faces, "weir run --config a.toml"),
+            (Some("a.toml"), None, &[], "weir run --config a.toml --interface IFACE"),
+            (Some(PACKAGED), None, &faces, "systemctl start weir"),
+        ];
+        for (file, instance, interfaces, expected) in rows {
+            assert_eq!(start(file.map(Path::new), instance, interfaces), expected);
+        }
+    }
 }
