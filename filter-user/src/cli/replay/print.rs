@@ -31,9 +31,9 @@ use crate::sensor::{Output, Stats};
 /// Columns of the longest target that the table shows where nothing limits it.
 const TARGET: usize = 48;
 /// Columns of everything else, with sizes and without.
-const BESIDE: [usize; 2] = [88, 66];
+const BESIDE: [usize; 2] = [89, 67];
 /// The narrowest target that is worth its place.
-const LEAST: usize = 14;
+const LEAST: usize = 13;
 
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -354,7 +354,7 @@ impl<W: Write> Printer<W> {
         let ([time, client, method, target, status, latency], wide) = (cells, self.target);
         write!(
             self.out,
-            "{time:<12}  {client:<21}  {method:<7}  {target:<wide$}  {status:>6}  {latency:>10}"
+            "{time:<12}  {client:<21}  {method:<7}  {target:<wide$}  {status:>6}  {latency:>11}"
         )?;
         let [request, response] = sizes;
         if self.sizes {

@@ -267,7 +267,7 @@ fn the_table_fits_the_terminal() {
     capture.tcp(1, ACK, REPLY);
     // Columns, whether sizes have room, how wide the target is.
     for (width, sizes, target) in
-        [(160, true, 72), (102, true, 14), (101, false, 35), (80, false, 14)]
+        [(160, true, 71), (102, true, 13), (101, false, 34), (80, false, 13)]
     {
         let mut out = Vec::new();
         let style = Style { width: Some(width), unicode: false, ..Style::PLAIN };
