@@ -18,7 +18,7 @@ use super::settings::settings;
 use super::style::{Style, Tone, clean};
 use super::{Output, Target};
 use crate::config::{Config, Overrides};
-use crate::control::api::Answer;
+use crate::control::api::{Answer, ApiError, Diagnostic, Severity};
 
 /// The settings that the packaged unit starts with.
 const PACKAGED: &str = "/etc/weir/weir.toml";
@@ -121,9 +121,7 @@ pub(super) fn look(file: Option<&Path>, target: &Target, overrides: Overrides) -
     let config = match settings(file, target) {
         Ok(config) => config,
         Err(error) => {
-            let problems = error.diagnostics.iter().map(ToString::to_string);
-            let hint = problems.collect::<Vec<_>>().join(" ");
-            checks.push(Check::fail("settings", &error.message, hint));
+            checks.extend(unusable(&error));
             let mut config = Config::with_paths(target.paths()?);
             config.socket = target.socket()?;
             config
@@ -145,6 +143,25 @@ pub(super) fn look(file: Option<&Path>, target: &Target, overrides: Overrides) -
     checks.extend(wanted.policy.as_deref().map(daemon::policy));
     let healthy = !checks.iter().any(|check| check.state == State::Fail);
     Ok(Report { healthy, checks })
+}
+
+/// What is wrong with the settings, each mistake by itself.
+fn unusable(error: &ApiError) -> Vec<Check> {
+    let name = "settings";
+    if error.diagnostics.is_empty() {
+        return vec![Check::fail(name, &error.message, &error.hint)];
+    }
+    let told = error.diagnostics.iter().map(
+        |Diagnostic { file, line, message, hint, severity, .. }| {
+            let place = if *line > 0 { format!("{file}:{line}") } else { file.clone() };
+            let state = match severity {
+                Severity::Error => State::Fail,
+                Severity::Warning => State::Warn,
+            };
+            Check::new(name, state, format!("{place}: {message}"), hint)
+        },
+    );
+    told.collect()
 }
 
 /// The command that starts the daemon that was asked about.
@@ -193,9 +210,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn mistakes_in_the_settings_are_told_one_by_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("weir.toml");
+        std::fs::write(&file, "polcy = \"x\"\n[sensor]\nsample = 2\n").expect("writes");
+        let target = Target { socket: None, instance: None };
+        let look = |file: &Path| {
+            let report = look(Some(file), &target, Overrides::default()).expect("looks");
+            let such = report.checks.into_iter().filter(|check| check.name == "settings");
+            such.map(|check| (check.state, check.finding, check.hint)).collect::<Vec<_>>()
+        };
+        let told = look(&file);
+        assert_eq!(told.len(), 2, "{told:?}");
+        for ((state, finding, hint), part) in told.iter().zip(["weir.toml:1: ", "weir.toml:3: "]) {
+            assert_eq!(*state, State::Fail);
+            assert!(finding.contains(part) && !hint.is_empty(), "{finding} {hint}");
+            assert!(!finding.contains('\n') && !hint.contains('|'), "{finding} {hint}");
+        }
+        assert_eq!(look(&directory.path().join("none")).len(), 1);
+    }
+
+    #[test]
     fn how_to_start() {
         let faces = ["eth0".to_owned(), "eth1".to_owned()];
-        let rows: [(Option<&str>, Option<&str>, &[String], &str); 6] = [
+        // File, instance, interfaces; the command.
+        type Row<'a> = (Option<&'a str>, Option<&'a str>, &'a [String], &'a str);
+        let rows: [Row<'_>; 6] = [
             (None, None, &[], "weir run --interface IFACE"),
             (None, Some("edge"), &faces[..1], "weir run --instance edge --interface eth0"),
             (None, None, &faces, "weir run --interface eth0 --interface eth1"),
