@@ -15,7 +15,7 @@ use weir_tests::weir::Weir;
 
 use crate::forge::{Forge, Plan};
 use crate::frames::PORT;
-use crate::report::{Report, number, tell};
+use crate::report::{Report, note, number};
 use crate::wire::{self, Lane};
 use crate::{cpu, trial};
 
@@ -132,7 +132,7 @@ fn watch(
     let mut forge = Forge::sender(object, plan, host)?;
     let frame = wire::datagram(host)?;
     let before = refused(weir)?;
-    tell(&format!("{REALS} real sources in a flood of {} Mpps at most", number(rate / 1e6)));
+    note(&format!("{REALS} real sources in a flood of {} Mpps at most", number(rate / 1e6)));
     let (mut sent, mut real, mut arrived, mut spent) = (0, 0, 0, Duration::ZERO);
     while sent < (rate * WATCH.as_secs_f64()) as u64 {
         interrupt::check()?;

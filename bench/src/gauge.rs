@@ -18,7 +18,7 @@ use weir_tests::{wait, wrk};
 
 use crate::forge::Forge;
 use crate::frames::PORT;
-use crate::report::{Report, number, tell};
+use crate::report::{Report, note, number, tell};
 
 /// Times each server is asked, in turn.
 const RUNS: usize = 10;
@@ -142,7 +142,7 @@ pub(crate) fn measure(object: &Path, report: &mut Report) -> Result<()> {
                 format!("± {}", number(half)),
             ]);
         }
-        tell(&format!("{}: {mean:.2} ± {half:.2} CPU s a million", load.what));
+        note(&format!("{}: {mean:.2} ± {half:.2} CPU s a million", load.what));
     }
     let (seen, lost) = seen(&weir)?;
     // What was still on its way when a load ended was answered, and counted by nobody but the server.

@@ -1,9 +1,17 @@
 //! What a number comes to: goals, each met or missed, and tables beside them.
 
 use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
 
-/// Says on the standard error what is going on.
+/// Says on the standard error what is going on, to whoever waits at a terminal.
 pub(crate) fn tell(what: &str) {
+    if io::stderr().is_terminal() {
+        note(what);
+    }
+}
+
+/// Says on the standard error what belongs to the numbers.
+pub(crate) fn note(what: &str) {
     eprintln!("bench: {what}");
 }
 

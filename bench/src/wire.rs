@@ -13,7 +13,7 @@ use weir_tests::lab::{Host, INTERFACE, Lab};
 use crate::cpu;
 use crate::frames::PORT;
 use crate::prefixes::STRANGERS;
-use crate::report::tell;
+use crate::report::{note, tell};
 
 /// Times that every lane is measured, in turn with the others; the fastest counts.
 pub(crate) const RUNS: usize = 5;
@@ -98,7 +98,7 @@ fn burst(lab: &Lab, lane: &Lane<'_>, cpu: usize) -> Result<Option<f64>> {
     let arrived = received(lane.host)? - before;
     let good = arrived as f64 >= sent as f64 * (1.0 - LOST);
     if !good {
-        tell(&format!("{}: {arrived} of {sent} packets got there, left out", lane.what()));
+        note(&format!("{}: {arrived} of {sent} packets got there, left out", lane.what()));
     }
     Ok(good.then_some(best.as_nanos() as f64))
 }

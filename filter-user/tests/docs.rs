@@ -1,11 +1,12 @@
-//! That the documentation has everything it is to have: each reason, each detector, each page linked, each link
-//! somewhere. That its commands work is tested in `tests/tests/docs`.
+//! That the documentation has everything it is to have, and nothing that is not there: each reason, each detector,
+//! names of metrics, each page linked, each link somewhere. That its commands work is tested in `tests/tests/docs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use filter_common::reason::{Reason, Verdict};
 use filter_user::detect::Detector;
+use filter_user::export::metrics::def;
 
 fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -92,6 +93,35 @@ fn every_detector_has_a_runbook() {
         let (name, text) = part.split_once('\n').unwrap_or_default();
         assert!(text.trim().len() > 60, "{name} says nothing");
     }
+}
+
+#[test]
+fn metrics_that_are_named_exist() {
+    let there: BTreeSet<&str> = def::ALL.iter().map(|def| def.name).collect();
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || "_:".contains(letter);
+    let mut wrong = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (name, text) in pages() {
+        for word in text.split(|letter| !is_word(letter)) {
+            let bare = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| word.strip_suffix(end).filter(|bare| there.contains(bare)))
+                .unwrap_or(word);
+            // The rest of a name is left out (the second is what README.md has grep look for), it is a file's, or a
+            // counter of the sensor's.
+            let open = bare.ends_with('_') || bare == "http_server_request";
+            let other = bare.contains("VERSION") || bare.starts_with("weir_sensor_");
+            if !(bare.starts_with("weir_") || bare.starts_with("http_server_")) || open || other {
+                continue;
+            }
+            match there.get(bare) {
+                Some(metric) => drop(seen.insert(*metric)),
+                None => wrong.push(format!("{name}: {word}")),
+            }
+        }
+    }
+    assert_eq!(seen, there);
+    assert!(wrong.is_empty(), "no such metrics: {wrong:#?}");
 }
 
 #[test]

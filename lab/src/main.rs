@@ -3,6 +3,7 @@
 //!
 //! Exit code 0: every goal is met; 1: one is missed; 2: it could not be done.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -108,7 +109,13 @@ fn prepare(options: &Options, imagine: bool) -> Result<(Plan, Seen)> {
         let seen = Seen::imagined(&plan);
         return Ok((plan, seen));
     }
-    let passed = stage::perform(&plan, |word| eprintln!("lab: {word}"))?;
+    let watched = std::io::stderr().is_terminal();
+    let tell = |word: &str| {
+        if watched {
+            eprintln!("lab: {word}");
+        }
+    };
+    let passed = stage::perform(&plan, tell)?;
     let matched = passed.seen.matched();
     let rate = plan.requests.len() as f64 / passed.seconds;
     eprintln!(

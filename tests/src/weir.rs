@@ -228,6 +228,12 @@ impl<'lab> Weir<'lab> {
         Ok(response.body)
     }
 
+    /// The status and the text of /readyz.
+    pub fn readiness(&self) -> Result<(u16, String)> {
+        let response = curl::one(self.host, &[&format!("http://{}/readyz", self.metrics)])?;
+        Ok((response.status, response.body))
+    }
+
     /// The event log, oldest first.
     pub fn events(&self) -> Result<Vec<Value>> {
         let path = self.state().join("events.jsonl");

@@ -18,7 +18,10 @@ use super::settings::settings;
 use super::style::{Style, Tone, clean};
 use super::{Output, Target};
 use crate::config::{Config, Overrides};
-use crate::control::api::Answer;
+use crate::control::api::{Answer, ApiError, Diagnostic, Severity};
+
+/// The settings that the packaged unit starts with.
+const PACKAGED: &str = "/etc/weir/weir.toml";
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Exit code 1 when a check fails. Nothing is changed.\n\n\
@@ -118,9 +121,7 @@ pub(super) fn look(file: Option<&Path>, target: &Target, overrides: Overrides) -
     let config = match settings(file, target) {
         Ok(config) => config,
         Err(error) => {
-            let problems = error.diagnostics.iter().map(ToString::to_string);
-            let hint = problems.collect::<Vec<_>>().join(" ");
-            checks.push(Check::fail("settings", &error.message, hint));
+            checks.extend(unusable(&error));
             let mut config = Config::with_paths(target.paths()?);
             config.socket = target.socket()?;
             config
@@ -135,12 +136,48 @@ pub(super) fn look(file: Option<&Path>, target: &Target, overrides: Overrides) -
     checks.extend(clock::checks());
     checks.push(state::check(&wanted.state_dir));
     checks.extend(interface::checks(&wanted.interfaces));
-    checks.extend(daemon::checks(&wanted.socket, wanted.metrics));
+    let start = start(file, target.instance.as_deref(), &wanted.interfaces);
+    checks.extend(daemon::checks(&wanted.socket, wanted.metrics, &start));
     checks.extend(daemon::geo(&wanted.geo));
     checks.extend(receivers::checks(&wanted.sinks));
     checks.extend(wanted.policy.as_deref().map(daemon::policy));
     let healthy = !checks.iter().any(|check| check.state == State::Fail);
     Ok(Report { healthy, checks })
+}
+
+/// What is wrong with the settings, each mistake by itself.
+fn unusable(error: &ApiError) -> Vec<Check> {
+    let name = "settings";
+    if error.diagnostics.is_empty() {
+        return vec![Check::fail(name, &error.message, &error.hint)];
+    }
+    let told = error.diagnostics.iter().map(
+        |Diagnostic { file, line, message, hint, severity, .. }| {
+            let place = if *line > 0 { format!("{file}:{line}") } else { file.clone() };
+            let state = match severity {
+                Severity::Error => State::Fail,
+                Severity::Warning => State::Warn,
+            };
+            Check::new(name, state, format!("{place}: {message}"), hint)
+        },
+    );
+    told.collect()
+}
+
+/// The command that starts the daemon that was asked about.
+fn start(file: Option<&Path>, instance: Option<&str>, interfaces: &[String]) -> String {
+    if file == Some(Path::new(PACKAGED)) && instance.is_none() {
+        return "systemctl start weir".to_owned();
+    }
+    let mut words = vec!["weir run".to_owned()];
+    words.extend(instance.map(|name| format!("--instance {name}")));
+    words.extend(file.map(|file| format!("--config {}", file.display())));
+    if interfaces.is_empty() {
+        words.push("--interface IFACE".to_owned());
+    } else if file.is_none() {
+        words.extend(interfaces.iter().map(|name| format!("--interface {name}")));
+    }
+    words.join(" ")
 }
 
 pub(super) fn text(report: &Report, style: Style) -> String {
@@ -166,4 +203,48 @@ pub(super) fn text(report: &Report, style: Style) -> String {
         _ => format!("\nthis host cannot run weir yet; failed: {failed}, warnings: {warned}\n"),
     });
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_in_the_settings_are_told_one_by_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("weir.toml");
+        std::fs::write(&file, "polcy = \"x\"\n[sensor]\nsample = 2\n").expect("writes");
+        let target = Target { socket: None, instance: None };
+        let look = |file: &Path| {
+            let report = look(Some(file), &target, Overrides::default()).expect("looks");
+            let such = report.checks.into_iter().filter(|check| check.name == "settings");
+            such.map(|check| (check.state, check.finding, check.hint)).collect::<Vec<_>>()
+        };
+        let told = look(&file);
+        assert_eq!(told.len(), 2, "{told:?}");
+        for ((state, finding, hint), part) in told.iter().zip(["weir.toml:1: ", "weir.toml:3: "]) {
+            assert_eq!(*state, State::Fail);
+            assert!(finding.contains(part) && !hint.is_empty(), "{finding} {hint}");
+            assert!(!finding.contains('\n') && !hint.contains('|'), "{finding} {hint}");
+        }
+        assert_eq!(look(&directory.path().join("none")).len(), 1);
+    }
+
+    #[test]
+    fn how_to_start() {
+        let faces = ["eth0".to_owned(), "eth1".to_owned()];
+        // File, instance, interfaces; the command.
+        type Row<'a> = (Option<&'a str>, Option<&'a str>, &'a [String], &'a str);
+        let rows: [Row<'_>; 6] = [
+            (None, None, &[], "weir run --interface IFACE"),
+            (None, Some("edge"), &faces[..1], "weir run --instance edge --interface eth0"),
+            (None, None, &faces, "weir run --interface eth0 --interface eth1"),
+            (Some("a.toml"), None, &faces, "weir run --config a.toml"),
+            (Some("a.toml"), None, &[], "weir run --config a.toml --interface IFACE"),
+            (Some(PACKAGED), None, &faces, "systemctl start weir"),
+        ];
+        for (file, instance, interfaces, expected) in rows {
+            assert_eq!(start(file.map(Path::new), instance, interfaces), expected);
+        }
+    }
 }

@@ -60,7 +60,7 @@ pub(super) fn events(args: &EventsArgs) -> Verdict {
 pub(super) fn short(line: &str) -> String {
     let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { return clean(line) };
     if let Some(missed) = event.get("missed").and_then(serde_json::Value::as_u64) {
-        return format!("… {missed} events came faster than they were read");
+        return format!("... {missed} events came faster than they were read");
     }
     let text = |field: &str| event.get(field).and_then(serde_json::Value::as_str);
     let Some(name) = text("event") else { return clean(line) };

@@ -105,7 +105,10 @@ fn next(file: &Path, host: &Host) -> String {
     let face = faces().find(carries).or_else(|| faces().next());
     let interface = face.map_or("INTERFACE", |face| face.name.as_str());
     let file = file.display();
-    format!("next: weir check {file} && weir run --interface {interface} --policy {file}")
+    format!(
+        "next: weir check {file} && weir apply {file}; where no daemon runs yet: \
+         weir run --interface {interface} --policy {file}"
+    )
 }
 
 /// Checks the policy as `weir check` does; its warnings. That it is right is promised: when it is not,

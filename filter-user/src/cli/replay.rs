@@ -10,6 +10,7 @@ mod tests;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -24,6 +25,7 @@ use self::findings::Findings;
 use self::judge::{Judge, Judged};
 use self::print::{Form, Printer};
 use super::Outcome;
+use super::style::Style;
 use crate::capture::fragments::{Datagram, Reassembly};
 use crate::capture::{self, End, Frame, Link};
 use crate::sensor::{Output, Sensor, SensorConfig};
@@ -76,11 +78,31 @@ pub fn replay(args: &ReplayArgs) -> Result<Outcome> {
     } else {
         None
     };
-    let file = BufReader::with_capacity(1 << 16, open(&args.file)?);
+    let (file, bar) = open(&args.file)?;
+    let file = BufReader::with_capacity(1 << 16, file);
     let form = if args.json { Form::Json } else { Form::Text };
-    let out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    replay_any(file, args, judge, Printer::new(out, form, args.verdicts))?;
+    let out: Box<dyn Write> = match bar {
+        Some(bar) if io::stdout().is_terminal() => Box::new(io::LineWriter::new(Above { bar })),
+        _ => Box::new(io::BufWriter::with_capacity(1 << 16, io::stdout().lock())),
+    };
+    let printer = Printer::new(out, form, args.verdicts).styled(Style::of_stdout());
+    replay_any(file, args, judge, printer)?;
     Ok(Outcome::Done)
+}
+
+/// Standard output, where it is the terminal that the progress bar is on: what is written goes above the bar.
+struct Above {
+    bar: ProgressBar,
+}
+
+impl Write for Above {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bar.suspend(|| io::stdout().write_all(bytes)).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
 }
 
 /// Replays what is in a file: a recording begins with a brace, which no capture does.
@@ -116,22 +138,29 @@ fn replay_any<W: Write>(
     }
 }
 
-/// The capture, behind a progress bar when it is large and someone is watching.
-fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
+/// The file, behind a progress bar when it is large and someone is watching. A capture whose rows run
+/// over the terminal needs none; of a recording only findings are printed.
+fn open(path: &Path) -> Result<(Box<dyn Read + Send>, Option<ProgressBar>)> {
     let what = || format!("cannot read {}", path.display());
     let file = File::open(path).with_context(what)?;
     let about = file.metadata().with_context(what)?;
     if about.is_dir() {
         bail!("cannot read {}: it is a directory; name a pcap or pcapng file", path.display());
     }
-    if about.len() <= LARGE || !io::stderr().is_terminal() {
-        return Ok(Box::new(file));
+    let mut first = [0];
+    let mut is_watched = || {
+        let moves =
+            io::stdout().is_terminal() && file.read_at(&mut first, 0).is_ok() && first != *b"{";
+        io::stderr().is_terminal() && !moves
+    };
+    if about.len() <= LARGE || !is_watched() {
+        return Ok((Box::new(file), None));
     }
     let bar = ProgressBar::with_draw_target(Some(about.len()), ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta} left") {
         bar.set_style(style);
     }
-    Ok(Box::new(bar.wrap_read(file)))
+    Ok((Box::new(bar.wrap_read(file)), Some(bar)))
 }
 
 /// Reads all of a capture and prints what there is in it.

@@ -32,8 +32,16 @@ pub(super) struct Style {
 }
 
 /// Signs of ours beyond ASCII, and what stands for each, as wide, where the locale has none of them.
-const SIGNS: [(char, char); 7] =
-    [('…', '~'), ('→', '>'), ('–', '-'), ('—', '-'), ('×', 'x'), ('±', '~'), ('·', '-')];
+const SIGNS: [(char, char); 8] = [
+    ('…', '~'),
+    ('→', '>'),
+    ('–', '-'),
+    ('—', '-'),
+    ('×', 'x'),
+    ('±', '~'),
+    ('·', '-'),
+    ('└', '`'),
+];
 
 /// Whether the locale is one of UTF-8, which POSIX makes of `LC_ALL`, `LC_CTYPE` and `LANG` (XBD 8.2):
 /// the first of them that is set and not empty.
@@ -126,7 +134,7 @@ mod tests {
     #[test]
     fn signs_are_as_wide_where_the_locale_has_none_of_them() {
         let ascii = Style { unicode: false, ..Style::PLAIN };
-        let (before, after) = ("père 1…2 → a–b ×2 ·", "père 1~2 > a-b x2 -");
+        let (before, after) = ("père 1…2 → a–b ×2 · └ c", "père 1~2 > a-b x2 - ` c");
         assert_eq!(ascii.shown(before.to_owned()), after);
         assert_eq!(Style::PLAIN.shown(before.to_owned()), before);
     }

@@ -397,7 +397,7 @@ fn event_lines() {
             r#"{"schema":1,"time":"2026-01-02T03:04:05.678Z","event":"ban_added","severity":"notice","message":"192.0.2.7 is banned","source":{"ip":"192.0.2.7"}}"#,
             "2026-01-02T03:04:05.678Z  notice    ban_added         192.0.2.7 is banned",
         ),
-        (r#"{"missed":12}"#, "… 12 events came faster than they were read"),
+        (r#"{"missed":12}"#, "... 12 events came faster than they were read"),
         ("{\"event\":\"x\",\"message\":\"a\\u001b[2Jb\"}", "-  -         x                 a [2Jb"),
         ("{\"event\":\"x\"}", "-  -         x"),
         ("not JSON", "not JSON"),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Output;
 use super::outcome::{Outcome, Verdict};
 use crate::control::api::EVIDENCE;
-use crate::{export, kernel, policy, store};
+use crate::{detect, export, kernel, policy, store};
 
 /// The version in the paths of the control API.
 const CONTROL: u32 = 1;
@@ -44,6 +44,8 @@ struct Schemas {
     state: u32,
     /// The tables of `weir.db`.
     store: u32,
+    /// What detectors keep there of what is usual; of another version it is learned anew.
+    learned: u32,
     /// The language of policies.
     policy: u32,
     /// Events.
@@ -65,6 +67,7 @@ pub(super) fn about() -> Version {
         schemas: Schemas {
             state: filter_common::SCHEMA,
             store: store::SCHEMA,
+            learned: detect::LEARNED,
             policy: policy::VERSION,
             events: export::events::SCHEMA,
             control: CONTROL,
@@ -88,7 +91,7 @@ fn text(version: &Version) -> String {
     format!(
         "weir {} ({}, {})\n\
          built      by {}, kernel half {ebpf}\n\
-         schemas    state {}, store {}, policy {}, events {}, control {}, evidence {}\n\
+         schemas    state {}, store {}, learned {}, policy {}, events {}, control {}, evidence {}\n\
          kernel     {}\n",
         version.version,
         version.git,
@@ -96,6 +99,7 @@ fn text(version: &Version) -> String {
         version.rustc,
         schemas.state,
         schemas.store,
+        schemas.learned,
         schemas.policy,
         schemas.events,
         schemas.control,

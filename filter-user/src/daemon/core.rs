@@ -27,6 +27,7 @@ use super::clients::Clients;
 use super::drill::Drills;
 use super::gate::Gate;
 use super::in_force::InForce;
+use super::interfaces::Open;
 use super::inventory::{Book, Inventory, Mutes, Told};
 use super::learned::Learned;
 use super::maintenance::Maintained;
@@ -435,6 +436,11 @@ impl Probe for Core {
     }
 
     fn ready(&self) -> Result<(), String> {
-        if self.is_ready() { Ok(()) } else { Err("starting or ending".to_owned()) }
+        if !self.is_ready() {
+            return Err("starting or ending".to_owned());
+        }
+        let gate = self.gate();
+        let open: Vec<_> = gate.open.iter().map(Open::line).collect();
+        if open.is_empty() { Ok(()) } else { Err(open.join("; ")) }
     }
 }

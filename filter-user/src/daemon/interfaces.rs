@@ -30,6 +30,13 @@ pub(super) struct Open {
     pub(super) why: String,
 }
 
+impl Open {
+    /// Both in a sentence.
+    pub(super) fn line(&self) -> String {
+        format!("{} is not gated: {}", self.name, self.why)
+    }
+}
+
 /// Why the programs could not be loaded again for a trusted interface that was made anew.
 #[derive(Debug, Default)]
 pub(super) struct Renewal {
@@ -213,9 +220,9 @@ impl Core {
         drop(gate);
         for turn in turns {
             let (kind, message) = match turn {
-                Turn::Opened(Open { name, why }) => {
-                    tracing::error!(interface = name, "not gated: {why}");
-                    (Kind::InterfaceOpen, format!("{name} is not gated: {why}"))
+                Turn::Opened(open) => {
+                    tracing::error!(interface = open.name, "not gated: {}", open.why);
+                    (Kind::InterfaceOpen, open.line())
                 }
                 Turn::Gated(name) => {
                     tracing::warn!(interface = name, "gated again");

@@ -24,8 +24,8 @@ use super::rate_shift::{RateShift, RateShiftConfig};
 use super::slow_attack::{SlowAttack, SlowAttackConfig};
 use super::who::{Sources, WhoConfig};
 
-/// Of what [`Engine::save_api`] writes; other versions are begun anew.
-const VERSION: u32 = 3;
+/// Of what [`Engine::save_api`] and [`Engine::save_budget`] write; other versions are begun anew.
+pub const VERSION: u32 = 3;
 /// The part with the open findings; others are numbers of detectors.
 const FINDINGS: u8 = u8::MAX;
 

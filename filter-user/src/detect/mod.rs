@@ -41,7 +41,7 @@ pub mod window;
 
 pub use api::{ApiProfile, Login};
 pub use budget::Alerts;
-pub use engine::{Config, Engine, StateCount};
+pub use engine::{Config, Engine, StateCount, VERSION as LEARNED};
 pub use examples::{Example, MOST as MOST_EXAMPLES};
 pub use finding::{Detector, Endpoint, Finding, Severity, State};
 pub use observation::{FlowSeen, Observation, Origin, RefusedBy, RefusedSeen, Traffic, TurnSeen};

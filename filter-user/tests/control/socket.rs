@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Served;
 use filter_user::control::api::Code;
@@ -17,7 +18,43 @@ fn it_is_closed_to_others_and_gone_at_the_end() {
     assert_eq!(mode(&served.socket), 0o660);
     assert_eq!(mode(&served.directory().join("run")) & 0o007, 0);
     served.stop();
-    assert!(!served.socket.exists());
+    assert!(!served.directory().join("run").exists(), "with the lock, and what was made for both");
+}
+
+#[test]
+fn what_others_made_stays() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (there, made) = (directory.path().join("there"), directory.path().join("made"));
+    fs::create_dir(&there).expect("makes");
+    drop(ControlSocket::bind(&there.join("weir.sock")).expect("binds"));
+    assert_eq!(fs::read_dir(&there).expect("is there").count(), 0);
+    let bound = ControlSocket::bind(&made.join("weir.sock")).expect("binds");
+    fs::write(made.join("note"), "mine").expect("writes");
+    drop(bound);
+    let left = fs::read_dir(&made).expect("is there").map(|entry| entry.expect("is").file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["note"]);
+}
+
+#[test]
+fn of_rivals_one_has_it_at_a_time() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("weir.sock");
+    let (held, bound) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    let Ok(socket) = ControlSocket::bind(&path) else { continue };
+                    assert_eq!(held.fetch_add(1, Ordering::SeqCst), 0, "two at once");
+                    bound.fetch_add(1, Ordering::SeqCst);
+                    held.fetch_sub(1, Ordering::SeqCst);
+                    drop(socket);
+                }
+            });
+        }
+    });
+    assert!(bound.load(Ordering::SeqCst) > 4, "{bound:?}");
+    assert!(!path.exists());
 }
 
 #[test]

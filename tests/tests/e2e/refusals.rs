@@ -77,9 +77,10 @@ fn a_start_that_is_refused_says_why() -> Result<()> {
 
 /// Puts another tool's program on an interface.
 fn occupy(host: &Host, interface: &str) -> Result<()> {
-    // Its pins are in a mount namespace that goes with it.
+    // Its pins are in a mount namespace that goes with it, and so is its lock file, which two tests at once
+    // would quarrel about.
     let load = format!(
-        "mount -t bpf bpf /sys/fs/bpf && exec xdp-filter load {interface} --mode native --features ipv4"
+        "mount -t bpf bpf /sys/fs/bpf && mount -t tmpfs run /run && exec xdp-filter load {interface} --mode native --features ipv4"
     );
     let mut command = host.netns.command("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", &load]);

@@ -102,6 +102,8 @@ fn an_interface_that_is_made_anew_is_gated_anew() -> Result<()> {
     assert!(headline()?.ends_with("not on eth1"), "{}", headline()?);
     let page = weir.exposition()?;
     assert!(page.contains("weir_interface_gated{interface=\"eth1\"} 0"), "{page}");
+    let (status, missing) = weir.readiness()?;
+    assert!(status == 503 && missing.contains("eth1 is not gated: it is not there"), "{missing}");
     let applied = weir.json(&["apply", &policy])?;
     assert_eq!(applied["interfaces"], serde_json::json!([INTERFACE]));
     assert_eq!(applied["not_gated"], serde_json::json!(["eth1"]));
@@ -112,6 +114,7 @@ fn an_interface_that_is_made_anew_is_gated_anew() -> Result<()> {
         anyhow::ensure!(headline.starts_with("ENFORCING"), "{headline}");
         Ok(())
     })?;
+    assert_eq!(weir.readiness()?, (200, "ready\n".to_owned()));
     assert_eq!(answered()?, [false, true]);
     // The link of the interface that is gone would hold the programs and tables it ran.
     let links = || -> Result<usize> { Ok(std::fs::read_dir(weir.pins().join("links"))?.count()) };

@@ -38,7 +38,8 @@ try "install" inside dpkg --install /weir.deb
 try "group weir is there" inside getent group weir
 try "the unit is there, and not enabled" sh -c "[ -f '$root/usr/lib/systemd/system/weir.service' ] && ! find '$root/etc/systemd' -name 'weir.service' | grep -q ."
 try "the program runs" inside weir version
-try "manual pages, completions, licences" sh -c "cd '$root/usr/share' && ls bash-completion/completions/weir zsh/vendor-completions/_weir fish/vendor_completions.d/weir.fish weir/grafana/*.json weir/prometheus/weir.rules.yml"
+try "completions, dashboards, rules" sh -c "cd '$root/usr/share' && ls bash-completion/completions/weir zsh/vendor-completions/_weir fish/vendor_completions.d/weir.fish weir/grafana/*.json weir/prometheus/weir.rules.yml"
+try "manual pages, documentation, licences" sh -c "cd '$root/usr/share' && ls man/man1/weir-apply.1.gz doc/weir/CHANGELOG.md doc/weir/docs/upgrade.md doc/weir/docs/decisions/README.md doc/weir/copyright doc/weir/third-party-licences.txt.gz"
 
 settings
 start; say $? "the daemon starts with three capabilities"

@@ -13,18 +13,19 @@ use crate::geo::Database;
 use crate::policy::load;
 use crate::text::Diagnostic;
 
-/// Whether a daemon answers, and whether the scrape address is free for one.
-pub(super) fn checks(socket: &Path, metrics: SocketAddr) -> Vec<Check> {
+/// Whether a daemon answers, and whether the scrape address is free for one. `start`: the command
+/// that starts it.
+pub(super) fn checks(socket: &Path, metrics: SocketAddr, start: &str) -> Vec<Check> {
     let status = Client::new(socket.to_owned()).and_then(|client| client.status());
     let served = status.as_ref().ok().and_then(served_at);
-    vec![daemon(&status), scrape(metrics, served)]
+    vec![daemon(&status, start), scrape(metrics, served)]
 }
 
 fn served_at(status: &Status) -> Option<SocketAddr> {
     status.daemon.metrics.as_deref()?.parse().ok()
 }
 
-fn daemon(status: &Answer<Status>) -> Check {
+fn daemon(status: &Answer<Status>, start: &str) -> Check {
     let name = "daemon";
     match status {
         Ok(status) => {
@@ -38,7 +39,7 @@ fn daemon(status: &Answer<Status>) -> Check {
             Check::ok(name, finding)
         }
         Err(error) if error.code == Code::Unavailable => {
-            Check::warn(name, &error.message, "start it: `weir run --interface IFACE`")
+            Check::warn(name, &error.message, format!("start it: `{start}`"))
         }
         Err(error) => Check::warn(name, &error.message, &error.hint),
     }
@@ -125,7 +126,7 @@ mod tests {
             (Err(ApiError::new(Code::Forbidden, "may not")), State::Warn, "may not"),
         ];
         for (status, state, part) in rows {
-            let check = daemon(&status);
+            let check = daemon(&status, "weir run");
             assert_eq!(check.state, state, "{check:?}");
             assert!(check.finding.contains(part), "{check:?}");
         }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use lines::{flow_line, http, known};
 use words::{clean, clock, end, shorten};
 
+use super::super::style::Style;
 use super::findings::Findings;
 use super::parse_name;
 use super::recorded::Content;
@@ -27,8 +28,12 @@ use crate::export::events::{ApiField, Event};
 use crate::sensor::transaction::{Flow, Transaction, ip};
 use crate::sensor::{Output, Stats};
 
-/// Columns of the longest target that the table shows.
+/// Columns of the longest target that the table shows where nothing limits it.
 const TARGET: usize = 48;
+/// Columns of everything else, with sizes and without.
+const BESIDE: [usize; 2] = [89, 67];
+/// The narrowest target that is worth its place.
+const LEAST: usize = 13;
 
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +52,11 @@ pub(super) struct Printer<W: Write> {
     verdicts: bool,
     /// The table has its header.
     headed: bool,
+    /// Columns of targets.
+    target: usize,
+    /// Sizes have room.
+    sizes: bool,
+    style: Style,
     packets: u64,
     bytes: u64,
     fragments: u64,
@@ -115,12 +125,24 @@ impl<'a> Row<'a> {
 }
 
 impl<W: Write> Printer<W> {
+    /// The table as a terminal has room for it: sizes are left out where targets would have none.
+    pub(super) fn styled(self, style: Style) -> Self {
+        let Some(width) = style.width else { return Self { style, ..self } };
+        let [with, without] = BESIDE;
+        let sizes = width >= with + LEAST;
+        let target = width.saturating_sub(if sizes { with } else { without }).max(LEAST);
+        Self { style, sizes, target, ..self }
+    }
+
     pub(super) fn new(out: W, form: Form, verdicts: bool) -> Self {
         Self {
             out,
             form,
             verdicts,
             headed: false,
+            target: TARGET,
+            sizes: true,
+            style: Style::PLAIN,
             packets: 0,
             bytes: 0,
             fragments: 0,
@@ -308,26 +330,37 @@ impl<W: Write> Printer<W> {
 
     fn row(&mut self, row: &Row<'_>) -> io::Result<()> {
         if !std::mem::replace(&mut self.headed, true) {
-            writeln!(
-                self.out,
-                "{:<12}  {:<21}  {:<7}  {:<TARGET$}  {:>6}  {:>10}  {:>9}  {:>9}",
-                "TIME", "CLIENT", "METHOD", "TARGET", "STATUS", "LATENCY", "REQUEST", "RESPONSE"
-            )?;
+            let titles = ["TIME", "CLIENT", "METHOD", "TARGET", "STATUS", "LATENCY"];
+            self.cells(titles, ["REQUEST", "RESPONSE"])?;
         }
         let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |n| n.to_string());
         let latency = |ns: u64| format!("{:.3} ms", ns as f64 / 1e6);
-        writeln!(
-            self.out,
-            "{:<12}  {:<21}  {:<7}  {:<TARGET$}  {:>6}  {:>10}  {:>9}  {:>9}",
-            clock(row.time),
-            end(row.flow.client, row.flow.client_port),
-            clean(row.method),
-            shorten(&clean(&row.target), TARGET),
-            number(row.status.map(u64::from)),
-            row.latency.map_or_else(|| "-".to_owned(), latency),
-            number(row.request_bytes),
-            number(row.response_bytes),
+        let cut = self.style.shown("…".to_owned());
+        self.cells(
+            [
+                &clock(row.time),
+                &end(row.flow.client, row.flow.client_port),
+                &clean(row.method),
+                &shorten(&clean(&row.target), self.target, &cut),
+                &number(row.status.map(u64::from)),
+                &row.latency.map_or_else(|| "-".to_owned(), latency),
+            ],
+            [&number(row.request_bytes), &number(row.response_bytes)],
         )
+    }
+
+    /// A line of the table.
+    fn cells(&mut self, cells: [&str; 6], sizes: [&str; 2]) -> io::Result<()> {
+        let ([time, client, method, target, status, latency], wide) = (cells, self.target);
+        write!(
+            self.out,
+            "{time:<12}  {client:<21}  {method:<7}  {target:<wide$}  {status:>6}  {latency:>11}"
+        )?;
+        let [request, response] = sizes;
+        if self.sizes {
+            write!(self.out, "  {request:>9}  {response:>9}")?;
+        }
+        writeln!(self.out)
     }
 
     /// Prints the end. `end` is `None` when the capture could not be read to its end.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::judge::Judge;
 use super::print::{Form, Printer};
 use super::run;
+use crate::cli::style::Style;
 
 const CLIENT: [u8; 4] = [10, 0, 0, 1];
 const SERVER: [u8; 4] = [10, 0, 0, 2];
@@ -254,6 +255,30 @@ fn a_table_for_people() {
     let cut = &capture.file[..capture.file.len() - 1];
     let text = print(cut, None, Form::Text, false);
     assert!(text.contains("ends in the middle of a packet"), "{text}");
+}
+
+#[test]
+fn the_table_fits_the_terminal() {
+    let mut capture = Capture::new();
+    capture.tcp(0, SYN, b"");
+    capture.tcp(1, SYN | ACK, b"");
+    let path = "/a".repeat(100);
+    capture.tcp(0, ACK, format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes());
+    capture.tcp(1, ACK, REPLY);
+    // Columns, whether sizes have room, how wide the target is.
+    for (width, sizes, target) in
+        [(160, true, 71), (102, true, 13), (101, false, 34), (80, false, 13)]
+    {
+        let mut out = Vec::new();
+        let style = Style { width: Some(width), unicode: false, ..Style::PLAIN };
+        let printer = Printer::new(&mut out, Form::Text, false).styled(style);
+        run(capture.file.as_slice(), Path::new("x.pcap"), None, printer, None).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let rows: Vec<&str> = text.lines().take(2).collect();
+        assert!(rows.iter().all(|row| row.len() == width), "{width}: {text}");
+        assert_eq!(rows[0].ends_with("  RESPONSE"), sizes, "{width}: {text}");
+        assert!(rows[1].contains(&format!("  {}~  ", &path[..target - 1])), "{width}: {text}");
+    }
 }
 
 #[test]

@@ -46,11 +46,13 @@ fn headline(status: &Status, style: Style) -> String {
         such.map(|face| face.name.as_str()).collect()
     };
     let (gated, open) = (names(true), names(false));
-    let mut places = if gated.is_empty() { "no interface".to_owned() } else { gated.join(", ") };
-    if !open.is_empty() {
-        places = format!("{places}, but not on {}", open.join(", "));
-    }
-    let places = clean(&places);
+    let (on, off) = (gated.join(", "), open.join(", "));
+    let places = clean(&match (&gated[..], &open[..]) {
+        ([], []) => " on no interface".to_owned(),
+        ([], _) => format!(", not on {off}"),
+        (_, []) => format!(" on {on}"),
+        _ => format!(" on {on}, but not on {off}"),
+    });
     let monitored = status.apis.iter().filter(|api| api.mode == Mode::Monitor).count();
     let (state, tone) = match &status.policy {
         _ if gated.is_empty() => ("ATTACHED NOWHERE", Tone::Bad),
@@ -64,7 +66,7 @@ fn headline(status: &Status, style: Style) -> String {
         Some(policy) => format!(" policy `{}`", clean(&policy.name)),
         None => ", no policy".to_owned(),
     };
-    format!("{}{what} on {places}\n", style.paint(tone, state))
+    format!("{}{what}{places}\n", style.paint(tone, state))
 }
 
 /// What needs a look, each on its line.

@@ -171,7 +171,15 @@ fn headlines() {
         text(&status, TERMINAL).lines().next().unwrap_or_default().to_owned()
     };
     type Row = (fn(&mut Status), &'static str);
-    let rows: [Row; 5] = [
+    let rows: [Row; 6] = [
+        (
+            |status| {
+                for face in &mut status.interfaces {
+                    face.problem = Some("it is not there".into());
+                }
+            },
+            "ATTACHED NOWHERE policy `edge`, not on eth0, eth1",
+        ),
         (
             |status| status.interfaces[1].problem = Some("it is not there".into()),
             "PARTLY OPEN policy `edge` on eth0, but not on eth1",

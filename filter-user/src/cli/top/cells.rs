@@ -79,7 +79,7 @@ pub(super) fn short(value: f64) -> String {
     if value.abs() >= 1_000.0 || value.fract() == 0.0 {
         return format!("{value:.0}");
     }
-    format!("{value:.3}").trim_end_matches('0').to_owned()
+    format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 #[cfg(test)]
 mod tests {
@@ -112,6 +112,8 @@ mod tests {
             (1.0, "1"),
             (0.5, "0.5"),
             (0.560_873_6, "0.561"),
+            (19.999_9, "20"),
+            (0.000_1, "0"),
             (1_234.567, "1235"),
             (-2.25, "-2.25"),
         ] {

@@ -285,6 +285,10 @@ fn footer(model: &Model, now: Duration, buffer: &mut Buffer, area: Rect) {
     line.extend(keys.into_iter().flat_map(|(key, what)| {
         [(key.to_owned(), look.accent()), (format!(" {what}  "), look.style(Tone::Quiet))]
     }));
+    // On 80 columns there is no room for blanks behind the last.
+    if let Some((last, _)) = line.last_mut() {
+        last.truncate(last.trim_end().len());
+    }
     parts(buffer, area, &line, look);
 }
 

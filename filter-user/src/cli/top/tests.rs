@@ -323,7 +323,9 @@ fn pages_sort_and_filter() {
     let shown = lines(&model, 80, 24, NOW);
     assert!(line(&shown, "not_allowed").contains(" 25 "), "{shown:?}");
     press(&mut model, "6");
-    assert!(line(&lines(&model, 80, 24, NOW), "198.51.100.66").contains("4m left"));
+    let shown = lines(&model, 80, 24, NOW);
+    assert!(line(&shown, "198.51.100.66").contains("4m left"));
+    assert!(shown[23].ends_with("u unban  Enter more"), "{shown:?}");
 }
 
 #[test]

@@ -61,11 +61,14 @@ fn interface<'g>(gate: &'g Gate, name: Option<&str>) -> Answer<&'g Gated> {
     };
     found.ok_or_else(|| {
         let names: Vec<_> = gate.gated.iter().map(|gated| gated.name.as_str()).collect();
-        ApiError::invalid(match name {
-            Some(name) => format!("weir does not judge what comes in by {name}"),
-            None => "weir is attached to no interface".to_owned(),
+        let message = match name {
+            Some(name) => format!("what comes in by {name} is judged by nobody"),
+            None => "no interface is gated: whatever comes in is judged by nobody".to_owned(),
+        };
+        ApiError::invalid(message).hint(match names[..] {
+            [] => "`weir status` says why".to_owned(),
+            _ => format!("gated are: {}", names.join(", ")),
         })
-        .hint(format!("it is attached to: {}", names.join(", ")))
     })
 }
 

@@ -144,7 +144,8 @@ fn what_was_learned_survives() {
     let slow = |second| if second > 3600 { Life { latency: 90.0, ..USUAL } } else { USUAL };
     let found = live(&mut after, &mut random, 600..7200, 1.0, slow);
     assert!(opened(&found).contains(&(Detector::LatencyShift, Some("/a"))), "{:?}", opened(&found));
-    for bad in [&saved[..saved.len() - 1], &saved[1..], b"weir", &[0xff; 64]] {
+    let older = [&(crate::detect::LEARNED - 1).to_le_bytes(), &saved[4..]].concat();
+    for bad in [&saved[..saved.len() - 1], &saved[1..], b"weir", &[0xff; 64], &older] {
         let mut anew = engine();
         assert!(!anew.load_api(1, bad, 0, 0), "{} bytes", bad.len());
         // What sources do comes last, and is what the missing byte is of.

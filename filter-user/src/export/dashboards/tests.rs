@@ -7,6 +7,7 @@ use super::*;
 use crate::export::metrics::def::{self, Def, Kind};
 
 const RULES: &str = include_str!("../../../../packaging/prometheus/weir.rules.yml");
+const CASES: &str = include_str!("../../../../packaging/prometheus/weir.test.yml");
 const RUNBOOKS: &str = include_str!("../../../../docs/runbooks.md");
 
 /// What Prometheus adds to every series.
@@ -194,6 +195,22 @@ fn rules_ask_what_is_there_and_alerts_have_runbooks() {
             assert!(anchors.contains(anchor), "docs/runbooks.md has nothing on {name}");
         }
     }
+}
+
+#[test]
+fn every_alert_is_tried_both_ways() {
+    let mut tried = BTreeSet::new();
+    let mut alert = "";
+    for line in CASES.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("alertname: ") {
+            alert = name;
+        } else if let Some(alerts) = line.strip_prefix("exp_alerts:") {
+            tried.insert((alert, alerts.is_empty()));
+        }
+    }
+    let alerts = rules().into_iter().filter(|rule| !rule.0).map(|rule| rule.1);
+    let both: BTreeSet<_> = alerts.flat_map(|name| [(name, true), (name, false)]).collect();
+    assert_eq!(tried, both, "true: it comes, false: it does not");
 }
 
 #[test]

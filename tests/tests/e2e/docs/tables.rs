@@ -86,7 +86,11 @@ const SECOND: &str = "ip link add eth1 type veth peer name peer1 && ip link set 
 
 /// Words of commands, and the command that prints what they stand for at the moment.
 pub(crate) const PLACES: [(&str, &str); 5] = [
-    ("1f2e3d4c", "weir findings --json | jq -r '.[0].id[:8]'"),
+    // The first page of a run may be sooner than the detectors.
+    (
+        "1f2e3d4c",
+        "for try in $(seq 50); do weir findings --json | jq -re '.[0].id[:8] // empty' && break; sleep 0.2; done",
+    ),
     (
         "rollback 7",
         "weir history --json | jq -r 'map(select(.state == \"confirmed\" and (.in_force | not))) | \"rollback \\(.[0].number)\"'",

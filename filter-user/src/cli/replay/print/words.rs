@@ -20,10 +20,10 @@ pub(super) fn clean(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }
 
-/// The first `width` characters, the last of them an ellipsis when there are more.
-pub(super) fn shorten(text: &str, width: usize) -> String {
+/// The first `width` characters, the last of them `cut` when there are more.
+pub(super) fn shorten(text: &str, width: usize, cut: &str) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
-    text.chars().take(width - 1).chain(['…']).collect()
+    text.chars().take(width.saturating_sub(1)).chain(cut.chars()).collect()
 }
