@@ -108,6 +108,9 @@ pub const fn port_place(udp: bool, port: u16) -> usize {
     ((udp as usize) << 16) | port as usize
 }
 
+/// The cell of what has no port, which is that of TCP's port 0: no policy can name it, so it is empty.
+pub const NO_PORT: u32 = 0;
+
 /// One step of a chain: an address on which an API listens, or its end.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

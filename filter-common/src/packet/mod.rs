@@ -12,6 +12,7 @@ use crate::addr::Addr;
 use crate::bytes::{Bytes, headers};
 use crate::oddity::Oddity;
 use crate::reason::Reason;
+use crate::tables::{NO_PORT, port_place};
 use crate::verifier::forget;
 
 /// EtherType of IPv4.
@@ -194,8 +195,8 @@ pub fn parse<B: Bytes>(bytes: &B, packet: &mut Packet) -> Result<(), Reason> {
 /// for it, and everything else waits for these.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Known {
-    /// [`Packet::destination_port`].
-    pub port: u16,
+    /// The destination's cell in the port table; [`NO_PORT`] of other protocols than TCP and UDP.
+    pub port: u32,
     /// The half of [`Packet::source`] that classes go by: the last of an IPv4 address, the first of an IPv6
     /// one.
     pub source: u64,
@@ -206,7 +207,17 @@ impl Known {
     #[inline(always)]
     pub const fn of(packet: &Packet) -> Self {
         let source = if packet.is_v4 { packet.source.lo } else { packet.source.hi };
-        Self { port: packet.destination_port, source }
+        Self { port: port_of(packet.protocol, packet.destination_port), source }
+    }
+}
+
+/// The cell of a port in the port table; [`NO_PORT`] of other protocols than TCP and UDP.
+#[inline(always)]
+pub const fn port_of(protocol: u8, port: u16) -> u32 {
+    match protocol {
+        protocol::TCP => port_place(false, port) as u32,
+        protocol::UDP => port_place(true, port) as u32,
+        _ => NO_PORT,
     }
 }
 

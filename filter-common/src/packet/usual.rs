@@ -10,6 +10,7 @@ use super::{Fragment, Known, Packet, odd, protocol, tcp_flags};
 use crate::addr::Addr;
 use crate::bytes::{Bytes, Head};
 use crate::oddity::Oddity;
+use crate::tables::port_place;
 
 /// Where the IP header begins.
 const IP: usize = 14;
@@ -168,12 +169,12 @@ impl Usual {
     /// Writes the packet, whose transport header has this length; gives what is asked first, or none when
     /// there is no room for the header.
     #[inline(always)]
-    fn keep(mut self, header: u32, packet: &mut Packet) -> Option<Known> {
+    fn keep(mut self, udp: bool, header: u32, packet: &mut Packet) -> Option<Known> {
         if header > self.payload_len {
             return None;
         }
         let known = Known {
-            port: self.ports as u16,
+            port: port_place(udp, self.ports as u16) as u32,
             source: if self.kinds & IS_V4 != 0 { self.source.lo } else { self.source.hi },
         };
         self.payload_len -= header;
@@ -193,7 +194,7 @@ fn udp(own: u16, found: Usual, packet: &mut Packet) -> Option<Known> {
     if own < UDP as u32 || own > found.payload_len {
         return None;
     }
-    found.keep(UDP as u32, packet)
+    found.keep(true, UDP as u32, packet)
 }
 
 /// Sequence and acknowledgement number, then data offset, flags and window in one word.
@@ -212,7 +213,7 @@ fn tcp(
     if header < TCP as u32 {
         return None;
     }
-    found.keep(header, packet)
+    found.keep(false, header, packet)
 }
 
 #[cfg(test)]

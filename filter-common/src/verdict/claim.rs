@@ -4,12 +4,12 @@
 use super::{Step, Summary, Tables, has, in_force};
 use crate::addr::Addr;
 use crate::classify::{NO_GROUP, class_v4, class_v6};
-use crate::packet::{Packet, protocol};
+use crate::packet::{Packet, port_of};
 use crate::reason::Reason;
 use crate::stat::Stat;
 use crate::tables::{
     API_MONITOR, Api, MAX_CHAIN, OVERRIDE_AUTOMATIC, Override, PORT_CHAIN, PORT_TRUSTED,
-    PORT_VALUE, RULE_DENIED, RULE_PASS, Rule, UNCLAIMED, feature, port_place,
+    PORT_VALUE, RULE_DENIED, RULE_PASS, Rule, UNCLAIMED, feature,
 };
 
 /// Source to class, by longest prefix.
@@ -33,20 +33,15 @@ pub(super) fn classify<T: Tables>(tables: &T, packet: &Packet) -> u32 {
 /// The port table's 16 bits for the destination.
 #[inline(always)]
 pub(super) fn port_entry<T: Tables>(tables: &T, packet: &Packet) -> u16 {
-    port_bits(tables, packet.protocol, tables.known(packet).port)
+    port_bits(tables, tables.known(packet).port)
 }
 
 #[inline(always)]
-fn port_bits<T: Tables>(tables: &T, proto: u8, port: u16) -> u16 {
+fn port_bits<T: Tables>(tables: &T, cell: u32) -> u16 {
     if !has(tables, feature::APIS | feature::TRUSTED_PORTS) {
         return 0;
     }
-    let udp = match proto {
-        protocol::TCP => false,
-        protocol::UDP => true,
-        _ => return 0,
-    };
-    tables.port(port_place(udp, port))
+    tables.port(cell as usize)
 }
 
 /// Stage 1: trusted sources are never judged.
@@ -102,7 +97,7 @@ pub fn follow_chain<T: Tables>(tables: &T, destination: Addr, first: u32) -> u32
 /// The API whose server sent a packet.
 #[inline(always)]
 pub fn claim_source<T: Tables>(tables: &T, packet: &Packet) -> Option<(u32, u32)> {
-    let port = port_bits(tables, packet.protocol, packet.source_port);
+    let port = port_bits(tables, port_of(packet.protocol, packet.source_port));
     let api = tables.api(claim(tables, packet.source, port)?)?;
     Some((api.id, api.flags))
 }

@@ -20,8 +20,8 @@ use crate::seen;
 use crate::slot::Slot;
 use crate::stat::Stat;
 use crate::tables::{
-    Api, Ban, BanControl, BanKey, ClassGroups, FOREVER, Listen, Override, Profile, RULE_MONITOR,
-    Rule, Shared, UNCLAIMED,
+    Api, Ban, BanControl, BanKey, ClassGroups, FOREVER, Listen, NO_PORT, Override, Profile,
+    RULE_MONITOR, Rule, Shared, UNCLAIMED,
 };
 use crate::verifier::forget_flag;
 
@@ -222,7 +222,7 @@ pub fn judge_unparsed<T: Tables>(tables: &T, packet: &Packet, reason: Reason) ->
 /// As [`judge`], in one word.
 #[inline(always)]
 pub fn summary_of<T: Tables>(tables: &T, packet: &Packet) -> Summary {
-    if packet.is_essential() {
+    if tables.known(packet).port == NO_PORT && packet.is_essential() {
         return Summary::new(Reason::Essential, UNCLAIMED);
     }
     if let Some(decision) = odd::martian(tables, packet) {

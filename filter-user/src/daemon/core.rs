@@ -439,7 +439,8 @@ impl Probe for Core {
         if !self.is_ready() {
             return Err("starting or ending".to_owned());
         }
-        let gate = self.gate();
+        // Whoever asks does not wait for a policy that is just being applied.
+        let Some(gate) = self.try_gate() else { return Ok(()) };
         let open: Vec<_> = gate.open.iter().map(Open::line).collect();
         if open.is_empty() { Ok(()) } else { Err(open.join("; ")) }
     }

@@ -83,13 +83,17 @@ fn what_was_on_its_way_when_the_daemon_was_killed_comes_at_least_once() -> Resul
     let mut weir = started(&lab, &settings(""))?;
     for round in 0..4 {
         ban(&weir, round * 5..round * 5 + 5)?;
-        // At once, with the last of them just told.
+        // At once, when the last of them is written down: the verb does not wait for that.
+        wait::until("the last ban is written down", SOON, || {
+            let events = weir.events()?;
+            let told = events.iter().filter(|event| event["event"] == "ban_added").count();
+            ensure!(u32::try_from(told)? == (round + 1) * 5, "{told}");
+            Ok(())
+        })?;
         weir.crash()?;
         weir.start_again()?;
     }
     drained(&weir, "hook")?;
-    let told = weir.events()?.iter().filter(|event| event["event"] == "ban_added").count();
-    assert_eq!(told, 20, "the event file has all of them");
     let events = receiver.events()?;
     let got = banned(&events);
     let distinct: BTreeSet<&str> = got.iter().copied().collect();
