@@ -108,10 +108,9 @@ impl<'lab> Weir<'lab> {
         let mut command = self.host.netns.command(&self.binary);
         command.args(&self.arguments);
         let mut process = Background::start("weir", command, &self.log_file())?;
-        let (host, url) = (self.host, format!("http://{}/readyz", self.metrics));
         process.ready("the daemon is ready", START, || {
-            let response = curl::one(host, &[&url])?;
-            ensure!(response.status == 200, "/readyz answers {}", response.status);
+            let (status, _) = self.readiness()?;
+            ensure!(status == 200, "/readyz answers {status}");
             Ok(())
         })?;
         self.process = Some(process);

@@ -105,7 +105,10 @@ impl Write for Above {
     }
 }
 
-/// Replays what is in a file: a recording begins with a brace, which no capture does.
+/// What a recording begins with, and no capture does.
+const RECORDING: u8 = b'{';
+
+/// Replays what is in a file.
 fn replay_any<W: Write>(
     mut file: impl BufRead + Send,
     args: &ReplayArgs,
@@ -113,7 +116,7 @@ fn replay_any<W: Write>(
     mut printer: Printer<W>,
 ) -> Result<()> {
     let what = || format!("cannot read {}", args.file.display());
-    let recorded = file.fill_buf().with_context(what)?.first() == Some(&b'{');
+    let recorded = file.fill_buf().with_context(what)?.first() == Some(&RECORDING);
     let findings = |judge: &Judge| {
         let (policy, ids) = judge.policy();
         Findings::new(policy, ids, args.policy.is_some())
@@ -149,8 +152,9 @@ fn open(path: &Path) -> Result<(Box<dyn Read + Send>, Option<ProgressBar>)> {
     }
     let mut first = [0];
     let mut is_watched = || {
-        let moves =
-            io::stdout().is_terminal() && file.read_at(&mut first, 0).is_ok() && first != *b"{";
+        let moves = io::stdout().is_terminal()
+            && file.read_at(&mut first, 0).is_ok()
+            && first != [RECORDING];
         io::stderr().is_terminal() && !moves
     };
     if about.len() <= LARGE || !is_watched() {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use aya::EbpfLoader;
 use aya::programs::xdp::XdpLink;
-use aya::programs::{ProgramError, TestRun as _, TestRunOptions, Xdp, XdpMode, loaded_programs};
+use aya::programs::{
+    ProgramError, ProgramInfo, TestRun as _, TestRunOptions, Xdp, XdpMode, loaded_programs,
+};
 use aya_obj::programs::XdpAttachType;
 
 use super::error::{Error, Result};
@@ -41,8 +43,7 @@ impl Program {
             .ok_or_else(|| Error::new(format!("the object has no program {name}")))?;
         let xdp: &mut Xdp = program.try_into().map_err(|e| failed(&e))?;
         xdp.load().map_err(|e| failed(&e))?;
-        let id = xdp.info().map_err(|e| failed(&e))?.id();
-        Self::by_id(id)
+        Self::of(xdp.info().map_err(|e| failed(&e))?)
     }
 
     /// The program with this id, whoever loaded it.
@@ -54,6 +55,12 @@ impl Program {
             .flatten()
             .find(|program| program.id() == id)
             .ok_or_else(|| Error::new(format!("no program with id {id} is loaded")))?;
+        Self::of(info)
+    }
+
+    /// A handle of its own on a program.
+    fn of(info: ProgramInfo) -> Result<Self> {
+        let id = info.id();
         let name = info.name_as_str().unwrap_or("without a name").to_owned();
         let xdp = Xdp::from_program_info(info, name.clone().into(), XdpAttachType::Interface)
             .map_err(|e| Error::new(format!("cannot open program {id} ({name})")).because(e))?;
@@ -75,7 +82,7 @@ impl Program {
         let failed = |e: ProgramError| {
             Error::new(format!("cannot attach {} to interface {interface}", self.name)).because(e)
         };
-        let mut own = Self::by_id(self.xdp.info().map_err(failed)?.id())?.xdp;
+        let mut own = Self::of(self.xdp.info().map_err(failed)?)?.xdp;
         let id = own.attach_to_if_index(interface, XdpMode::Skb).map_err(failed)?;
         own.take_link(id).map_err(failed)
     }
